@@ -1,0 +1,102 @@
+package data
+
+// The row types, as sources yield them and as parquet-go writes them. A column
+// that may be unknown is a pointer: parquet-go turns the zero of an optional
+// plain value into NULL, and a cost of 0 and an unknown cost are different
+// facts. The partition day is not in the file (Delta's convention).
+
+// Usage is what one meter measured, or one charge, on one day. Several rows may
+// share all keys; they are added.
+type Usage struct {
+	Day Day `parquet:"-"` // UTC day of the usage
+
+	CustomerID     CustomerID      `parquet:"customer_id,dict"`
+	SubscriptionID *SubscriptionID `parquet:"subscription_id,optional,dict"` // nil: the cost counts for the customer only
+	Category       string          `parquet:"category,dict"`                 // Azure meter category, else FOCUS ServiceCategory; "" = none given
+	Service        *string         `parquet:"service,optional,dict"`
+	MeterID        *string         `parquet:"meter_id,optional,dict"`
+	Region         *string         `parquet:"region,optional,dict"`
+	Unit           *string         `parquet:"unit,optional,dict"`
+	Currency       string          `parquet:"currency,dict"` // ISO 4217 in upper case
+	ChargeCategory ChargeCategory  `parquet:"charge_category,dict"`
+	BillingPeriod  *string         `parquet:"billing_period,optional,dict"` // e.g. "2026-11"
+	Quantity       *Decimal        `parquet:"quantity,optional,decimal(18:38)"`
+	Cost           *Decimal        `parquet:"cost,optional,decimal(18:38)"`
+	EffectiveCost  *Decimal        `parquet:"effective_cost,optional,decimal(18:38)"` // amortised; churn features use it
+	CostUSD        *Decimal        `parquet:"cost_usd,optional,decimal(18:38)"`
+
+	Origin Origin `parquet:"-"`
+}
+
+// Origin is what a source knows about where a usage row comes from, beside the
+// row itself. It is not stored with the row.
+type Origin struct {
+	Scope            string  // part of the source restated as a whole, e.g. a billing account; "" = the source as one
+	CustomerName     *string // a name the usage carries, for sources without inventory
+	SubscriptionName *string
+}
+
+// UsageDaily is the rollup of one customer's usage on one day: one row per
+// distinct key of the first six fields. Sums are null where no row had a value.
+type UsageDaily struct {
+	Day Day `parquet:"-"`
+
+	CustomerID     CustomerID      `parquet:"customer_id,dict"`
+	SubscriptionID *SubscriptionID `parquet:"subscription_id,optional,dict"`
+	Category       string          `parquet:"category,dict"`
+	Unit           *string         `parquet:"unit,optional,dict"`
+	Currency       string          `parquet:"currency,dict"`
+	ChargeCategory ChargeCategory  `parquet:"charge_category,dict"`
+
+	Cost          *Decimal `parquet:"cost,optional,decimal(18:38)"`
+	EffectiveCost *Decimal `parquet:"effective_cost,optional,decimal(18:38)"`
+	CostUSD       *Decimal `parquet:"cost_usd,optional,decimal(18:38)"`
+	Quantity      *Decimal `parquet:"quantity,optional,decimal(18:38)"`
+
+	Rows      int64 `parquet:"rows"`       // usage rows rolled up
+	UsageRows int64 `parquet:"usage_rows"` // of them with charge category usage and quantity > 0
+	CostRows  int64 `parquet:"cost_rows"`  // of them with a cost
+	USDRows   int64 `parquet:"usd_rows"`   // of them with a cost in USD
+	Services  int32 `parquet:"services"`   // distinct services
+}
+
+// Customer is one customer as an inventory snapshot found it.
+type Customer struct {
+	CustomerID CustomerID `parquet:"customer_id,dict"`
+	Name       *string    `parquet:"name,optional"`
+	Domain     *string    `parquet:"domain,optional"`
+	Country    *string    `parquet:"country,optional,dict"`
+	FirstSeen  *Day       `parquet:"first_seen,optional,date"`
+	Contact    *string    `parquet:"contact,optional"`
+	Phone      *string    `parquet:"phone,optional"`
+	Email      *string    `parquet:"email,optional"`
+	Source     string     `parquet:"source,dict"` // the source's kind, e.g. "tables"
+}
+
+// Subscription is one Azure subscription as an inventory snapshot found it.
+type Subscription struct {
+	SubscriptionID SubscriptionID `parquet:"subscription_id,dict"`
+	CustomerID     CustomerID     `parquet:"customer_id,dict"`
+	PlanID         *string        `parquet:"plan_id,optional,dict"`
+	Name           *string        `parquet:"name,optional"`
+	Offer          *string        `parquet:"offer,optional,dict"`
+	Status         Status         `parquet:"status,dict"`
+	Created        *Day           `parquet:"created,optional,date"`
+	CreatedBasis   *Basis         `parquet:"created_basis,optional,dict"` // nil when Created is nil
+	CommitmentEnd  *Day           `parquet:"commitment_end,optional,date"`
+	AutoRenew      *bool          `parquet:"auto_renew,optional"`
+	RenewedAt      *Day           `parquet:"renewed_at,optional,date"`
+	EndedAt        *Day           `parquet:"ended_at,optional,date"` // the day it became suspended or deprovisioned
+	Trial          *bool          `parquet:"trial,optional"`
+	FirstUsage     *Day           `parquet:"first_usage,optional,date"` // kept up at extraction, not read from a source
+	LastUsage      *Day           `parquet:"last_usage,optional,date"`
+}
+
+// Optional returns nil for an empty text and else a pointer to it: in every
+// source an empty field means unknown.
+func Optional[T ~string](s T) *T {
+	if s == "" {
+		return nil
+	}
+	return &s
+}

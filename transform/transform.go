@@ -1,0 +1,111 @@
+// Package transform turns archived columns into period metrics. Every exported
+// function takes and returns Arrow records; sums are exact 128-bit integers.
+//
+//  1. [Rollup] adds the raw usage of one day up to usage_daily rows, once, when
+//     the day is extracted;
+//  2. [Filter] and [WithoutMoney] cut the inputs down to what a recipient may
+//     see, before anything is computed from them;
+//  3. [Metrics] computes every metric of a period and of the period before it.
+//
+// What a record holds is stated by the schemas in package data and by the
+// field comments of [Tables]. Who calls a function that returns a record or a
+// *Tables must Release it.
+package transform
+
+import (
+	"slices"
+
+	"github.com/apache/arrow/go/v17/arrow"
+
+	"tidemark/data"
+)
+
+// Inputs is what the metrics of one period are computed from. The records are
+// borrowed: Metrics neither keeps nor releases them.
+type Inputs struct {
+	Period data.Period
+
+	// Watermark is the last day whose usage counts as complete; nil when no
+	// usage is archived.
+	Watermark *data.Day
+	// Extracted are the days with a successful usage extraction, in order, days
+	// with zero rows included. A day is known when it is one of them and not
+	// after the watermark.
+	Extracted []data.Day
+
+	// Daily holds usage_daily rows (data.UsageDailySchema) that cover at least
+	// the period and the previous one; rows of other or unknown days are
+	// ignored. Without the money columns no cost is computed.
+	Daily []arrow.Record
+
+	// Inventory holds the snapshots that say what existed, oldest first: those
+	// from the last one at or before the previous period's first day up to the
+	// newest of all.
+	Inventory []Snapshot
+	// FirstSnapshot is the day of the archive's oldest inventory snapshot; nil
+	// when there is none.
+	FirstSnapshot *data.Day
+
+	// Usage gives for each subscription the first and the last day with usage
+	// at or before Period.To (UsageSpanSchema), as far as the archive knows.
+	// Nil means that only Daily is known.
+	Usage arrow.Record
+}
+
+// Snapshot is the inventory that one extraction found.
+type Snapshot struct {
+	Day           data.Day
+	Customers     arrow.Record // data.CustomersSchema
+	Subscriptions arrow.Record // data.SubscriptionsSchema
+}
+
+// Known returns the known days of p in order.
+func (in Inputs) Known(p data.Period) []data.Day {
+	var days []data.Day
+	for _, d := range in.Extracted {
+		if p.Contains(d) && in.IsKnown(d) {
+			days = append(days, d)
+		}
+	}
+	return days
+}
+
+// IsKnown reports whether d was extracted and is not after the watermark.
+func (in Inputs) IsKnown(d data.Day) bool {
+	if in.Watermark == nil || d > *in.Watermark {
+		return false
+	}
+	_, found := slices.BinarySearch(in.Extracted, d)
+	return found
+}
+
+// UsageSpanSchema is the schema of Inputs.Usage.
+func UsageSpanSchema() *arrow.Schema {
+	return arrow.NewSchema([]arrow.Field{
+		{Name: "subscription_id", Type: data.DictType()},
+		{Name: "first_usage", Type: arrow.FixedWidthTypes.Date32},
+		{Name: "last_usage", Type: arrow.FixedWidthTypes.Date32},
+	}, nil)
+}
+
+// Tables holds the metrics of a period. The records belong to the caller of
+// Metrics, who must Release the Tables. Columns marked ? may be null. The cost
+// tables are nil for inputs without money columns.
+type Tables struct {
+	Period, Previous  data.Period
+	Watermark         *data.Day
+	KnownDays         int
+	PreviousKnownDays int
+	Complete          bool // every day of both periods is known
+	FirstUsageDay     *data.Day
+	FirstSnapshot     *data.Day
+
+	Summary        arrow.Record // key, value? int64, previous? int64, reason?: one row per count of product
+	Cost           arrow.Record // currency, value? decimal, previous? decimal: order by currency
+	CostByCategory arrow.Record // category, currency, value?, previous?
+	CostByDay      arrow.Record // date, currency, value: known days of the period
+	TopCustomers   arrow.Record // category?, rank int32, customer_id, currency?, cost?, previous?, quantity?, unit?
+	WithoutUsage   arrow.Record // subscription_id, customer_id, name?, status, created?, last_usage?, days_idle? int32
+	ChurnByDate    arrow.Record // date, active int64, deprovisioned int64, bridged bool
+	NewCustomers   arrow.Record // customer_id, since date: customers behind new_customers
+}
