@@ -11,7 +11,6 @@ type Day int32
 
 const dayFormat = "2006-01-02"
 
-
 // DayOf returns the calendar day of t in t's own zone. For data use t.UTC();
 // for a job's slot use t in the job's zone.
 func DayOf(t time.Time) Day {

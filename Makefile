@@ -1,0 +1,55 @@
+# Every target works on a fresh clone with Go, Node and npm.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+OUT ?= out
+FUZZTIME ?= 5s
+# Real data that is not part of the repository; tests that need it run when it is there.
+SHARED_DATA ?= $(abspath ../shared/data)
+TAGS := $(if $(wildcard $(SHARED_DATA)/focus/focus_sample.csv),shareddata)
+CHROMIUM ?= $(or $(shell command -v chromium),$(shell command -v chromium-browser),$(shell command -v google-chrome))
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: assets ## build bin/tidemark with the chart script inside
+	go build -o bin/tidemark ./cmd/tidemark
+
+demo: assets ## the whole pipeline on the built-in sample, into out/
+	go run ./cmd/tidemark demo --out $(OUT)
+
+test: assets ## every test but the browser's
+	TIDEMARK_SHARED_DATA=$(SHARED_DATA) go test -tags "$(TAGS)" ./...
+
+test-browser: assets ## mails and page in headless Chromium (needs chromium)
+	@test -n "$(CHROMIUM)" || { echo "make test-browser: no chromium found; install it (Debian: apt-get install chromium)"; exit 1; }
+	TIDEMARK_CHROMIUM=$(CHROMIUM) go test -count=1 -tags browser -run Browser ./reports/... ./cmd/...
+
+lint: ## gofmt, vet, staticcheck, errcheck
+	@files=$$(gofmt -l cmd data jobs reports templates/*.go transform); test -z "$$files" || { echo "gofmt: run gofmt -w on:"; echo "$$files"; exit 1; }
+	go vet ./... && go vet -tags browser,shareddata ./...
+	go tool staticcheck -tags browser,shareddata ./...
+	go tool errcheck -ignoretests ./...
+
+bench: ## benchmarks, with memory
+	go test -run '^$$' -bench . -benchmem ./...
+
+golden: assets ## rewrite the golden files; read the diff before you commit it
+	go test ./reports/... -update
+
+fuzz: ## each fuzz target for FUZZTIME (default 5s)
+	@set -e; for pkg in $$(grep -rl --include='*_test.go' '^func Fuzz' cmd data jobs reports transform | xargs -n1 dirname | sort -u); do \
+	  for f in $$(grep -ho '^func Fuzz[A-Za-z]*' $$pkg/*_test.go | sed 's/^func //'); do \
+	    echo "fuzz $$pkg $$f"; go test ./$$pkg -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME); done; done
+
+assets: templates/assets/dist/echarts.min.js ## the chart script, from npm by its lock file
+
+templates/assets/dist/echarts.min.js: templates/assets/package-lock.json templates/assets/package.json templates/assets/entry.js
+	cd templates/assets && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build
+	@touch $@
+
+check: lint build test ## what must be green before a commit
+
+clean: ## remove what the other targets made
+	rm -rf bin $(OUT) templates/assets/node_modules templates/assets/dist/*.js templates/assets/dist/*.txt
+
+.PHONY: help build demo test test-browser lint bench golden fuzz assets check clean

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tidemark/data"
+	"tidemark/data/archive"
+)
+
+func (a *app) archiveCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "archive",
+		Short: "Look into the audit archive",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(a.archiveLsCommand())
+	return cmd
+}
+
+// archiveListing is the JSON of `archive ls`.
+type archiveListing struct {
+	KnownAt *time.Time     `json:"known_at"` // null while the archive is empty
+	Seal    string         `json:"seal"`
+	Tables  []tableListing `json:"tables"`
+}
+
+type tableListing struct {
+	Table   archive.Table `json:"table"`
+	Version int64         `json:"version"`
+	First   *data.Day     `json:"first"` // first and last day with a file, also with zero rows
+	Last    *data.Day     `json:"last"`
+	Days    int           `json:"days"`
+	Files   int           `json:"files"`
+	Rows    int64         `json:"rows"`
+	Bytes   int64         `json:"bytes"`
+	Parts   []partListing `json:"parts,omitempty"` // with --files
+}
+
+type partListing struct {
+	Day    data.Day `json:"day"`
+	Path   string   `json:"path"`
+	Rows   int64    `json:"rows"`
+	Bytes  int64    `json:"bytes"`
+	SHA256 string   `json:"sha256"`
+}
+
+func (a *app) archiveLsCommand() *cobra.Command {
+	var asOf, format string
+	var files bool
+	cmd := &cobra.Command{
+		Use:     "ls",
+		Short:   "List the tables of the archive: versions, days, files, rows, bytes",
+		Example: "  tidemark archive ls\n  tidemark archive ls --files --as-of 2026-11-20",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			t, err := parseAsOf(asOf)
+			if err != nil {
+				return err
+			}
+			listing, err := a.listArchive(cmd.Context(), t, files)
+			if err != nil {
+				return err
+			}
+			if format == "json" {
+				return a.printJSON(listing)
+			}
+			a.printListing(listing)
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&asOf, "as-of", "", "what was known at `TIME`: a day or an RFC 3339 time")
+	cmd.Flags().BoolVar(&files, "files", false, "also every file with its hash")
+	formatFlag(cmd, &format, "table", "table", "json")
+	return cmd
+}
+
+func (a *app) listArchive(ctx context.Context, asOf *time.Time, files bool) (archiveListing, error) {
+	c, err := a.config()
+	if err != nil {
+		return archiveListing{}, err
+	}
+	arc, err := a.openArchive(ctx, c, true)
+	if err != nil {
+		return archiveListing{}, err
+	}
+	view, err := arc.View(ctx, asOf)
+	if err != nil {
+		return archiveListing{}, err
+	}
+	listing := archiveListing{Seal: view.Seal(), Tables: []tableListing{}}
+	if t := view.KnownAt(); !t.IsZero() {
+		listing.KnownAt = &t
+	}
+	versions := view.Versions()
+	for _, table := range []archive.Table{archive.Customers, archive.Subscriptions, archive.UsageTable, archive.UsageDaily} {
+		version, found := versions[table]
+		if !found {
+			continue
+		}
+		listing.Tables = append(listing.Tables, listTable(table, version, view.Parts(table), files))
+	}
+	return listing, nil
+}
+
+func listTable(table archive.Table, version int64, parts []archive.Part, files bool) tableListing {
+	l := tableListing{Table: table, Version: version, Files: len(parts)}
+	days := map[data.Day]bool{}
+	for _, p := range parts {
+		days[p.Day] = true
+		l.Rows += p.Rows
+		l.Bytes += p.Size
+		if l.First == nil || p.Day < *l.First {
+			l.First = new(p.Day)
+		}
+		if l.Last == nil || p.Day > *l.Last {
+			l.Last = new(p.Day)
+		}
+		if files {
+			l.Parts = append(l.Parts, partListing{p.Day, p.Path, p.Rows, p.Size, p.SHA256})
+		}
+	}
+	l.Days = len(days)
+	return l
+}
+
+func (a *app) printListing(l archiveListing) {
+	if l.KnownAt == nil {
+		a.printf("the archive is empty\n")
+		return
+	}
+	a.printf("known at %s, seal %s\n", l.KnownAt.Format(time.RFC3339), l.Seal)
+	a.printf("%-14s %7s  %-10s  %-10s %6s %6s %12s %12s\n", "table", "version", "first", "last", "days", "files", "rows", "bytes")
+	for _, t := range l.Tables {
+		first, last := "-", "-"
+		if t.First != nil {
+			first, last = t.First.String(), t.Last.String()
+		}
+		a.printf("%-14s %7d  %-10s  %-10s %6d %6d %12d %12d\n", t.Table, t.Version, first, last, t.Days, t.Files, t.Rows, t.Bytes)
+		for _, p := range t.Parts {
+			a.printf("  %s  %9d rows %9d bytes  %s  %s\n", p.Day, p.Rows, p.Bytes, p.SHA256, p.Path)
+		}
+	}
+}

@@ -1,0 +1,368 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
+
+// config is tidemark.yaml. Each field's comment gives an example; `tidemark
+// init` writes a commented file.
+type config struct {
+	Source     sourceConfig          `yaml:"source"`
+	Sources    sourcesConfig         `yaml:"sources"`
+	Archive    pathConfig            `yaml:"archive"`
+	Ledger     pathConfig            `yaml:"ledger"`
+	Partner    partnerConfig         `yaml:"partner"`
+	Ownership  fileConfig            `yaml:"ownership"`
+	Recipients recipientsConfig      `yaml:"recipients"`
+	Roles      map[string]roleConfig `yaml:"roles"`
+	Cover      []coverConfig         `yaml:"cover"`
+	Mail       mailConfig            `yaml:"mail"`
+	Operators  operatorsConfig       `yaml:"operators"`
+	Jobs       []jobConfig           `yaml:"jobs"`
+
+	file  string              // path of the file, for messages
+	dir   string              // what relative paths are relative to
+	where map[string]position // place of every key, by path such as "recipients[0].role"
+}
+
+type sourceConfig struct {
+	Kind          string       `yaml:"kind"` // sample, tables or focus
+	Path          string       `yaml:"path"`
+	SettleDays    *int         `yaml:"settle_days"` // default 3
+	Lenient       bool         `yaml:"lenient"`
+	Providers     namesConfig  `yaml:"providers"` // focus: all, or a list of names; default Microsoft
+	MaxBad        *shareConfig `yaml:"max_bad"`   // share of bad rows that is accepted, default 0.01
+	Seed          int64        `yaml:"seed"`      // sample
+	Customers     int          `yaml:"customers"`
+	Subscriptions int          `yaml:"subscriptions"`
+	Late          bool         `yaml:"late"`
+}
+
+type sourcesConfig struct {
+	Inventory *sourceConfig `yaml:"inventory"`
+	Usage     *sourceConfig `yaml:"usage"`
+}
+
+type (
+	pathConfig struct {
+		Path string `yaml:"path"`
+	}
+	fileConfig struct {
+		File string `yaml:"file"`
+	}
+	roleConfig struct {
+		Money string `yaml:"money"` // hide or show
+	}
+	shareConfig float64
+)
+
+type partnerConfig struct {
+	Name     string `yaml:"name"`
+	Locale   string `yaml:"locale"`   // nl or en
+	Timezone string `yaml:"timezone"` // Europe/Amsterdam
+	Logo     string `yaml:"logo"`
+	Accent   string `yaml:"accent"` // #0b6e4f
+}
+
+type recipientConfig struct {
+	Address string `yaml:"address"`
+	Name    string `yaml:"name"`
+	Role    string `yaml:"role"`
+	Locale  string `yaml:"locale"`
+}
+
+type coverConfig struct {
+	Absent string `yaml:"absent"`
+	By     string `yaml:"by"`
+	From   string `yaml:"from"`
+	To     string `yaml:"to"`
+}
+
+type mailConfig struct {
+	Kind         string     `yaml:"kind"` // files or smtp
+	Out          string     `yaml:"out"`
+	From         string     `yaml:"from"`
+	ReplyTo      string     `yaml:"reply_to"`
+	AllowDomains []string   `yaml:"allow_domains"`
+	Divert       string     `yaml:"divert"`
+	SMTP         smtpConfig `yaml:"smtp"`
+}
+
+type smtpConfig struct {
+	Host     string `yaml:"host"`
+	Port     int    `yaml:"port"`
+	TLS      string `yaml:"tls"`
+	CA       string `yaml:"ca"`
+	Auth     string `yaml:"auth"`
+	Username string `yaml:"username"`
+	Password string `yaml:"password"` // env:NAME or file:PATH
+}
+
+type operatorsConfig struct {
+	Mail    []string `yaml:"mail"`
+	Webhook string   `yaml:"webhook"` // env:NAME or file:PATH
+	Ping    string   `yaml:"ping"`
+}
+
+type jobConfig struct {
+	Name      string `yaml:"name"`
+	Cron      string `yaml:"cron"`
+	Timezone  string `yaml:"timezone"`
+	Do        string `yaml:"do"` // extract or digest
+	Role      string `yaml:"role"`
+	Period    string `yaml:"period"`
+	After     string `yaml:"after"`
+	Wait      string `yaml:"wait"`
+	Otherwise string `yaml:"otherwise"`
+	CatchUp   string `yaml:"catch_up"`
+	Send      bool   `yaml:"send"`
+}
+
+// recipientsConfig is a list of recipients, or the file that holds them.
+type recipientsConfig struct {
+	List []recipientConfig
+	File string
+}
+
+func (r *recipientsConfig) UnmarshalYAML(b []byte) error {
+	if yaml.Unmarshal(b, &r.List) == nil {
+		return nil
+	}
+	var f fileConfig
+	err := yaml.Unmarshal(b, &f)
+	r.File = f.File
+	return err
+}
+
+// namesConfig is one name or a list of names.
+type namesConfig []string
+
+func (n *namesConfig) UnmarshalYAML(b []byte) error {
+	var list []string
+	if yaml.Unmarshal(b, &list) == nil {
+		*n = list
+		return nil
+	}
+	var one string
+	err := yaml.Unmarshal(b, &one)
+	*n = []string{one}
+	return err
+}
+
+// position is where a key or value stands in the file, 1-based.
+type position struct{ line, column int }
+
+// problem is one thing that is wrong with the configuration.
+type problem struct {
+	key     string // path of the key, e.g. "source.kind"; empty for the file as a whole
+	message string
+	hint    string // what to do
+	at      position
+}
+
+// configError holds every problem of a configuration at once.
+type configError struct {
+	file     string
+	problems []problem
+}
+
+func (e *configError) Error() string {
+	var b strings.Builder
+	for i, p := range e.problems {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString(e.file)
+		if p.at.line > 0 {
+			fmt.Fprintf(&b, ":%d:%d", p.at.line, p.at.column)
+		}
+		if p.key != "" {
+			b.WriteString(": " + p.key)
+		}
+		b.WriteString(": " + p.message)
+		if p.hint != "" {
+			b.WriteString("\n    " + p.hint)
+		}
+	}
+	return b.String()
+}
+
+// readConfig reads and checks the file. The error is a *configError with every
+// problem found.
+func readConfig(file string) (*config, error) {
+	c := &config{file: file, dir: filepath.Dir(file), where: map[string]position{}}
+	fail := func(p ...problem) (*config, error) { return nil, &configError{file, p} }
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fail(problem{message: "no such file", hint: "run `tidemark init` for a commented starter, or name yours with --config FILE"})
+	} else if err != nil {
+		return fail(problem{message: "cannot be read: " + err.Error()})
+	}
+	return parseConfig(c, text)
+}
+
+func parseConfig(c *config, text []byte) (*config, error) {
+	fail := func(p ...problem) (*config, error) { return nil, &configError{c.file, p} }
+	tree, err := parser.ParseBytes(text, 0)
+	if err != nil {
+		return fail(syntaxProblem(err))
+	}
+	var problems []problem
+	for i, doc := range tree.Docs {
+		if i > 0 {
+			problems = append(problems, problem{message: "holds more than one YAML document", at: at(doc)})
+			break
+		}
+		if doc.Body != nil {
+			problems = append(problems, c.checkKeys(doc.Body, reflect.TypeFor[config](), "")...)
+		}
+	}
+	if len(problems) == 0 {
+		if err := yaml.Unmarshal(text, c); err != nil {
+			problems = append(problems, syntaxProblem(err))
+		}
+	}
+	if len(problems) == 0 {
+		problems = c.validate()
+	}
+	if len(problems) > 0 {
+		return fail(problems...)
+	}
+	return c, nil
+}
+
+// syntaxProblem turns an error of the YAML package into a problem with its place.
+func syntaxProblem(err error) problem {
+	p := problem{message: err.Error()}
+	var y yaml.Error
+	if errors.As(err, &y) {
+		p.message = y.GetMessage()
+		if t := y.GetToken(); t != nil && t.Position != nil {
+			p.at = position{t.Position.Line, t.Position.Column}
+		}
+	}
+	return p
+}
+
+func at(n ast.Node) position {
+	if t := n.GetToken(); t != nil && t.Position != nil {
+		return position{t.Position.Line, t.Position.Column}
+	}
+	return position{}
+}
+
+// checkKeys notes the place of every key below node and reports the keys that
+// the type does not have.
+func (c *config) checkKeys(node ast.Node, t reflect.Type, path string) []problem {
+	c.where[path] = at(node)
+	switch n := node.(type) {
+	case *ast.MappingNode:
+		var all []problem
+		for _, value := range n.Values {
+			all = append(all, c.checkPair(value, t, path)...)
+		}
+		return all
+	case *ast.MappingValueNode:
+		return c.checkPair(n, t, path)
+	case *ast.SequenceNode:
+		var all []problem
+		for i, value := range n.Values {
+			all = append(all, c.checkKeys(value, elem(t), fmt.Sprintf("%s[%d]", path, i))...)
+		}
+		return all
+	case *ast.AnchorNode:
+		return c.checkKeys(n.Value, t, path)
+	case *ast.TagNode:
+		return c.checkKeys(n.Value, t, path)
+	}
+	return nil
+}
+
+func (c *config) checkPair(pair *ast.MappingValueNode, t reflect.Type, path string) []problem {
+	name := pair.Key.GetToken().Value
+	key := strings.TrimPrefix(path+"."+name, ".")
+	c.where[key] = at(pair.Key)
+	field, known := fieldOf(t, name)
+	if !known {
+		return []problem{{key: key, message: "unknown key", hint: "known here: " + strings.Join(keysOf(t), ", "), at: at(pair.Key)}}
+	}
+	found := c.checkKeys(pair.Value, field, key)
+	c.where[key] = at(pair.Key)
+	return found
+}
+
+// elem is the element type of a list, or nil.
+func elem(t reflect.Type) reflect.Type {
+	switch {
+	case t == reflect.TypeFor[recipientsConfig]():
+		return reflect.TypeFor[recipientConfig]()
+	case t != nil && t.Kind() == reflect.Slice:
+		return t.Elem()
+	}
+	return nil
+}
+
+// fieldOf returns the type behind a key of a mapping of type t.
+func fieldOf(t reflect.Type, name string) (reflect.Type, bool) {
+	t = mappingType(t)
+	switch {
+	case t == nil:
+		return nil, false
+	case t.Kind() == reflect.Map:
+		return t.Elem(), true
+	}
+	for i := range t.NumField() {
+		if tag := t.Field(i).Tag.Get("yaml"); tag == name {
+			return t.Field(i).Type, true
+		}
+	}
+	return nil, false
+}
+
+// mappingType returns the struct or map behind t, nil when it is neither.
+func mappingType(t reflect.Type) reflect.Type {
+	if t != nil && t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch {
+	case t == reflect.TypeFor[recipientsConfig]():
+		return reflect.TypeFor[fileConfig]()
+	case t != nil && (t.Kind() == reflect.Struct || t.Kind() == reflect.Map):
+		return t
+	}
+	return nil
+}
+
+func keysOf(t reflect.Type) []string {
+	t = mappingType(t)
+	if t == nil || t.Kind() != reflect.Struct {
+		return []string{"no keys, a plain value"}
+	}
+	var keys []string
+	for i := range t.NumField() {
+		if tag := t.Field(i).Tag.Get("yaml"); tag != "" {
+			keys = append(keys, tag)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// path resolves a path of the file relative to the file.
+func (c *config) path(p string) string {
+	if p == "" || filepath.IsAbs(p) {
+		return p
+	}
+	return filepath.Join(c.dir, p)
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"tidemark/jobs"
+)
+
+func (a *app) extractCommand() *cobra.Command {
+	var days dayFlags
+	var inventoryDay, format string
+	cmd := &cobra.Command{
+		Use:   "extract [--day D | --from D --to D]",
+		Short: "Take a snapshot of the sources into the archive; safe to repeat",
+		Long: `Take a snapshot of the sources into the archive.
+
+It is safe to repeat: what the archive already has commits nothing. Rows that
+cannot be accepted go to quarantine; if more than one in a hundred is bad
+(source.max_bad), the whole extraction is refused and nothing is committed.
+--day, --from and --to select usage days only; the inventory is always read as
+it is now.`,
+		Example: `  tidemark extract
+  tidemark extract --day 2026-11-20
+  tidemark extract --from 2026-11-01 --to 2026-11-20 --format json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			period, err := days.period()
+			if err != nil {
+				return err
+			}
+			day := a.today()
+			if inventoryDay != "" {
+				if day, err = parseDayFlag("--inventory-day", inventoryDay); err != nil {
+					return err
+				}
+			}
+			c, err := a.config()
+			if err != nil {
+				return err
+			}
+			arc, err := a.openArchive(cmd.Context(), c, false)
+			if err != nil {
+				return err
+			}
+			x, err := a.extraction(c, arc, period, day)
+			if err != nil {
+				return err
+			}
+			progress := a.progress("extract")
+			x.Progress = progress.update
+			out, err := x.Extract(cmd.Context())
+			progress.done()
+			if err != nil {
+				return err
+			}
+			if format == "json" {
+				err = a.printJSON(out)
+			} else {
+				a.printExtracted(out)
+			}
+			if err != nil {
+				return err
+			}
+			return a.warn(out.Warnings)
+		},
+	}
+	days.add(cmd)
+	cmd.Flags().StringVar(&inventoryDay, "inventory-day", "", "snapshot `DAY` of the inventory (default: today in UTC)")
+	formatFlag(cmd, &format, "text", "text", "json")
+	return cmd
+}
+
+func (a *app) printExtracted(out jobs.Extracted) {
+	days := "no usage days"
+	if out.Days != nil {
+		days = out.Days.From.String() + " to " + out.Days.To.String()
+	}
+	a.printf("run %s: %s, %d usage rows read, %d customers, %d subscriptions\n", out.Run, days, out.Read, out.Customers, out.Subs)
+	for _, reason := range slices.Sorted(maps.Keys(out.LeftOut)) {
+		a.printf("left out: %d rows, %s\n", out.LeftOut[reason], reason)
+	}
+	if len(out.LeftOut) > 1 {
+		total := int64(0)
+		for _, n := range out.LeftOut {
+			total += n
+		}
+		a.printf("left out in all: %d rows\n", total)
+	}
+	if out.Rounded > 0 {
+		a.printf("rounded half-even to 18 decimals: %d values\n", out.Rounded)
+	}
+	for _, table := range slices.Sorted(maps.Keys(out.Quarantined)) {
+		if n := out.Quarantined[table]; n > 0 {
+			a.printf("quarantined: %d %s rows\n", n, table)
+		}
+	}
+	if !out.Changed() {
+		a.printf("nothing new: no commit\n")
+		return
+	}
+	for _, c := range out.Committed {
+		if c.Changed {
+			a.printf("%-14s version %d: %d files added, %d removed, %d unchanged, %d rows\n", c.Table, c.Version, c.Added, c.Removed, c.Unchanged, c.Rows)
+		}
+	}
+	a.printf("seal %s\n", out.Seal)
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"tidemark/data"
+)
+
+// choice is a flag that takes one of a few words.
+type choice struct {
+	value   *string
+	allowed []string
+}
+
+func newChoice(value *string, standard string, allowed []string) *choice {
+	*value = standard
+	return &choice{value, allowed}
+}
+
+func (c *choice) String() string { return *c.value }
+func (c *choice) Type() string   { return "word" }
+func (c *choice) Set(s string) error {
+	if !slices.Contains(c.allowed, s) {
+		return fmt.Errorf("want %s", orList(c.allowed))
+	}
+	*c.value = s
+	return nil
+}
+
+func orList(words []string) string {
+	if len(words) == 1 {
+		return words[0]
+	}
+	return strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
+}
+
+// dayFlags are --day, --from and --to.
+type dayFlags struct{ day, from, to string }
+
+func (f *dayFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.day, "day", "", "one usage `DAY`, e.g. 2026-11-20")
+	cmd.Flags().StringVar(&f.from, "from", "", "first usage `DAY`")
+	cmd.Flags().StringVar(&f.to, "to", "", "last usage `DAY`")
+}
+
+// period returns the days asked for; nil without any of the flags.
+func (f dayFlags) period() (*data.Period, error) {
+	switch {
+	case f == dayFlags{}:
+		return nil, nil
+	case f.day != "" && (f.from != "" || f.to != ""):
+		return nil, usagef("--day stands beside --from or --to: give one day, or a range")
+	case f.day != "":
+		f.from, f.to = f.day, f.day
+	case f.from == "" || f.to == "":
+		return nil, usagef("--from and --to go together")
+	}
+	from, err := parseDayFlag("--from", f.from)
+	if err != nil {
+		return nil, err
+	}
+	to, err := parseDayFlag("--to", f.to)
+	if err != nil {
+		return nil, err
+	}
+	if to < from {
+		return nil, usagef("--to %s is before --from %s", to, from)
+	}
+	return &data.Period{From: from, To: to}, nil
+}
+
+func parseDayFlag(flag, text string) (data.Day, error) {
+	d, err := data.ParseDay(text)
+	if err != nil {
+		return 0, usagef("%s %q is %w", flag, text, err)
+	}
+	return d, nil
+}

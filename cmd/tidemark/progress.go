@@ -1,0 +1,52 @@
+package main
+
+import (
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+
+	"tidemark/data"
+)
+
+// progress is a bar on stderr, when that is a terminal.
+type progress struct {
+	bar  *progressbar.ProgressBar
+	app  *app
+	name string // stands before the bar
+}
+
+func (a *app) progress(name string) *progress { return &progress{app: a, name: name} }
+
+// update shows how much of the input is read.
+func (p *progress) update(t *data.Tally) {
+	if p.bar == nil {
+		if !p.app.onTerminal() {
+			return
+		}
+		total := t.TotalBytes
+		if total == 0 {
+			total = -1 // unknown: a spinner that counts rows
+		}
+		p.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(p.app.stderr), progressbar.OptionSetDescription(p.name),
+			progressbar.OptionShowBytes(total > 0), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
+	}
+	done := t.Bytes
+	if t.TotalBytes == 0 {
+		done = t.Read
+	}
+	_ = p.bar.Set64(done) // a bar that cannot be drawn is no reason to stop
+}
+
+func (p *progress) done() {
+	if p.bar != nil {
+		_ = p.bar.Finish()
+	}
+}
+
+// onTerminal reports whether stderr is a terminal and output is wanted.
+func (a *app) onTerminal() bool {
+	f, ok := a.stderr.(*os.File)
+	return ok && !a.quiet && term.IsTerminal(int(f.Fd()))
+}

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"tidemark": func() {
+			os.Exit(run(context.Background(), os.Args[1:], environment{
+				stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, now: time.Now,
+			}))
+		},
+	})
+}
+
+// TestScripts runs every file of testdata/script: the commands as a person
+// types them, with the clock fixed on a Monday morning.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("TIDEMARK_NOW", "2026-11-16T07:00:00Z")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exitcode": exitCodeCommand,
+			"gzip":     gzipCommand,
+			"truncate": truncateCommand,
+		},
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+	})
+}

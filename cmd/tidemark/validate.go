@@ -1,0 +1,224 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	netmail "net/mail"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"tidemark/data"
+	"tidemark/jobs"
+	"tidemark/reports"
+	"tidemark/templates"
+)
+
+// checker collects problems.
+type checker struct {
+	c        *config
+	problems []problem
+}
+
+func (k *checker) report(key, message, hint string) {
+	k.problems = append(k.problems, problem{key, message, hint, k.place(key)})
+}
+
+// place is where a key stands, or the nearest key above it.
+func (k *checker) place(key string) position {
+	for key != "" {
+		if p, found := k.c.where[key]; found {
+			return p
+		}
+		cut := strings.LastIndexAny(key, ".[")
+		key = key[:max(cut, 0)]
+	}
+	return position{}
+}
+
+// validate checks what the values mean, everything at once.
+func (c *config) validate() []problem {
+	k := &checker{c: c}
+	k.sources()
+	k.partner()
+	k.people()
+	k.mail()
+	k.jobs()
+	return k.problems
+}
+
+func (k *checker) oneOf(key, value string, allowed ...string) {
+	if value != "" && !slices.Contains(allowed, value) {
+		k.report(key, fmt.Sprintf("%q is not possible", value), "want one of "+strings.Join(allowed, ", "))
+	}
+}
+
+func (k *checker) sources() {
+	c := k.c
+	if c.Sources.Inventory == nil && c.Sources.Usage == nil {
+		k.source("source", c.Source)
+		return
+	}
+	if c.Source.Kind != "" {
+		k.report("source", "stands beside sources", "give one source, or sources with inventory and usage")
+	}
+	if c.Sources.Usage == nil {
+		k.report("sources", "has no usage source", "add sources.usage: {kind: …}")
+		return
+	}
+	k.source("sources.usage", *c.Sources.Usage)
+	if inv := c.Sources.Inventory; inv != nil {
+		k.source("sources.inventory", *inv)
+		if inv.Kind == "focus" {
+			k.report("sources.inventory.kind", "focus has no inventory", "take tables, or leave sources.inventory out: it is then derived from the usage")
+		}
+	}
+}
+
+func (k *checker) source(key string, s sourceConfig) {
+	kinds := []string{"sample", "tables", "focus"}
+	if s.Kind == "" {
+		k.report(key, "has no kind", "add kind: one of "+strings.Join(kinds, ", "))
+		return
+	}
+	k.oneOf(key+".kind", s.Kind, kinds...)
+	if s.Path == "" && s.Kind != "sample" && slices.Contains(kinds, s.Kind) {
+		k.report(key, "has no path", "add path: the folder with the input files")
+	}
+	if s.SettleDays != nil && (*s.SettleDays < 0 || *s.SettleDays > 60) {
+		k.report(key+".settle_days", "must lie between 0 and 60", "3 fits Azure usage, which is one to three days late")
+	}
+	if s.MaxBad != nil && (*s.MaxBad <= 0 || *s.MaxBad > 1) {
+		k.report(key+".max_bad", "must lie above 0 and at most 1", "0.01 accepts one bad row in a hundred")
+	}
+	if s.Customers < 0 || s.Subscriptions < 0 {
+		k.report(key, "customers and subscriptions must not be negative", "")
+	}
+}
+
+func (k *checker) partner() {
+	p := k.c.Partner
+	k.oneOf("partner.locale", p.Locale, templates.Locales()...)
+	if p.Timezone != "" {
+		if _, err := time.LoadLocation(p.Timezone); err != nil {
+			k.report("partner.timezone", fmt.Sprintf("%q is not a time zone", p.Timezone), "want an IANA name such as Europe/Amsterdam")
+		}
+	}
+	if p.Accent != "" && !regexp.MustCompile(`^#[0-9a-fA-F]{6}$`).MatchString(p.Accent) {
+		k.report("partner.accent", fmt.Sprintf("%q is not a colour", p.Accent), `want "#rrggbb", quoted`)
+	}
+}
+
+func (k *checker) people() {
+	seen := map[string]string{}
+	for i, r := range k.c.Recipients.List {
+		key := fmt.Sprintf("recipients[%d]", i)
+		k.address(key+".address", r.Address, true)
+		k.role(key+".role", r.Role)
+		k.oneOf(key+".locale", r.Locale, templates.Locales()...)
+		id := r.Role + " " + strings.ToLower(r.Address)
+		if first, found := seen[id]; found {
+			k.report(key, fmt.Sprintf("names %s again for the same role", r.Address), "it stands already at "+first)
+		}
+		seen[id] = key
+	}
+	for _, name := range slices.Sorted(maps.Keys(k.c.Roles)) {
+		k.role("roles."+name, name)
+		k.oneOf("roles."+name+".money", k.c.Roles[name].Money, "show", "hide")
+	}
+	for i, cover := range k.c.Cover {
+		key := fmt.Sprintf("cover[%d]", i)
+		k.address(key+".absent", cover.Absent, true)
+		k.address(key+".by", cover.By, true)
+		from, errFrom := data.ParseDay(cover.From)
+		to, errTo := data.ParseDay(cover.To)
+		switch {
+		case errFrom != nil:
+			k.report(key+".from", fmt.Sprintf("%q is %v", cover.From, errFrom), "")
+		case errTo != nil:
+			k.report(key+".to", fmt.Sprintf("%q is %v", cover.To, errTo), "")
+		case to < from:
+			k.report(key+".to", "is before from", "")
+		}
+	}
+}
+
+func (k *checker) role(key, role string) {
+	if _, err := reports.ParseRole(role); err != nil {
+		k.report(key, err.Error(), "")
+	}
+}
+
+func (k *checker) address(key, address string, required bool) {
+	if address == "" && !required {
+		return
+	}
+	if a, err := netmail.ParseAddress(address); err != nil || a.Address != address {
+		k.report(key, fmt.Sprintf("%q is not a mail address", address), "want name@domain, without a display name")
+	}
+}
+
+func (k *checker) secret(key, value string) {
+	if value != "" && !strings.HasPrefix(value, "env:") && !strings.HasPrefix(value, "file:") {
+		k.report(key, "holds a secret in plain text", "write env:NAME or file:PATH, and change the secret: it has been in a file")
+	}
+}
+
+func (k *checker) mail() {
+	m := k.c.Mail
+	k.oneOf("mail.kind", m.Kind, "files", "smtp")
+	if m.From != "" {
+		if _, err := netmail.ParseAddress(m.From); err != nil {
+			k.report("mail.from", fmt.Sprintf("%q is not a mail address", m.From), `want "Polder Cloud <usage@partner.example>"`)
+		}
+	}
+	k.address("mail.reply_to", m.ReplyTo, false)
+	k.address("mail.divert", m.Divert, false)
+	if m.Kind == "smtp" && m.SMTP.Host == "" {
+		k.report("mail.smtp", "has no host", "add mail.smtp: {host: …, port: 587, tls: starttls}")
+	}
+	k.oneOf("mail.smtp.tls", m.SMTP.TLS, "starttls", "tls")
+	k.secret("mail.smtp.password", m.SMTP.Password)
+	k.secret("operators.webhook", k.c.Operators.Webhook)
+	k.secret("operators.ping", k.c.Operators.Ping)
+	for i, a := range k.c.Operators.Mail {
+		k.address(fmt.Sprintf("operators.mail[%d]", i), a, true)
+	}
+}
+
+func (k *checker) jobs() {
+	names := map[string]bool{}
+	for i, j := range k.c.Jobs {
+		key := fmt.Sprintf("jobs[%d]", i)
+		if j.Name == "" {
+			k.report(key, "has no name", "")
+		} else if names[j.Name] {
+			k.report(key+".name", fmt.Sprintf("%q is used twice", j.Name), "")
+		}
+		names[j.Name] = true
+		if _, err := jobs.ParseSchedule(j.Cron, j.Timezone); err != nil {
+			k.report(key+".cron", err.Error(), `want five fields, e.g. "0 7 * * MON"`)
+		}
+		if j.Do == "" {
+			k.report(key, "has no do", "add do: extract or digest")
+		}
+		k.oneOf(key+".do", j.Do, "extract", "digest")
+		if j.Do == "digest" {
+			k.role(key+".role", j.Role)
+			if _, err := data.ParsePeriod(j.Period); err != nil {
+				k.report(key+".period", err.Error(), "")
+			}
+		}
+		if j.After != "" && !slices.ContainsFunc(k.c.Jobs, func(o jobConfig) bool { return o.Name == j.After }) {
+			k.report(key+".after", fmt.Sprintf("there is no job %q", j.After), "")
+		}
+		if j.Wait != "" {
+			if d, err := time.ParseDuration(j.Wait); err != nil || d < 0 {
+				k.report(key+".wait", fmt.Sprintf("%q is not a duration", j.Wait), "want e.g. 3h")
+			}
+		}
+		k.oneOf(key+".otherwise", j.Otherwise, "send", "skip")
+		k.oneOf(key+".catch_up", j.CatchUp, "latest", "all", "none")
+	}
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"os"
+	"time"
+
+	"tidemark/data"
+	"tidemark/data/archive"
+	"tidemark/jobs"
+	"tidemark/jobs/source/focus"
+	"tidemark/jobs/source/sample"
+	"tidemark/jobs/source/tables"
+)
+
+// defaultSettleDays is how many days usage stays open to late rows.
+const defaultSettleDays = 3
+
+// openArchive opens the archive of the configuration, by default ./archive
+// beside it. With mustExist a folder that is not there is an error, so that a
+// mistyped path is not taken for an empty archive.
+func (a *app) openArchive(ctx context.Context, c *config, mustExist bool) (*archive.Archive, error) {
+	path := c.path(c.Archive.Path)
+	if path == "" {
+		path = c.path("archive")
+	}
+	if _, err := os.Stat(path); err != nil && mustExist {
+		return nil, fmt.Errorf("open archive %s: %w; run `tidemark extract` first, or set archive.path", path, err)
+	}
+	return a.openArchiveAt(ctx, path)
+}
+
+func (a *app) openArchiveAt(ctx context.Context, path string) (*archive.Archive, error) {
+	return archive.Open(ctx, archive.NewDir(path), archive.Options{Producer: producer(), Now: a.now})
+}
+
+// fullSource is a source of usage and of inventory.
+type fullSource interface {
+	data.UsageSource
+	data.InventorySource
+}
+
+// sources returns the usage and the inventory source of the configuration; the
+// inventory is nil when it is to be derived from the usage.
+func (a *app) sources(c *config) (data.UsageSource, data.InventorySource, error) {
+	if c.Sources.Usage == nil {
+		return a.source(c, c.Source)
+	}
+	usage, _, err := a.source(c, *c.Sources.Usage)
+	if err != nil || c.Sources.Inventory == nil {
+		return usage, nil, err
+	}
+	_, inventory, err := a.source(c, *c.Sources.Inventory)
+	return usage, inventory, err
+}
+
+func (a *app) source(c *config, s sourceConfig) (data.UsageSource, data.InventorySource, error) {
+	var full fullSource
+	var err error
+	switch s.Kind {
+	case "focus":
+		usage, err := focus.New(focus.Options{Path: c.path(s.Path), Providers: s.Providers, Lenient: s.Lenient})
+		return usage, nil, err
+	case "tables":
+		full, err = tables.New(tables.Options{Path: c.path(s.Path), Lenient: s.Lenient})
+	default:
+		full, err = sample.New(sample.Options{Seed: s.Seed, Customers: s.Customers, Subscriptions: s.Subscriptions,
+			To: a.today() - 1, Late: s.Late})
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return full, full, nil
+}
+
+// usageConfig is the part of the configuration that usage comes from.
+func (c *config) usageConfig() sourceConfig {
+	if c.Sources.Usage != nil {
+		return *c.Sources.Usage
+	}
+	return c.Source
+}
+
+func (c *config) settleDays() int {
+	if s := c.usageConfig().SettleDays; s != nil {
+		return *s
+	}
+	return defaultSettleDays
+}
+
+func (a *app) today() data.Day { return data.DayOf(a.now().UTC()) }
+
+// newRunID returns an id that sorts by time and cannot repeat.
+func (a *app) newRunID() string {
+	return a.now().UTC().Format("20060102t150405z") + "-" + rand.Text()[:6]
+}
+
+// parseAsOf reads --as-of: an RFC 3339 time, or a day, which means its end.
+func parseAsOf(s string) (*time.Time, error) {
+	if s == "" {
+		return nil, nil
+	}
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return &t, nil
+	}
+	d, err := data.ParseDay(s)
+	if err != nil {
+		return nil, usagef("--as-of %q: want a day 2026-11-20 (its end in UTC) or a time 2026-11-20T08:00:00Z", s)
+	}
+	end := (d + 1).Time().Add(-time.Microsecond)
+	return &end, nil
+}
+
+// extraction wires one run of jobs.Extract.
+func (a *app) extraction(c *config, arc *archive.Archive, days *data.Period, inventoryDay data.Day) (jobs.Extract, error) {
+	usage, inventory, err := a.sources(c)
+	if err != nil {
+		return jobs.Extract{}, err
+	}
+	x := jobs.Extract{Archive: arc, Usage: usage, Inventory: inventory, Days: days, InventoryDay: inventoryDay,
+		Run: a.newRunID(), Started: a.now()}
+	if share := c.usageConfig().MaxBad; share != nil {
+		x.MaxBad = float64(*share)
+	}
+	return x, nil
+}

@@ -1,0 +1,117 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/memory"
+
+	"tidemark/data"
+	"tidemark/data/archive"
+	"tidemark/transform"
+)
+
+// commitUsage commits the staged rows and rolls up every part that has no
+// rollup yet, those of an earlier run that died in between included.
+func (x *extraction) commitUsage(ctx context.Context) error {
+	staged := x.run.Staged()
+	days := x.Days
+	if days == nil && staged.Rows > 0 {
+		days = &data.Period{From: staged.First, To: staged.Last}
+	}
+	if days == nil {
+		x.out.Warnings = append(x.out.Warnings, "the input has no usage row")
+	} else {
+		committed, err := x.run.CommitUsage(ctx, x.delivery(*days, staged.Rows))
+		if err != nil {
+			return err
+		}
+		x.out.Days = days
+		x.out.Committed = append(x.out.Committed, committed)
+	}
+	rolled, err := x.run.Rollup(ctx, func(_ context.Context, _ archive.Part, batches iter.Seq2[arrow.Record, error]) (arrow.Record, error) {
+		return transform.Rollup(memory.DefaultAllocator, batches)
+	})
+	if err != nil {
+		return err
+	}
+	x.out.Committed = append(x.out.Committed, rolled)
+	return nil
+}
+
+func (x *extraction) delivery(days data.Period, rows int64) archive.Delivery {
+	return archive.Delivery{
+		Source: x.Usage.Kind(), Days: days, Full: x.Days == nil,
+		RowsIn: x.tally.Read, RowsOut: rows, Quarantined: x.out.Quarantined[string(archive.UsageTable)],
+		Expected: len(x.customers), ReadOK: len(x.customers),
+	}
+}
+
+// commitInventory completes the inventory with what the usage says and commits
+// it as the snapshot of the day.
+func (x *extraction) commitInventory(ctx context.Context) error {
+	view, err := x.Archive.View(ctx, nil)
+	if err != nil {
+		return err
+	}
+	spans, err := usageSpans(ctx, view)
+	if err != nil {
+		return fmt.Errorf("find first and last usage days: %w", err)
+	}
+	if x.Inventory == nil {
+		if err := x.derive(ctx, view, spans); err != nil {
+			return fmt.Errorf("derive inventory from usage: %w", err)
+		}
+	}
+	for i, s := range x.subscriptions {
+		if span, found := spans[s.SubscriptionID]; found {
+			x.subscriptions[i].FirstUsage, x.subscriptions[i].LastUsage = new(span.From), new(span.To)
+		}
+	}
+	x.out.Customers, x.out.Subs = len(x.customers), len(x.subscriptions)
+	d := archive.Delivery{Source: x.inventoryKind(), Expected: len(x.customers), ReadOK: len(x.customers)}
+	d.RowsIn, d.RowsOut = int64(len(x.customers)), int64(len(x.customers))
+	d.Quarantined = x.out.Quarantined[string(archive.Customers)]
+	customers, err := x.run.CommitCustomers(ctx, x.InventoryDay, x.customers, d)
+	if err != nil {
+		return err
+	}
+	d.RowsIn, d.RowsOut = int64(len(x.subscriptions)), int64(len(x.subscriptions))
+	d.Quarantined = x.out.Quarantined[string(archive.Subscriptions)]
+	subscriptions, err := x.run.CommitSubscriptions(ctx, x.InventoryDay, x.subscriptions, d)
+	if err != nil {
+		return err
+	}
+	x.out.Committed = append(x.out.Committed, customers, subscriptions)
+	return nil
+}
+
+func (x *extraction) inventoryKind() string {
+	if x.Inventory != nil {
+		return x.Inventory.Kind()
+	}
+	return x.Usage.Kind()
+}
+
+// usageSpans returns the first and the last day with usage of every
+// subscription, exact whatever was restated.
+func usageSpans(ctx context.Context, view *archive.View) (map[data.SubscriptionID]data.Period, error) {
+	days := view.UsageDays()
+	if len(days) == 0 {
+		return nil, nil
+	}
+	rec, err := transform.UsageSpan(memory.DefaultAllocator,
+		scanSpans(ctx, view, data.Period{From: days[0].Day, To: days[len(days)-1].Day}))
+	if err != nil {
+		return nil, err
+	}
+	defer rec.Release()
+	return transform.Spans(rec)
+}
+
+// scanSpans reads the three columns of the rollup that transform.UsageSpan needs.
+func scanSpans(ctx context.Context, view *archive.View, p data.Period) iter.Seq2[arrow.Record, error] {
+	return view.Scan(ctx, archive.UsageDaily, p, "usage_date", "subscription_id", "usage_rows")
+}

@@ -1,0 +1,178 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/memory"
+
+	"tidemark/data"
+	"tidemark/data/archive"
+	"tidemark/reports"
+	"tidemark/transform"
+	"tidemark/transform/churn"
+)
+
+// Query says which figures of the archive are wanted.
+type Query struct {
+	Period     data.PeriodSpec
+	Ref        data.Day // what relative periods count from
+	SettleDays int      // how many days before the newest usage day count as complete
+	Model      churn.Model
+}
+
+// Watermark returns the last day whose usage counts as complete: the newest
+// day with usage minus settleDays. It is nil while nothing is archived.
+func Watermark(view *archive.View, settleDays int) *data.Day {
+	days := view.UsageDays()
+	for _, d := range slices.Backward(days) {
+		if d.Rows > 0 {
+			return new(d.Day - data.Day(settleDays))
+		}
+	}
+	return nil
+}
+
+// Load reads what the figures of a period are computed from and scores the
+// subscriptions as of the period's and the previous period's last known day.
+// The caller must Release the portfolio.
+func Load(ctx context.Context, view *archive.View, q Query) (*reports.Portfolio, error) {
+	watermark := Watermark(view, q.SettleDays)
+	period, err := q.Period.Resolve(q.Ref, watermark)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", transform.ErrNoKnownDay, err)
+	}
+	l := &loader{view: view, mem: memory.DefaultAllocator, model: q.Model}
+	l.p = &reports.Portfolio{KnownAt: view.KnownAt(), Seal: view.Seal(), Versions: map[string]int64{}}
+	l.p.Inputs.Period, l.p.Inputs.Watermark = period, watermark
+	for _, d := range view.UsageDays() {
+		l.p.Inputs.Extracted = append(l.p.Inputs.Extracted, d.Day)
+	}
+	for table, version := range view.Versions() {
+		l.p.Versions[string(table)] = version
+	}
+	if len(l.p.Inputs.Known(period)) == 0 {
+		return nil, noKnownDay(period, watermark)
+	}
+	if err := l.all(ctx); err != nil {
+		l.p.Release()
+		return nil, err
+	}
+	return l.p, nil
+}
+
+func noKnownDay(period data.Period, watermark *data.Day) error {
+	if watermark == nil {
+		return fmt.Errorf("period %s: %w: nothing is archived yet; run `tidemark extract`", period, transform.ErrNoKnownDay)
+	}
+	return fmt.Errorf("period %s: %w: usage is complete up to %s; ask for an earlier period, or extract the missing days",
+		period, transform.ErrNoKnownDay, *watermark)
+}
+
+// loader reads one portfolio. What it has read belongs to the portfolio.
+type loader struct {
+	view  *archive.View
+	mem   memory.Allocator
+	model churn.Model
+	p     *reports.Portfolio
+}
+
+func (l *loader) all(ctx context.Context) error {
+	in := &l.p.Inputs
+	on, before := min(in.Period.To, *in.Watermark), min(in.Period.Previous().To, *in.Watermark)
+	window := data.Period{From: min(in.Period.Previous().From, before-churn.HistoryDays+1), To: max(in.Period.To, on)}
+	if err := l.daily(ctx, window); err != nil {
+		return fmt.Errorf("read usage %s to %s: %w", window.From, window.To, err)
+	}
+	if err := l.inventory(ctx); err != nil {
+		return fmt.Errorf("read inventory: %w", err)
+	}
+	upToEnd := data.Period{From: in.Extracted[0], To: in.Period.To}
+	var err error
+	if in.Usage, err = transform.UsageSpan(l.mem, scanSpans(ctx, l.view, upToEnd)); err != nil {
+		return fmt.Errorf("find first and last usage days: %w", err)
+	}
+	if l.p.Scores, err = l.score(on); err != nil {
+		return fmt.Errorf("score %s: %w", on, err)
+	}
+	if l.p.PreviousScores, err = l.score(before); err != nil {
+		return fmt.Errorf("score %s: %w", before, err)
+	}
+	l.p.MonthlyCost, err = churn.MonthlyCost(l.mem, in.Daily, l.known(on), on)
+	return err
+}
+
+func (l *loader) daily(ctx context.Context, window data.Period) error {
+	for rec, err := range l.view.Scan(ctx, archive.UsageDaily, window) {
+		if err != nil {
+			return err
+		}
+		rec.Retain()
+		l.p.Inputs.Daily = append(l.p.Inputs.Daily, rec)
+	}
+	return nil
+}
+
+// inventory reads the snapshots from the last one at or before the previous
+// period to the first one after the period, and the newest.
+func (l *loader) inventory(ctx context.Context) error {
+	in := &l.p.Inputs
+	days := l.view.Snapshots(archive.Subscriptions)
+	if len(days) == 0 {
+		return nil
+	}
+	in.FirstSnapshot = new(days[0])
+	for _, day := range wanted(days, in.Period) {
+		subscriptions, err := l.view.Snapshot(ctx, archive.Subscriptions, day)
+		if err != nil {
+			return err
+		}
+		customers, err := l.view.Snapshot(ctx, archive.Customers, day)
+		if err != nil {
+			subscriptions.Release()
+			return err
+		}
+		in.Inventory = append(in.Inventory, transform.Snapshot{Day: day, Customers: customers, Subscriptions: subscriptions})
+	}
+	return nil
+}
+
+// wanted picks the snapshot days that matter for a period.
+func wanted(days []data.Day, p data.Period) []data.Day {
+	first, found := slices.BinarySearch(days, p.Previous().From)
+	if !found {
+		first = max(first-1, 0)
+	}
+	last, found := slices.BinarySearch(days, p.To)
+	if !found {
+		last--
+	}
+	last = min(max(last+1, first), len(days)-1)
+	picked := slices.Clone(days[first : last+1])
+	if newest := days[len(days)-1]; newest != picked[len(picked)-1] {
+		picked = append(picked, newest)
+	}
+	return picked
+}
+
+func (l *loader) known(on data.Day) []data.Day {
+	in := l.p.Inputs
+	return in.Known(data.Period{From: in.Extracted[0], To: on})
+}
+
+// score assesses every subscription as of one day; a day before everything
+// that is known gives no scores.
+func (l *loader) score(on data.Day) (arrow.Record, error) {
+	in := l.p.Inputs
+	if len(in.Inventory) == 0 || len(l.known(on)) == 0 {
+		return nil, nil
+	}
+	latest, err := transform.Latest(l.mem, in.Inventory, on)
+	if err != nil {
+		return nil, err
+	}
+	defer latest.Release()
+	return l.model.Assess(l.mem, churn.Inputs{On: on, Known: l.known(on), Daily: in.Daily, Subscriptions: latest})
+}
