@@ -45,7 +45,7 @@ func (x *extraction) delivery(days data.Period, rows int64) archive.Delivery {
 	return archive.Delivery{
 		Source: x.Usage.Kind(), Days: days, Full: x.Days == nil,
 		RowsIn: x.tally.Read, RowsOut: rows, Quarantined: x.out.Quarantined[string(archive.UsageTable)],
-		Expected: len(x.customers), ReadOK: len(x.customers),
+		Expected: len(x.customers), Read: len(x.customers),
 	}
 }
 
@@ -71,7 +71,7 @@ func (x *extraction) commitInventory(ctx context.Context) error {
 		}
 	}
 	x.out.Customers, x.out.Subs = len(x.customers), len(x.subscriptions)
-	d := archive.Delivery{Source: x.inventoryKind(), Expected: len(x.customers), ReadOK: len(x.customers)}
+	d := archive.Delivery{Source: x.inventoryKind(), Expected: len(x.customers), Read: len(x.customers)}
 	d.RowsIn, d.RowsOut = int64(len(x.customers)), int64(len(x.customers))
 	d.Quarantined = x.out.Quarantined[string(archive.Customers)]
 	customers, err := x.run.CommitCustomers(ctx, x.InventoryDay, x.customers, d)

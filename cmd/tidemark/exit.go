@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tidemark/jobs"
 	"tidemark/transform"
 )
 
@@ -17,6 +18,7 @@ const (
 	exitUsage       = 2
 	exitWarnings    = 3
 	exitNoKnownDay  = 10
+	exitHeld        = 14
 	exitInterrupted = 130
 )
 
@@ -60,6 +62,8 @@ func exitCode(err error) int {
 		return exitWarnings
 	case errors.Is(err, transform.ErrNoKnownDay):
 		return exitNoKnownDay
+	case errors.Is(err, jobs.ErrHeld):
+		return exitHeld
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
 	}

@@ -55,7 +55,8 @@ func (f dayFlags) period() (*data.Period, error) {
 	case f.day != "" && (f.from != "" || f.to != ""):
 		return nil, usagef("--day stands beside --from or --to: give one day, or a range")
 	case f.day != "":
-		f.from, f.to = f.day, f.day
+		day, err := parseDayFlag("--day", f.day)
+		return &data.Period{From: day, To: day}, err
 	case f.from == "" || f.to == "":
 		return nil, usagef("--from and --to go together")
 	}

@@ -76,7 +76,7 @@ two currencies are never added.`,
 				return err
 			}
 			defer p.Release()
-			doc, err := jobs.Figures(p, c.locale(""))
+			doc, err := jobs.Figures(p)
 			if err != nil {
 				return err
 			}

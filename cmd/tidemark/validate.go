@@ -99,7 +99,7 @@ func (k *checker) source(key string, s sourceConfig) {
 
 func (k *checker) partner() {
 	p := k.c.Partner
-	k.oneOf("partner.locale", p.Locale, templates.Locales()...)
+	k.oneOf("partner.locale", p.Locale, templates.Languages()...)
 	if p.Timezone != "" {
 		if _, err := time.LoadLocation(p.Timezone); err != nil {
 			k.report("partner.timezone", fmt.Sprintf("%q is not a time zone", p.Timezone), "want an IANA name such as Europe/Amsterdam")
@@ -116,7 +116,7 @@ func (k *checker) people() {
 		key := fmt.Sprintf("recipients[%d]", i)
 		k.address(key+".address", r.Address, true)
 		k.role(key+".role", r.Role)
-		k.oneOf(key+".locale", r.Locale, templates.Locales()...)
+		k.oneOf(key+".locale", r.Locale, templates.Languages()...)
 		id := r.Role + " " + strings.ToLower(r.Address)
 		if first, found := seen[id]; found {
 			k.report(key, fmt.Sprintf("names %s again for the same role", r.Address), "it stands already at "+first)

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"tidemark/data"
@@ -94,7 +95,7 @@ func (a *app) today() data.Day { return data.DayOf(a.now().UTC()) }
 
 // newRunID returns an id that sorts by time and cannot repeat.
 func (a *app) newRunID() string {
-	return a.now().UTC().Format("20060102t150405z") + "-" + rand.Text()[:6]
+	return a.now().UTC().Format("20060102t150405z") + "-" + strings.ToLower(rand.Text()[:6])
 }
 
 // parseAsOf reads --as-of: an RFC 3339 time, or a day, which means its end.

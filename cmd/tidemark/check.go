@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"tidemark/data"
+	"tidemark/jobs"
+	"tidemark/templates"
+)
+
+func (a *app) checkCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check",
+		Short: "Check the configuration and everything it names: every problem at once",
+		Long: `Check the configuration and everything it names: sources, archive, ownership,
+recipients, outbox, schedules. It changes nothing and reports every problem at
+once, each with what to do.`,
+		Example: "  tidemark check\n  tidemark --config /etc/tidemark/tidemark.yaml check",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.config()
+			if err != nil {
+				return err
+			}
+			return a.check(cmd.Context(), c)
+		},
+	}
+}
+
+// checks is a list of findings being printed.
+type checks struct {
+	a        *app
+	failed   int
+	warnings []string
+}
+
+func (k *checks) ok(format string, args ...any) { k.a.printf("ok       "+format+"\n", args...) }
+func (k *checks) problem(err error)             { k.failed++; k.a.printf("problem  %v\n", err) }
+func (k *checks) warn(format string, args ...any) {
+	k.warnings = append(k.warnings, fmt.Sprintf(format, args...))
+	k.a.printf("warning  "+format+"\n", args...)
+}
+
+func (a *app) check(ctx context.Context, c *config) error {
+	k := &checks{a: a}
+	k.ok("configuration %s", c.file)
+	k.source(ctx, c)
+	k.archive(ctx, c)
+	k.people(c)
+	for _, j := range c.Jobs {
+		s, err := jobs.ParseSchedule(j.Cron, j.Timezone)
+		if err != nil {
+			k.problem(err)
+			continue
+		}
+		k.ok("job %s: next due %s", j.Name, s.Next(a.now()).Format("Mon 2006-01-02 15:04 MST"))
+	}
+	if _, ok := templates.ChartScript(); !ok {
+		a.printf("note     charts are missing: this build has no chart script, pages show tables only; build with `make build`\n")
+	}
+	if k.failed > 0 {
+		return fmt.Errorf("check %s: %d problems, see above", c.file, k.failed)
+	}
+	if len(k.warnings) > 0 {
+		return errWarnings
+	}
+	return nil
+}
+
+// source reads the first rows of every source.
+func (k *checks) source(ctx context.Context, c *config) {
+	usage, inventory, err := k.a.sources(c)
+	if err != nil {
+		k.problem(err)
+		return
+	}
+	const look = 1000
+	n := 0
+	for _, err := range usage.Usage(ctx, nil, &data.Tally{}) {
+		var bad *data.RowError
+		if err != nil && !errors.As(err, &bad) {
+			k.problem(err)
+			return
+		} else if err != nil {
+			k.warn("%s usage: %v", usage.Kind(), bad)
+		}
+		if n++; n >= look {
+			break
+		}
+	}
+	k.ok("source %s: usage can be read (%d rows looked at)", usage.Kind(), n)
+	if inventory == nil {
+		k.ok("inventory is derived from the usage")
+		return
+	}
+	customers := 0
+	for _, err := range inventory.Customers(ctx, &data.Tally{}) {
+		var bad *data.RowError
+		if err != nil && !errors.As(err, &bad) {
+			k.problem(err)
+			return
+		} else if err != nil {
+			k.warn("%s customers: %v", inventory.Kind(), bad)
+		}
+		customers++
+	}
+	k.ok("source %s: %d customers", inventory.Kind(), customers)
+}
+
+func (k *checks) archive(ctx context.Context, c *config) {
+	arc, err := k.a.openArchive(ctx, c, true)
+	if errors.Is(err, fs.ErrNotExist) {
+		k.ok("archive is not there yet; `tidemark extract` makes it")
+		return
+	} else if err != nil {
+		k.problem(err)
+		return
+	}
+	view, err := arc.View(ctx, nil)
+	if err != nil {
+		k.problem(err)
+		return
+	}
+	if w := jobs.Watermark(view, c.settleDays()); w != nil {
+		k.ok("archive: usage complete up to %s, seal %s", *w, view.Seal())
+	} else {
+		k.ok("archive: empty")
+	}
+}
+
+func (k *checks) people(c *config) {
+	recipients, err := c.recipients()
+	if err != nil {
+		k.problem(err)
+	} else {
+		k.ok("%d recipients", len(recipients))
+	}
+	switch ownership, err := c.ownership(k.a.today()); {
+	case err != nil:
+		k.problem(err)
+	case ownership == nil:
+		k.warn("ownership.file is not set: the digest of sales agents is held")
+	default:
+		k.ok("ownership %s: %d customers assigned by name", c.Ownership.File, len(ownership.Customers()))
+	}
+	if out := c.path(c.Mail.Out); out != "" && exists(out) {
+		if err := writable(out); err != nil {
+			k.problem(fmt.Errorf("mail.out %s is not writable: %w", out, err))
+		}
+	}
+}
+
+// writable tries to create a file in a folder.
+func writable(dir string) error {
+	f, err := os.CreateTemp(dir, ".tidemark-check-*")
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(filepath.Join(dir, filepath.Base(f.Name()))))
+}

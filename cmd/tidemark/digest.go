@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"tidemark/jobs"
+	"tidemark/reports"
+)
+
+func (a *app) reportCommand() *cobra.Command {
+	var f figures
+	var role, recipient, out string
+	cmd := &cobra.Command{
+		Use:   "report --role R --period P --out DIR",
+		Short: "Preview: write exactly what would be mailed, and send nothing",
+		Long: `Write exactly what would be mailed, and send nothing: for each recipient of the
+role a sealed .eml, its .html and .txt, the interactive page and the attachment.`,
+		Example: `  tidemark report --role sales_agent --recipient anna@partner.example --period latest-7d --out preview
+  tidemark report --role global_admin --period 2026-10 --out preview`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.writeDigests(cmd.Context(), f, role, recipient, func(*config) string { return out }, a.writeAll)
+		},
+	}
+	f.add(cmd, "")
+	roleFlag(cmd, &role)
+	cmd.Flags().StringVar(&recipient, "recipient", "", "only this `ADDRESS`")
+	cmd.Flags().StringVar(&out, "out", "", "`DIR` to write to")
+	_ = cmd.MarkFlagRequired("out") // the flag exists
+	return cmd
+}
+
+func (a *app) digestCommand() *cobra.Command {
+	var f figures
+	var role string
+	cmd := &cobra.Command{
+		Use:   "digest --role R --period P",
+		Short: "Build every recipient's mail as a sealed .eml in mail.out",
+		Long: `Build every recipient's mail as a sealed .eml in mail.out (default outbox).
+Nothing is sent. The digest of sales agents is held (exit 14) while ownership is
+missing, unreadable or empty.`,
+		Example: "  tidemark digest --role sales_agent --period latest-7d\n  tidemark digest --role global_admin --period last-month",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.writeDigests(cmd.Context(), f, role, "", func(c *config) string {
+				if c.Mail.Out == "" {
+					return c.path("outbox")
+				}
+				return c.path(c.Mail.Out)
+			}, a.writeEML)
+		},
+	}
+	f.add(cmd, "")
+	roleFlag(cmd, &role)
+	return cmd
+}
+
+func roleFlag(cmd *cobra.Command, role *string) {
+	cmd.Flags().StringVar(role, "role", "", "`ROLE`: sales_agent, admin_agent, user_admin or global_admin")
+	_ = cmd.MarkFlagRequired("role") // the flag exists
+	_ = cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions([]string{"sales_agent", "admin_agent", "user_admin", "global_admin"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// writeDigests builds the digests of a role and writes each with write.
+func (a *app) writeDigests(ctx context.Context, f figures, roleText, only string, out func(*config) string, write func(string, jobs.Built) error) error {
+	role, err := reports.ParseRole(roleText)
+	if err != nil {
+		return usagef("--role: %w", err)
+	}
+	c, err := a.config()
+	if err != nil {
+		return err
+	}
+	p, err := a.portfolio(ctx, c, f)
+	if err != nil {
+		return err
+	}
+	defer p.Release()
+	d, err := a.digests(c, p, role)
+	if err != nil {
+		return err
+	}
+	d.Only = only
+	return a.writeBuilt(ctx, d, out(c), write)
+}
+
+// writeBuilt writes what can be built. A recipient whose digest fails never
+// keeps another from getting theirs.
+func (a *app) writeBuilt(ctx context.Context, d jobs.Digests, dir string, write func(string, jobs.Built) error) error {
+	var failed []error
+	var skipped []string
+	for b, err := range d.Build(ctx) {
+		switch {
+		case err != nil:
+			failed = append(failed, err)
+		case b.Skipped != "":
+			skipped = append(skipped, fmt.Sprintf("%s gets no mail: %s", b.Recipient.Address, b.Skipped))
+		default:
+			if err := write(dir, b); err != nil {
+				failed = append(failed, err)
+				continue
+			}
+			a.printf("%s\n    %s\n", filepath.Join(dir, b.Name+".eml"), b.Digest.Subject)
+		}
+	}
+	if len(failed) > 0 {
+		return errors.Join(failed...)
+	}
+	return a.warn(skipped)
+}
+
+// writeEML writes the sealed message only.
+func (a *app) writeEML(dir string, b jobs.Built) error {
+	return writeFiles(dir, map[string][]byte{b.Name + ".eml": b.EML})
+}
+
+// writeAll writes everything that belongs to a digest.
+func (a *app) writeAll(dir string, b jobs.Built) error {
+	return writeFiles(dir, map[string][]byte{
+		b.Name + ".eml": b.EML, b.Name + ".html": []byte(b.Rendered.HTML), b.Name + ".txt": []byte(b.Rendered.Text),
+		b.Name + ".csv": b.Rendered.CSV, b.Name + ".page.html": b.Rendered.Page,
+	})
+}
+
+// writeFiles writes each file under its final name only when it is complete.
+func writeFiles(dir string, files map[string][]byte) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("create %s: %w", dir, err)
+	}
+	for name, content := range files {
+		if err := writeFile(filepath.Join(dir, name), content); err != nil {
+			return fmt.Errorf("write %s: %w", filepath.Join(dir, name), err)
+		}
+	}
+	return nil
+}
+
+func writeFile(path string, content []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".tidemark-*")
+	if err != nil {
+		return err
+	}
+	_, err = tmp.Write(content)
+	err = errors.Join(err, tmp.Chmod(0o644), tmp.Sync(), tmp.Close())
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(tmp.Name()))
+	}
+	return nil
+}

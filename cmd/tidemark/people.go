@@ -1,0 +1,149 @@
+package main
+
+import (
+	"cmp"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	netmail "net/mail"
+	"os"
+	"slices"
+	"strings"
+
+	"tidemark/data"
+	"tidemark/jobs"
+	"tidemark/reports"
+)
+
+// defaultFrom stands in where no mail.from is set; nothing can be sent from it.
+const defaultFrom = "tidemark <tidemark@localhost.localdomain>"
+
+// recipients returns everybody who may get a report.
+func (c *config) recipients() ([]reports.Recipient, error) {
+	list := c.Recipients.List
+	if c.Recipients.File != "" {
+		var err error
+		if list, err = readRecipients(c.path(c.Recipients.File)); err != nil {
+			return nil, err
+		}
+	}
+	all := make([]reports.Recipient, 0, len(list))
+	for _, r := range list {
+		role, err := reports.ParseRole(r.Role)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, reports.Recipient{Address: r.Address, Name: r.Name, Role: role, Locale: c.locale(r.Locale)})
+	}
+	return all, nil
+}
+
+// readRecipients reads a CSV file with the columns address, name, role, locale.
+func readRecipients(file string) ([]recipientConfig, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("read recipients: %w", err)
+	}
+	in := csv.NewReader(f)
+	list, err := parseRecipients(file, in)
+	return list, errors.Join(err, f.Close())
+}
+
+func parseRecipients(file string, in *csv.Reader) ([]recipientConfig, error) {
+	header, err := in.Read()
+	if err != nil {
+		return nil, fmt.Errorf("read recipients %s: %w; want a header row address,name,role,locale", file, err)
+	}
+	header[0] = strings.TrimPrefix(header[0], "\ufeff")
+	if !slices.Contains(header, "address") || !slices.Contains(header, "role") {
+		return nil, fmt.Errorf("%s:1:1: the header row %q does not name address and role", file, strings.Join(header, ","))
+	}
+	var list []recipientConfig
+	for {
+		row, err := in.Read()
+		if errors.Is(err, io.EOF) {
+			return list, nil
+		} else if err != nil {
+			return nil, fmt.Errorf("read recipients %s: %w", file, err)
+		}
+		var r recipientConfig
+		for i, name := range header {
+			switch name {
+			case "address":
+				r.Address = strings.TrimSpace(row[i])
+			case "name":
+				r.Name = row[i]
+			case "role":
+				r.Role = strings.TrimSpace(row[i])
+			case "locale":
+				r.Locale = strings.TrimSpace(row[i])
+			}
+		}
+		line, _ := in.FieldPos(0)
+		k := &checker{c: &config{}}
+		k.address("address", r.Address, true)
+		k.role("role", r.Role)
+		if len(k.problems) > 0 {
+			return nil, fmt.Errorf("%s:%d: %s: %s", file, line, k.problems[0].key, k.problems[0].message)
+		}
+		list = append(list, r)
+	}
+}
+
+// locale returns the wanted locale, else the partner's, else English.
+func (c *config) locale(wanted string) string { return cmp.Or(wanted, c.Partner.Locale, "en") }
+
+// ownership reads the ownership file; nil when none is configured. Whoever
+// covers for somebody who is away on the day owns what that person owns.
+func (c *config) ownership(day data.Day) (*reports.Ownership, error) {
+	if c.Ownership.File == "" {
+		return nil, nil
+	}
+	file := c.path(c.Ownership.File)
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("read ownership: %w: %w", jobs.ErrHeld, err)
+	}
+	o, err := reports.ReadOwnership(c.Ownership.File, f)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, fmt.Errorf("read ownership: %w: %w", jobs.ErrHeld, err)
+	}
+	if len(o.Customers()) == 0 && len(o.Owners("")) == 0 {
+		return nil, fmt.Errorf("read ownership: %w: %s assigns no customer", jobs.ErrHeld, c.Ownership.File)
+	}
+	for _, cover := range c.Cover {
+		from, _ := data.ParseDay(cover.From) // validated with the configuration
+		to, _ := data.ParseDay(cover.To)
+		if from <= day && day <= to {
+			o.Cover(cover.Absent, cover.By)
+		}
+	}
+	return o, nil
+}
+
+func (c *config) partner() reports.Partner {
+	return reports.Partner{Name: cmp.Or(c.Partner.Name, "tidemark"), Accent: c.Partner.Accent, Locale: c.locale("")}
+}
+
+// digests wires the build of one role's digests.
+func (a *app) digests(c *config, p *reports.Portfolio, role reports.Role) (jobs.Digests, error) {
+	recipients, err := c.recipients()
+	if err != nil {
+		return jobs.Digests{}, err
+	}
+	ownership, err := c.ownership(a.today())
+	if err != nil {
+		return jobs.Digests{}, fmt.Errorf("digest %s: %w", role, err)
+	}
+	from, err := netmail.ParseAddress(cmp.Or(c.Mail.From, defaultFrom))
+	if err != nil {
+		return jobs.Digests{}, fmt.Errorf("mail.from: %w", err)
+	}
+	d := jobs.Digests{Portfolio: p, Role: role, Recipients: recipients, Ownership: ownership, Partner: c.partner(),
+		HideMoney: c.Roles[string(role)].Money == "hide", From: *from, Date: a.now().UTC()}
+	if c.Mail.ReplyTo != "" {
+		d.ReplyTo = &netmail.Address{Address: c.Mail.ReplyTo}
+	}
+	return d, nil
+}

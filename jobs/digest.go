@@ -1,0 +1,161 @@
+package jobs
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	netmail "net/mail"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/apache/arrow/go/v17/arrow/memory"
+
+	"tidemark/reports"
+	"tidemark/reports/mail"
+)
+
+// ErrHeld says that a digest was not built because something about it needs a
+// person first. Nobody is mailed.
+var ErrHeld = errors.New("held")
+
+// Digests builds the digest of every recipient of one role.
+type Digests struct {
+	Portfolio  *reports.Portfolio
+	Role       reports.Role
+	Recipients []reports.Recipient // all of them; those of the role are taken
+	Only       string              // one address of the role, empty for all
+	Ownership  *reports.Ownership  // who owns which customer; required for sales_agent
+	Partner    reports.Partner
+	HideMoney  bool // gives the role the view without money
+
+	From    netmail.Address
+	ReplyTo *netmail.Address
+	Date    time.Time // of the mails
+	Edition int       // raised by a resend only
+}
+
+// Built is one recipient's digest, or why there is none.
+type Built struct {
+	Recipient reports.Recipient
+	Name      string // base name of its files
+	Skipped   string // why the recipient gets no mail; empty: there is one
+
+	Digest   reports.Digest
+	Rendered reports.Rendered
+	EML      []byte // the sealed message
+}
+
+// Build yields the digest of one recipient after the other. An error concerns
+// one recipient only; the others still get theirs. What holds the whole role is
+// a single error that wraps ErrHeld.
+func (d Digests) Build(ctx context.Context) iter.Seq2[Built, error] {
+	return func(yield func(Built, error) bool) {
+		recipients, err := d.recipients()
+		if err != nil {
+			yield(Built{}, err)
+			return
+		}
+		for _, r := range recipients {
+			if err := ctx.Err(); err != nil {
+				yield(Built{}, err)
+				return
+			}
+			b, err := d.build(r)
+			if err != nil {
+				err = fmt.Errorf("digest for %s: %w", r.Address, err)
+			}
+			if !yield(b, err) {
+				return
+			}
+		}
+	}
+}
+
+// recipients returns the role's recipients, or why nobody can be mailed.
+func (d Digests) recipients() ([]reports.Recipient, error) {
+	if d.Role.Policy().OwnOnly && d.Ownership == nil {
+		return nil, fmt.Errorf("digest %s: %w: there is no ownership, so nobody may see a customer; set ownership.file, `tidemark owners template` writes one to start from", d.Role, ErrHeld)
+	}
+	of := WithRole(d.Recipients, d.Role)
+	if len(of) == 0 {
+		return nil, fmt.Errorf("digest %s: %w: the role has no recipient; add one under recipients", d.Role, ErrHeld)
+	}
+	if d.Only == "" {
+		return of, nil
+	}
+	for _, r := range of {
+		if strings.EqualFold(r.Address, d.Only) {
+			return []reports.Recipient{r}, nil
+		}
+	}
+	return nil, fmt.Errorf("digest %s: %s is not a recipient of the role", d.Role, d.Only)
+}
+
+// WithRole returns the recipients of a role.
+func WithRole(all []reports.Recipient, role reports.Role) []reports.Recipient {
+	var of []reports.Recipient
+	for _, r := range all {
+		if r.Role == role {
+			of = append(of, r)
+		}
+	}
+	return of
+}
+
+func (d Digests) build(r reports.Recipient) (Built, error) {
+	b := Built{Recipient: r, Name: fileName(d.Role, r.Address)}
+	policy, scope := d.Role.Policy(), reports.Everyone()
+	if policy.OwnOnly {
+		scope = d.Ownership.Scope(r.Address)
+	}
+	if d.HideMoney {
+		policy = policy.HideMoney()
+	}
+	doc, err := d.Portfolio.Document(memory.DefaultAllocator, scope, policy.ShowMoney)
+	if err != nil {
+		return b, err
+	}
+	if policy.OwnOnly && len(doc.Background.Customers) == 0 {
+		b.Skipped = "owns no customer"
+		return b, nil
+	}
+	if b.Digest, err = reports.Build(reports.BuildInput{Document: doc, Role: d.Role, Recipient: r, Partner: d.Partner,
+		Ownership: d.Ownership, Agents: WithRole(d.Recipients, reports.SalesAgent)}); err != nil {
+		return b, err
+	}
+	if b.Rendered, err = reports.Render(b.Digest); err != nil {
+		return b, err
+	}
+	b.EML, err = d.seal(b)
+	return b, err
+}
+
+// seal makes the message. Its id is a hash of what the mail is about, so the
+// same report to the same person has the same id however often it is built.
+func (d Digests) seal(b Built) ([]byte, error) {
+	p := d.Portfolio.Inputs.Period
+	_, domain, _ := strings.Cut(d.From.Address, "@")
+	id, err := mail.NewMessageID(domain, "digest", string(d.Role), p.From.String(), p.To.String(),
+		strings.ToLower(b.Recipient.Address), strconv.Itoa(d.Edition))
+	if err != nil {
+		return nil, err
+	}
+	answers := cmp.Or(d.ReplyTo, &d.From)
+	return mail.Message{
+		From: d.From, To: netmail.Address{Name: b.Recipient.Name, Address: b.Recipient.Address}, ReplyTo: d.ReplyTo,
+		Subject: b.Digest.Subject, Text: b.Rendered.Text, HTML: b.Rendered.HTML,
+		Attachments: []mail.Part{{Name: string(d.Role) + "-" + p.To.String() + ".csv", ContentType: "text/csv; charset=utf-8", Data: b.Rendered.CSV}},
+		MessageID:   id, Date: d.Date, ReportID: b.Digest.ReportID, Unsubscribe: answers.Address,
+	}.Seal()
+}
+
+// fileName is the base name of a recipient's files: readable, and safe whatever
+// the address holds.
+func fileName(role reports.Role, address string) string {
+	slug := regexp.MustCompile(`[^a-z0-9.]+`).ReplaceAllString(strings.ToLower(address), "-")
+	return string(role) + "-" + strings.Trim(slug, "-.")
+}

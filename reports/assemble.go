@@ -1,0 +1,238 @@
+package reports
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+
+	"github.com/apache/arrow/go/v17/arrow/memory"
+
+	"tidemark/data"
+	"tidemark/templates"
+	"tidemark/transform"
+)
+
+// documentLanguage is the language of a new document's reasons.
+const documentLanguage = "en"
+
+// Document computes the numbers for the customers in scope, with money or
+// without. What is out of scope is cut off before anything is computed, and so
+// are the money columns. The portfolio stays as it is.
+func (p *Portfolio) Document(mem memory.Allocator, scope Scope, money bool) (*Document, error) {
+	in, free, err := cut(mem, p.Inputs, scope, money)
+	if err != nil {
+		return nil, fmt.Errorf("cut %s down to a scope: %w", p.Inputs.Period, err)
+	}
+	defer free()
+	tables, err := transform.Metrics(mem, in)
+	if err != nil {
+		return nil, fmt.Errorf("metrics of %s: %w", p.Inputs.Period, err)
+	}
+	defer tables.Release()
+
+	return p.assemble(in, tables, scope, money)
+}
+
+// assemble makes a document of metrics that were computed from scoped inputs,
+// and of the scores of the same scope.
+func (p *Portfolio) assemble(in transform.Inputs, tables *transform.Tables, scope Scope, money bool) (*Document, error) {
+	d := &Document{Background: Background{Money: money, FirstSnapshot: in.FirstSnapshot, Seal: p.Seal}}
+	d.Coverage = Coverage{Period: tables.Period, Previous: tables.Previous, Watermark: tables.Watermark,
+		KnownDays: tables.KnownDays, PreviousKnownDays: tables.PreviousKnownDays, Complete: tables.Complete,
+		KnownAt: p.KnownAt, Versions: p.Versions}
+	if err := d.fill(in, tables); err != nil {
+		return nil, err
+	}
+	if err := d.addRisk(p, scope); err != nil {
+		return nil, err
+	}
+	d.Background.Freshness = p.Freshness.within(scope)
+	return d, d.SetLanguage(documentLanguage)
+}
+
+func (d *Document) fill(in transform.Inputs, tables *transform.Tables) error {
+	for _, step := range []func() error{
+		func() error { return d.addInventory(in) },
+		func() error { return d.addCounts(tables) },
+		func() error { return d.addCosts(tables) },
+		func() error { return d.addTop(tables) },
+		func() error { return d.addWithoutUsage(tables) },
+		func() error { return d.addChurn(tables) },
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// within leaves only the failed customers of a scope.
+func (f Freshness) within(scope Scope) Freshness {
+	var failed []FailedCustomer
+	for _, c := range f.Failed {
+		if scope.Contains(c.ID) {
+			failed = append(failed, c)
+		}
+	}
+	f.Failed = failed
+	if !scope.others {
+		f.Quarantined = 0 // of the portfolio as a whole
+	}
+	return f
+}
+
+// addInventory notes what the snapshots say about customers and subscriptions,
+// the newest snapshot last.
+func (d *Document) addInventory(in transform.Inputs) error {
+	customers := make(map[data.CustomerID]Customer)
+	subscriptions := make(map[data.SubscriptionID]Subscription)
+	for _, s := range in.Inventory {
+		r := reader{table: "customers", rec: s.Customers}
+		id, name, contact := required(r.text("customer_id")), required(r.text("name")), required(r.text("contact"))
+		phone, email := required(r.text("phone")), required(r.text("email"))
+		for i := range r.rows() {
+			customers[data.CustomerID(id(i))] = Customer{Name: name(i), Contact: contact(i), Phone: phone(i), Email: email(i)}
+		}
+		q := reader{table: "subscriptions", rec: s.Subscriptions}
+		sub, owner, label := required(q.text("subscription_id")), required(q.text("customer_id")), required(q.text("name"))
+		status, created, ended := required(q.text("status")), q.day("created"), q.day("ended_at")
+		for i := range q.rows() {
+			subscriptions[data.SubscriptionID(sub(i))] = Subscription{CustomerID: data.CustomerID(owner(i)), Name: label(i),
+				Status: data.Status(status(i)), Created: created(i), EndedAt: ended(i)}
+		}
+		if r.err != nil || q.err != nil {
+			return cmp.Or(r.err, q.err)
+		}
+	}
+	for _, s := range subscriptions {
+		if _, found := customers[s.CustomerID]; !found {
+			customers[s.CustomerID] = Customer{}
+		}
+	}
+	d.Background.Customers, d.Background.Subscriptions = customers, subscriptions
+	return nil
+}
+
+func (d *Document) addCounts(tables *transform.Tables) error {
+	places := map[string]*Count{
+		"subscriptions_sold":          &d.SubscriptionsSold,
+		"customers_with_usage":        &d.CustomersWithUsage,
+		"customers_without_usage":     &d.CustomersWithoutUsage,
+		"new_customers":               &d.NewCustomers,
+		"subscriptions_renewed":       &d.SubscriptionsRenewed,
+		"subscriptions_without_usage": &d.Counts.WithoutUsage,
+		"active_at_end":               &d.Counts.ActiveAtEnd,
+		"deprovisioned":               &d.Counts.Deprovisioned,
+	}
+	r := reader{table: "summary", rec: tables.Summary}
+	name, value, previous, reason := required(r.text("key")), r.int64("value"), r.int64("previous"), r.text("reason")
+	for i := range r.rows() {
+		if c, found := places[name(i)]; found {
+			*c = newCount(value(i), previous(i), reason(i))
+		}
+	}
+	return r.err
+}
+
+func newCount(value, previous *int64, reason *string) Count {
+	c := Count{Value: value, Previous: previous, Reason: reason}
+	if value != nil && previous != nil && *previous != 0 {
+		c.Change = new(round4(float64(*value-*previous) / float64(*previous)))
+	}
+	return c
+}
+
+// round4 rounds to the four decimals that the JSON has.
+func round4(f float64) float64 { return math.Round(f*1e4) / 1e4 }
+
+func (d *Document) addCosts(tables *transform.Tables) error {
+	if !d.Background.Money {
+		return nil
+	}
+	c := &Costs{Cost: []Cost{}, ByCategory: []CategoryCost{}, ByDay: []DayCost{}}
+	d.Costs = c
+	r := reader{table: "cost", rec: tables.Cost}
+	currency, value, previous := required(r.text("currency")), r.decimal("value"), r.decimal("previous")
+	for i := range r.rows() {
+		c.Cost = append(c.Cost, newCost(currency(i), value(i), previous(i)))
+	}
+	q := reader{table: "cost by category", rec: tables.CostByCategory}
+	category, currency := required(q.text("category")), required(q.text("currency"))
+	value, previous = q.decimal("value"), q.decimal("previous")
+	for i := range q.rows() {
+		c.ByCategory = append(c.ByCategory, CategoryCost{category(i), newCost(currency(i), value(i), previous(i))})
+	}
+	b := reader{table: "cost by day", rec: tables.CostByDay}
+	date, currency, amount := required(b.day("date")), required(b.text("currency")), required(b.decimal("value"))
+	for i := range b.rows() {
+		c.ByDay = append(c.ByDay, DayCost{date(i), currency(i), amount(i)})
+	}
+	return cmp.Or(r.err, q.err, b.err)
+}
+
+func newCost(currency string, value, previous *data.Decimal) Cost {
+	c := Cost{Currency: currency, Value: value, Previous: previous}
+	if value != nil && previous != nil {
+		if change := value.Change(*previous); change != nil {
+			c.Change = new(round4(*change))
+		}
+	}
+	return c
+}
+
+func (d *Document) addTop(tables *transform.Tables) error {
+	d.TopCustomers = []TopCustomer{}
+	r := reader{table: "top customers", rec: tables.TopCustomers}
+	category, rank, id := r.text("category"), required(r.int32("rank")), required(r.text("customer_id"))
+	currency, cost, previous := r.text("currency"), r.decimal("cost"), r.decimal("previous")
+	quantity, unit := r.decimal("quantity"), r.text("unit")
+	for i := range r.rows() {
+		customer := data.CustomerID(id(i))
+		top := TopCustomer{Category: category(i), Rank: rank(i), CustomerID: customer,
+			Name: d.Background.Customers[customer].Name, Previous: previous(i), Quantity: quantity(i), Unit: unit(i)}
+		if d.Background.Money {
+			top.TopCost = &TopCost{Currency: currency(i), Cost: cost(i)}
+		}
+		d.TopCustomers = append(d.TopCustomers, top)
+	}
+	return r.err
+}
+
+func (d *Document) addWithoutUsage(tables *transform.Tables) error {
+	d.WithoutUsage = []WithoutUsage{}
+	r := reader{table: "subscriptions without usage", rec: tables.WithoutUsage}
+	id, customer, name := required(r.text("subscription_id")), required(r.text("customer_id")), required(r.text("name"))
+	status, created, last, idle := required(r.text("status")), r.day("created"), r.day("last_usage"), r.int32("days_idle")
+	for i := range r.rows() {
+		d.WithoutUsage = append(d.WithoutUsage, WithoutUsage{SubscriptionID: data.SubscriptionID(id(i)),
+			CustomerID: data.CustomerID(customer(i)), Name: name(i), Status: data.Status(status(i)),
+			Created: created(i), LastUsage: last(i), DaysIdle: idle(i)})
+	}
+	return r.err
+}
+
+func (d *Document) addChurn(tables *transform.Tables) error {
+	d.ChurnByDate = []ChurnDay{}
+	r := reader{table: "churn by date", rec: tables.ChurnByDate}
+	date, active, ended := required(r.day("date")), required(r.int64("active")), required(r.int64("deprovisioned"))
+	for i := range r.rows() {
+		d.ChurnByDate = append(d.ChurnByDate, ChurnDay{date(i), active(i), ended(i)})
+	}
+	return r.err
+}
+
+// SetLanguage puts the texts of the reasons into a language.
+func (d *Document) SetLanguage(language string) error {
+	loc, err := templates.Load(language)
+	if err != nil {
+		return err
+	}
+	for i := range d.AtRisk {
+		for j := range d.AtRisk[i].Reasons {
+			r := &d.AtRisk[i].Reasons[j]
+			r.Text = reasonText(loc, r.Finding)
+		}
+	}
+	d.Background.Language = loc.Tag()
+	return nil
+}

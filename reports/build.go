@@ -1,0 +1,165 @@
+package reports
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/base32"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"tidemark/data"
+	"tidemark/templates"
+)
+
+// BuildInput is what a digest is made of.
+type BuildInput struct {
+	Document  *Document
+	Role      Role
+	Recipient Recipient
+	Partner   Partner
+
+	Ownership *Ownership  // for the admin agent; nil: not configured
+	Agents    []Recipient // the sales agents, for the admin agent
+	Mailed    []Mailed    // for the global admin
+}
+
+// Partner is who sends the reports.
+type Partner struct {
+	Name   string // e.g. "Polder Cloud"
+	Accent string // "#0b6e4f"; anything else: the default
+	Locale string // e.g. "nl"; empty: "en"
+}
+
+// Mailed counts what one role was sent.
+type Mailed struct {
+	Role    Role
+	Sent    int
+	Skipped int // e.g. an agent without customers
+}
+
+// builder puts one document into words.
+type builder struct {
+	in    BuildInput
+	doc   *Document
+	bg    *Background
+	loc   *templates.Locale
+	risks []customerRisk // customers to call, the most pressing first
+}
+
+// Build puts a document into the words of its role and of the recipient's
+// language. Equal input gives an equal digest.
+func Build(in BuildInput) (Digest, error) {
+	loc, err := templates.Load(cmp.Or(in.Recipient.Locale, in.Partner.Locale, documentLanguage))
+	if err != nil {
+		return Digest{}, fmt.Errorf("build report for %s: %w", in.Recipient.Address, err)
+	}
+	b := &builder{in: in, doc: in.Document, bg: &in.Document.Background, loc: loc}
+	if b.risks, err = rankCustomers(in.Document); err != nil {
+		return Digest{}, fmt.Errorf("build report for %s: %w", in.Recipient.Address, err)
+	}
+	d := Digest{Lang: loc.Tag(), Role: in.Role, ReportID: b.reportID(), Partner: clean(in.Partner.Name), Accent: accent(in.Partner.Accent)}
+	switch in.Role {
+	case SalesAgent:
+		err = b.sales(&d)
+	case AdminAgent:
+		err = b.admin(&d)
+	case UserAdmin:
+		err = b.userAdmin(&d)
+	case GlobalAdmin:
+		err = b.global(&d)
+	default:
+		_, err = ParseRole(string(in.Role))
+	}
+	if err != nil {
+		return Digest{}, fmt.Errorf("build report for %s: %w", in.Recipient.Address, err)
+	}
+	d.Lead = b.lead()
+	d.Freshness, d.Footer = b.freshness(), b.footer(d.ReportID)
+	d.Attachment = b.attachment()
+	if d.Page, err = b.page(d); err != nil {
+		return Digest{}, fmt.Errorf("build report for %s: %w", in.Recipient.Address, err)
+	}
+	return d, nil
+}
+
+// reportID is the same for the same report of the same facts.
+func (b *builder) reportID() string {
+	h := sha256.New()
+	for _, part := range []string{string(b.in.Role), key(b.in.Recipient.Address), b.doc.Period.From.String(), b.doc.Period.To.String(),
+		b.doc.KnownAt.UTC().Format("2006-01-02T15:04:05.999999999Z")} {
+		fmt.Fprintf(h, "%d:%s,", len(part), part)
+	}
+	for _, table := range slices.Sorted(maps.Keys(b.doc.Versions)) {
+		fmt.Fprintf(h, "%d:%s=%d,", len(table), table, b.doc.Versions[table])
+	}
+	return strings.ToLower(base32.StdEncoding.EncodeToString(h.Sum(nil))[:16])
+}
+
+// t is a message of the catalogue.
+func (b *builder) t(key string, args ...any) string { return b.loc.Text(key, args...) }
+
+func (b *builder) day(d data.Day) string { return b.loc.Day(d.Time()) }
+
+// period names the period shortly, e.g. "6–12 nov" or "november 2026".
+func (b *builder) period(p data.Period) string {
+	if p.IsMonth() {
+		return b.loc.Month(p.From.Time())
+	}
+	return b.loc.Range(p.From.Time(), p.To.Time())
+}
+
+// money writes amounts of several currencies side by side, never added.
+func (b *builder) money(amounts []data.Money) string {
+	words := make([]string, len(amounts))
+	for i, m := range amounts {
+		words[i] = b.loc.Money(m.Amount.String(), clean(m.Currency))
+	}
+	return strings.Join(words, " + ")
+}
+
+// customer names a customer in running text: by name, else by id.
+func (b *builder) customer(id data.CustomerID) string {
+	return cmp.Or(short(b.bg.Customers[id].Name), short(string(id)))
+}
+
+func subscriptionName(name string, id data.SubscriptionID) string {
+	return cmp.Or(short(name), short(string(id)))
+}
+
+// names lists at most three names and how many more there are.
+func (b *builder) names(all []string) string {
+	const shown = 3
+	if len(all) <= shown+1 {
+		return b.loc.List(all)
+	}
+	return b.t("list.more", strings.Join(all[:shown], ", "), len(all)-shown)
+}
+
+// unknown says why a number is not there.
+func (b *builder) unknown(reason *string) string {
+	if reason == nil {
+		return b.t("unknown")
+	}
+	if text, found := strings.CutPrefix(*reason, notObservedBefore); found {
+		if d, err := data.ParseDay(text); err == nil {
+			return b.t("unknown.first_snapshot", b.day(d))
+		}
+	}
+	switch *reason {
+	case "not_applicable":
+		return b.t("unknown.not_applicable")
+	case "no_inventory":
+		return b.t("unknown.no_inventory")
+	}
+	return b.t("unknown")
+}
+
+// before says what cannot be known about the time before the first snapshot.
+func (b *builder) before() string {
+	if b.bg.FirstSnapshot == nil {
+		return b.t("unknown")
+	}
+	return b.t("unknown.first_snapshot", b.day(*b.bg.FirstSnapshot))
+}

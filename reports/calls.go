@@ -1,0 +1,210 @@
+package reports
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"tidemark/transform/churn"
+)
+
+const (
+	maxCalls   = 10
+	fullCalls  = 3   // with every finding; the rest get one
+	maxBullets = 3   // findings of one call
+	wordBudget = 330 // of calls and changes together; a mail has at most 350 words before the numbers
+)
+
+// calls returns the customers to call as a section, as many as the words allow.
+func (b *builder) calls(spent int) Section {
+	s := Section{ID: "calls"}
+	for i, risk := range b.risks {
+		if i == maxCalls {
+			break
+		}
+		c := b.call(i+1, risk)
+		spent += words(c)
+		if i > 0 && spent > wordBudget {
+			break
+		}
+		s.Calls = append(s.Calls, c)
+	}
+	if rest := len(b.risks) - len(s.Calls); rest > 0 {
+		s.More = b.t("more.attachment", rest)
+	}
+	return s
+}
+
+func (b *builder) call(rank int, r customerRisk) Call {
+	top := r.risky[0]
+	c := Call{Rank: rank, Name: b.customer(r.id), Band: b.band(r.band), Colour: colourOf(level(r.band)), Percent: b.loc.Percent(r.score),
+		Width: max(2, int(math.Round(r.score*100))), Compact: rank > fullCalls}
+	if r.previous != nil {
+		c.Before = b.t("call.before", b.loc.Percent(*r.previous))
+	}
+	if len(r.loss) > 0 {
+		c.Money = b.t("call.money", b.money(r.loss), b.money(r.monthly))
+	}
+	c.Reasons = b.findings(r)
+	if c.Compact {
+		c.Reasons = c.Reasons[:min(1, len(c.Reasons))]
+	} else {
+		c.Odds = b.t("call.odds", top.HorizonDays/7)
+		c.Step = b.t("step." + stepOf(top))
+	}
+	contact := b.bg.Customers[r.id]
+	c.Dial = dial(contact.Phone)
+	who := cmp.Or(short(contact.Contact), short(contact.Email))
+	switch {
+	case c.Dial != "" && who != "":
+		c.Action = b.t("call.phone.contact", who, short(contact.Phone))
+	case c.Dial != "":
+		c.Action = b.t("call.phone", short(contact.Phone))
+	case who != "":
+		c.Action = b.t("call.contact", who)
+	default:
+		c.Action = b.t("call.nobody")
+	}
+	return c
+}
+
+// findings lists why a customer is at risk. With several subscriptions each
+// line begins with the subscription it is about.
+func (b *builder) findings(r customerRisk) []string {
+	var lines []string
+	if len(r.risky) == 1 {
+		for _, reason := range r.risky[0].Reasons {
+			lines = append(lines, reasonText(b.loc, reason.Finding))
+		}
+		return lines[:min(maxBullets, len(lines))]
+	}
+	for i, a := range r.risky {
+		if i == maxBullets-1 && len(r.risky) > maxBullets {
+			return append(lines, b.t("call.subscriptions.more", len(r.risky)-i))
+		}
+		line := b.t("call.subscription", subscriptionName(a.Name, a.SubscriptionID), b.loc.Percent(*a.Score))
+		if len(a.Reasons) > 0 {
+			line = b.t("call.subscription.reason", line, lowerFirst(reasonText(b.loc, a.Reasons[0].Finding)))
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// stepOf picks the question to ask from the strongest finding.
+func stepOf(a AtRisk) string {
+	if len(a.Reasons) > 0 {
+		switch code := a.Reasons[0].Code; code {
+		case "stop", "silence", "services", "trend":
+			return code
+		case "activity":
+			return "trend"
+		}
+	}
+	return "other"
+}
+
+func (b *builder) band(band churn.Band) string {
+	switch band {
+	case churn.BandHigh:
+		return b.t("band.high")
+	case churn.BandMedium:
+		return b.t("band.medium")
+	}
+	return b.t("band.low")
+}
+
+// level is the band as templates know it.
+func level(band churn.Band) string { return strings.ToLower(string(band)) }
+
+// words counts the words of a call as a reader does.
+func words(c Call) int {
+	all := []string{c.Name, c.Band, c.Percent, c.Before, c.Odds, c.Money, c.Step, c.Action, strings.Join(c.Reasons, " ")}
+	return 1 + len(strings.Fields(strings.Join(all, " ")))
+}
+
+// lowerFirst puts a sentence after a colon.
+func lowerFirst(s string) string {
+	first, size := utf8.DecodeRuneInString(s)
+	return string(unicode.ToLower(first)) + s[size:]
+}
+
+// headline says how many customers to call and what is at stake.
+func (b *builder) headline() (string, error) {
+	if !b.bg.Scored {
+		return b.t("headline.unknown"), nil
+	}
+	if len(b.risks) == 0 {
+		return b.t("headline.quiet"), nil
+	}
+	loss, err := totalLoss(b.risks)
+	if err != nil {
+		return "", err
+	}
+	if len(loss) == 0 {
+		return b.t("headline.calls", len(b.risks)), nil
+	}
+	return b.t("headline.calls.money", len(b.risks), b.money(loss)), nil
+}
+
+// preheader names the first call with its strongest finding, and good news.
+func (b *builder) preheader(recovered int) string {
+	var parts []string
+	if len(b.risks) > 0 {
+		first := b.risks[0]
+		line := b.customer(first.id)
+		if found := b.findings(first); len(found) > 0 {
+			line = fmt.Sprintf("%s: %s", line, lowerFirst(found[0]))
+		}
+		parts = append(parts, line)
+	}
+	if recovered > 0 {
+		parts = append(parts, b.t("preheader.recovered", recovered))
+	}
+	if len(parts) == 0 {
+		return b.lead()
+	}
+	return strings.Join(parts, " · ")
+}
+
+// lead is the one line under the headline: the days the numbers are about.
+func (b *builder) lead() string {
+	period := b.period(b.doc.Period)
+	if b.doc.Watermark == nil || *b.doc.Watermark >= b.doc.Period.To {
+		return b.t("lead", period)
+	}
+	return b.t("lead.until", period, b.day(*b.doc.Watermark))
+}
+
+// subject is the headline with the period.
+func (b *builder) subject(headline string) string {
+	return fmt.Sprintf("%s (%s)", strings.TrimSuffix(headline, "."), b.period(b.doc.Period))
+}
+
+// sales is the weekly digest of a sales agent.
+func (b *builder) sales(d *Digest) error {
+	headline, err := b.headline()
+	if err != nil {
+		return err
+	}
+	changes := b.changes()
+	since := b.since(changes)
+	d.Headline, d.Subject, d.Preheader = headline, b.subject(headline), b.preheader(len(changes.recovered))
+	calls := b.calls(len(strings.Fields(headline + " " + strings.Join(since.Lines, " "))))
+	d.Sections = append([]Section{b.orQuiet(calls), since, b.withoutUsage()}, b.metrics()...)
+	return nil
+}
+
+// orQuiet says plainly that there is nobody to call.
+func (b *builder) orQuiet(s Section) Section {
+	switch {
+	case !b.bg.Scored:
+		s.Lines = []string{b.t("calls.unknown", b.before())}
+	case len(s.Calls) == 0:
+		s.Lines = []string{b.t("calls.quiet", len(b.bg.Customers))}
+	}
+	return s
+}

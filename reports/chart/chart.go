@@ -1,0 +1,189 @@
+// Package chart defines the charts of the interactive page with go-echarts and
+// makes the page itself. The library's own rendering is never used: it puts
+// names into scripts unescaped. A definition leaves this package as option JSON
+// only, without functions and without formatters that insert names, and the
+// page hands it to one static script.
+package chart
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/go-echarts/go-echarts/v2/charts"
+	"github.com/go-echarts/go-echarts/v2/opts"
+)
+
+// MaxPoints is how many values one series may have. More make a browser slow
+// and nobody sees them.
+const MaxPoints = 2000
+
+// ErrTooManyPoints says that a series has more than MaxPoints values.
+var ErrTooManyPoints = errors.New("too many points for one chart")
+
+// Definition is a chart of go-echarts.
+type Definition interface {
+	Validate()
+	JSON() map[string]any
+}
+
+// Option returns the option JSON of a chart. The characters <, > and & and the
+// line separators are escaped, so that it can stand inside a script element.
+func Option(d Definition) (json.RawMessage, error) {
+	d.Validate()
+	b, err := json.Marshal(d.JSON())
+	if err != nil {
+		return nil, fmt.Errorf("chart option: %w", err)
+	}
+	return b, nil
+}
+
+// Series is a named row of values. NaN is a gap.
+type Series struct {
+	Name   string
+	Values []float64
+	Colour string // "#0b6e4f"; empty: of the theme
+}
+
+// Days is a chart over days.
+type Days struct {
+	Days    []string // in order, as they are to be read, e.g. "5 nov"
+	Series  []Series
+	Average *Mark // a level to compare with
+}
+
+// Mark is a named level.
+type Mark struct {
+	Name  string
+	Value float64
+}
+
+// CostByDay draws one group of bars for each day, and as a dashed line the
+// average day of the previous period.
+func CostByDay(in Days) (Definition, error) {
+	if err := check(len(in.Days), in.Series...); err != nil {
+		return nil, fmt.Errorf("cost by day: %w", err)
+	}
+	bar := charts.NewBar()
+	bar.SetGlobalOptions(frame(len(in.Series) > 1)...)
+	bar.SetXAxis(in.Days)
+	for i, s := range in.Series {
+		options := []charts.SeriesOpts{charts.WithItemStyleOpts(opts.ItemStyle{Color: s.Colour}), charts.WithBarChartOpts(opts.BarChart{BarCategoryGap: "35%"})}
+		if i == 0 && in.Average != nil {
+			options = append(options,
+				charts.WithMarkLineNameYAxisItemOpts(opts.MarkLineNameYAxisItem{Name: in.Average.Name, YAxis: round(in.Average.Value)}),
+				charts.WithMarkLineStyleOpts(opts.MarkLineStyle{Symbol: []string{"none", "none"},
+					Label: &opts.Label{Show: opts.Bool(true), Position: "insideEndTop"}, LineStyle: &opts.LineStyle{Type: "dashed", Color: "#6b7280"}}))
+		}
+		bar.AddSeries(s.Name, barData(s.Values), options...)
+	}
+	return bar, nil
+}
+
+// ActiveByDay draws a line of what was active and bars, on an axis of their own,
+// of what ended.
+func ActiveByDay(days []string, active, ended Series) (Definition, error) {
+	if err := check(len(days), active, ended); err != nil {
+		return nil, fmt.Errorf("active by day: %w", err)
+	}
+	bar := charts.NewBar()
+	bar.SetGlobalOptions(frame(true)...)
+	bar.SetGlobalOptions(charts.WithYAxisOpts(opts.YAxis{MinInterval: 1, SplitLine: &opts.SplitLine{Show: opts.Bool(false)}, Position: "right"}))
+	bar.ExtendYAxis(opts.YAxis{MinInterval: 1, Scale: opts.Bool(true), Position: "left"})
+	bar.SetXAxis(days)
+	bar.AddSeries(ended.Name, barData(ended.Values), charts.WithItemStyleOpts(opts.ItemStyle{Color: ended.Colour}),
+		charts.WithBarChartOpts(opts.BarChart{BarCategoryGap: "60%"}))
+	line := charts.NewLine()
+	points := make([]opts.LineData, len(active.Values))
+	for i, v := range active.Values {
+		points[i] = opts.LineData{Value: value(v)}
+	}
+	line.AddSeries(active.Name, points, charts.WithLineChartOpts(opts.LineChart{YAxisIndex: 1, Symbol: "circle", SymbolSize: 6}),
+		charts.WithItemStyleOpts(opts.ItemStyle{Color: active.Colour}), charts.WithLineStyleOpts(opts.LineStyle{Width: 2, Color: active.Colour}))
+	bar.Overlap(line)
+	return bar, nil
+}
+
+// Ranking draws horizontal bars, the first name on top.
+func Ranking(names []string, s Series) (Definition, error) {
+	if err := check(len(names), s); err != nil {
+		return nil, fmt.Errorf("ranking: %w", err)
+	}
+	bar := charts.NewBar()
+	bar.SetGlobalOptions(frame(false)...)
+	bar.SetGlobalOptions(
+		charts.WithXAxisOpts(opts.XAxis{Type: "value"}),
+		charts.WithYAxisOpts(opts.YAxis{Type: "category", Inverse: opts.Bool(true),
+			AxisLabel: &opts.AxisLabel{Width: 150, Overflow: "truncate", ShowMinLabel: opts.Bool(true), ShowMaxLabel: opts.Bool(true)}}))
+	bar.SetXAxis(names)
+	bar.AddSeries(s.Name, barData(s.Values), charts.WithItemStyleOpts(opts.ItemStyle{Color: s.Colour}), charts.WithBarChartOpts(opts.BarChart{BarCategoryGap: "35%"}))
+	bar.XYReversal()
+	return bar, nil
+}
+
+// Bands draws one bar for each band, in its own colour.
+func Bands(names []string, s Series, colours []string) (Definition, error) {
+	if err := check(len(names), s); err != nil {
+		return nil, fmt.Errorf("bands: %w", err)
+	}
+	bar := charts.NewBar()
+	bar.SetGlobalOptions(frame(false)...)
+	bar.SetXAxis(names)
+	points := barData(s.Values)
+	for i := range points {
+		if i < len(colours) && colours[i] != "" {
+			points[i].ItemStyle = &opts.ItemStyle{Color: colours[i]}
+		}
+	}
+	bar.AddSeries(s.Name, points, charts.WithItemStyleOpts(opts.ItemStyle{Color: s.Colour}), charts.WithBarChartOpts(opts.BarChart{BarCategoryGap: "45%"}))
+	return bar, nil
+}
+
+func check(points int, series ...Series) error {
+	if points > MaxPoints {
+		return fmt.Errorf("%d points: %w", points, ErrTooManyPoints)
+	}
+	for _, s := range series {
+		if len(s.Values) != points {
+			return fmt.Errorf("series %q has %d values for %d places", s.Name, len(s.Values), points)
+		}
+		for _, v := range s.Values {
+			if math.IsInf(v, 0) {
+				return fmt.Errorf("series %q has an infinite value", s.Name)
+			}
+		}
+	}
+	return nil
+}
+
+// frame is what all charts have in common. The title is the page's heading, and
+// the positions are said, since the defaults of the script's versions differ.
+func frame(legend bool) []charts.GlobalOpts {
+	return []charts.GlobalOpts{
+		charts.WithTitleOpts(opts.Title{Show: opts.Bool(false), Left: "0", Top: "0"}),
+		charts.WithLegendOpts(opts.Legend{Show: opts.Bool(legend), Left: "0", Top: "0"}),
+		charts.WithTooltipOpts(opts.Tooltip{Show: opts.Bool(true), Trigger: "axis", AxisPointer: &opts.AxisPointer{Type: "shadow"}}),
+		charts.WithGridOpts(opts.Grid{Left: "8", Right: "16", Top: "44", Bottom: "8", ContainLabel: opts.Bool(true)}),
+		charts.WithXAxisOpts(opts.XAxis{Type: "category", AxisLabel: &opts.AxisLabel{HideOverlap: opts.Bool(true)}}),
+	}
+}
+
+func barData(values []float64) []opts.BarData {
+	points := make([]opts.BarData, len(values))
+	for i, v := range values {
+		points[i] = opts.BarData{Value: value(v)}
+	}
+	return points
+}
+
+// value is what the option holds for a number: nothing for a gap.
+func value(v float64) any {
+	if math.IsNaN(v) {
+		return nil
+	}
+	return round(v)
+}
+
+// round leaves two decimals: charts show, tables are exact.
+func round(v float64) float64 { return math.Round(v*100) / 100 }

@@ -1,0 +1,162 @@
+package reports
+
+import (
+	"bytes"
+	"encoding/csv"
+	"strconv"
+	"strings"
+
+	"tidemark/data"
+	"tidemark/transform/churn"
+)
+
+// formulaStarts are the characters at which spreadsheets read a formula, in
+// their plain and full-width forms.
+const formulaStarts = "=+-@\t\r\n＝＋－＠"
+
+// guard is put before a text that would be read as a formula.
+const guard = "'"
+
+// withGuard keeps a text from being read as a formula.
+func withGuard(s string) string {
+	if s != "" && strings.ContainsAny(firstRune(s), formulaStarts) {
+		return guard + s
+	}
+	return s
+}
+
+func firstRune(s string) string {
+	for i := range s {
+		if i > 0 {
+			return s[:i]
+		}
+	}
+	return s
+}
+
+// withoutGuard undoes withGuard.
+func withoutGuard(s string) string {
+	if rest, found := strings.CutPrefix(s, guard); found && withGuard(rest) != rest {
+		return rest
+	}
+	return s
+}
+
+// byteOrderMark tells spreadsheets that a CSV file is UTF-8. Without it names
+// outside ASCII are garbled on a double click.
+const byteOrderMark = "\ufeff"
+
+// CSV returns the attachment as a file that opens in the spreadsheets of its
+// language: UTF-8 with byte order mark, the language's separator and decimal
+// point, lines ended by CR LF.
+func (a Attachment) CSV() []byte {
+	var out bytes.Buffer
+	out.WriteString(byteOrderMark)
+	w := csv.NewWriter(&out)
+	w.Comma, w.UseCRLF = a.Comma, true
+	write := func(fields []string) {
+		_ = w.Write(fields) // a buffer takes everything, and the comma comes from a locale
+	}
+	write(a.Head)
+	for _, row := range a.Rows {
+		fields := make([]string, len(row))
+		for i, f := range row {
+			fields[i] = withGuard(f.Text)
+			if f.Number {
+				fields[i] = strings.Replace(f.Text, ".", a.Point, 1)
+			}
+		}
+		write(fields)
+	}
+	w.Flush()
+	return out.Bytes()
+}
+
+// attachment has one row for each subscription that is scored, has a state
+// instead of a score, or is without usage; one for each currency of those that
+// cost in several.
+func (b *builder) attachment() Attachment {
+	a := Attachment{Comma: b.loc.Separator(), Point: b.loc.Point()}
+	columns := []string{"customer", "customer_id", "subscription", "subscription_id", "state", "risk", "score", "previous_score",
+		"reasons", "status", "created", "last_usage", "days_idle", "contact", "phone", "email"}
+	if b.bg.Money {
+		columns = append(columns, "currency", "monthly_cost", "expected_loss")
+	}
+	for _, c := range columns {
+		a.Head = append(a.Head, b.t("csv."+c))
+	}
+	unused := make(map[data.SubscriptionID]WithoutUsage, len(b.doc.WithoutUsage))
+	for _, w := range b.doc.WithoutUsage {
+		unused[w.SubscriptionID] = w
+	}
+	for _, r := range b.doc.AtRisk {
+		w, found := unused[r.SubscriptionID]
+		if !found && r.IdleDays != nil {
+			w.DaysIdle, w.LastUsage = r.IdleDays, new(r.Origin-data.Day(*r.IdleDays))
+		}
+		delete(unused, r.SubscriptionID)
+		a.Rows = append(a.Rows, b.fields(r, w)...)
+	}
+	for _, w := range b.doc.WithoutUsage {
+		if _, left := unused[w.SubscriptionID]; left {
+			a.Rows = append(a.Rows, b.fields(AtRisk{SubscriptionID: w.SubscriptionID, CustomerID: w.CustomerID, Name: w.Name}, w)...)
+		}
+	}
+	return a
+}
+
+func (b *builder) fields(r AtRisk, w WithoutUsage) [][]Field {
+	sub, customer := b.bg.Subscriptions[r.SubscriptionID], b.bg.Customers[r.CustomerID]
+	text := func(s string) Field { return Field{Text: clean(s)} }
+	var reasons []string
+	for _, reason := range r.Reasons {
+		reasons = append(reasons, reasonText(b.loc, reason.Finding))
+	}
+	state, risk := "", ""
+	switch {
+	case r.State == churn.StateScored:
+		risk = b.band(bandOf(r))
+	case r.State != "":
+		state = b.t("state." + string(r.State))
+	}
+	row := []Field{text(customer.Name), text(string(r.CustomerID)), text(r.Name), text(string(r.SubscriptionID)),
+		text(state), text(risk), score(r.Score), score(b.bg.PreviousRisk[r.SubscriptionID].Score),
+		text(strings.Join(reasons, " · ")), text(string(sub.Status)), dayField(sub.Created), dayField(w.LastUsage), daysField(w.DaysIdle),
+		text(customer.Contact), text(customer.Phone), text(customer.Email)}
+	if !b.bg.Money {
+		return [][]Field{row}
+	}
+	if len(r.MonthlyCost) == 0 {
+		return [][]Field{append(row, Field{}, Field{}, Field{})}
+	}
+	var rows [][]Field
+	for i, m := range r.MonthlyCost {
+		loss := Field{}
+		if i < len(r.ExpectedLoss) {
+			loss = Field{Text: r.ExpectedLoss[i].Amount.String(), Number: true}
+		}
+		rows = append(rows, append(row[:len(row):len(row)], text(m.Currency), Field{Text: m.Amount.String(), Number: true}, loss))
+	}
+	return rows
+}
+
+func score(s *float64) Field {
+	if s == nil {
+		return Field{}
+	}
+	return Field{Text: strconv.FormatFloat(*s, 'f', 4, 64), Number: true}
+}
+
+func dayField(d *data.Day) Field {
+	if d == nil {
+		return Field{}
+	}
+	return Field{Text: d.String()}
+}
+
+func daysField(n *int) Field {
+	if n == nil {
+		return Field{}
+	}
+	return Field{Text: strconv.Itoa(*n), Number: true}
+}

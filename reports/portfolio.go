@@ -1,0 +1,58 @@
+package reports
+
+import (
+	"time"
+
+	"github.com/apache/arrow/go/v17/arrow"
+
+	"tidemark/data"
+	"tidemark/transform"
+)
+
+// Portfolio is everything that is known for a period before it is cut down to
+// what somebody may see. Its records belong to it until Release.
+type Portfolio struct {
+	Inputs transform.Inputs
+
+	Scores         arrow.Record // churn.Schema, as of the end of the period; nil when nothing could be scored
+	PreviousScores arrow.Record // churn.Schema, as of the end of the previous period; may be nil
+	MonthlyCost    arrow.Record // churn.MonthlyCostSchema; may be nil
+
+	Versions  map[string]int64 // version of each table, e.g. "usage": 12
+	KnownAt   time.Time        // the archive's time: what was known then
+	Seal      string           // digits over the heads of the archive
+	Freshness Freshness
+}
+
+// Freshness is how complete the extraction behind a portfolio was.
+type Freshness struct {
+	Extracted   *data.Day // day of the newest extraction
+	Sources     []string  // kinds, e.g. "tables"
+	Failed      []FailedCustomer
+	Quarantined int64 // rows that were not accepted
+}
+
+// FailedCustomer is a customer that the extraction could not read.
+type FailedCustomer struct {
+	ID     data.CustomerID
+	Name   string // empty: unknown
+	Reason string
+}
+
+// Release gives back every record of the portfolio, those of Inputs included.
+func (p *Portfolio) Release() {
+	release(p.Scores, p.PreviousScores, p.MonthlyCost, p.Inputs.Usage)
+	release(p.Inputs.Daily...)
+	for _, s := range p.Inputs.Inventory {
+		release(s.Customers, s.Subscriptions)
+	}
+	*p = Portfolio{}
+}
+
+func release(records ...arrow.Record) {
+	for _, r := range records {
+		if r != nil {
+			r.Release()
+		}
+	}
+}

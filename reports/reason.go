@@ -1,0 +1,41 @@
+package reports
+
+import (
+	"tidemark/templates"
+	"tidemark/transform/churn"
+)
+
+// reasonText puts a finding into words. A code that this version does not know
+// is named as it is, so that no finding is lost.
+func reasonText(loc *templates.Locale, r churn.Reason) string {
+	since := ""
+	if r.Since != nil {
+		since = loc.Day(r.Since.Time())
+	}
+	names := make([]string, len(r.Names))
+	for i, n := range r.Names {
+		names[i] = short(n)
+	}
+	switch r.Code {
+	case "stop":
+		if r.Usual >= 7 {
+			return loc.Text("reason.stop.weeks", r.Usual/7, since)
+		}
+		return loc.Text("reason.stop", since)
+	case "silence":
+		if r.Usual > 0 {
+			return loc.Text("reason.silence.usual", since, r.Days, r.Usual)
+		}
+		return loc.Text("reason.silence", since, r.Days)
+	case "services":
+		if len(names) == 0 {
+			return loc.Text("reason.services", r.Days, r.Of)
+		}
+		return loc.Text("reason.services.names", max(len(names), r.Days), r.Of, loc.List(names))
+	case "trend", "activity":
+		return loc.Text("reason.trend", r.Days, r.Of, r.Usual)
+	case "tenure":
+		return loc.Text("reason.tenure", r.Days)
+	}
+	return loc.Text("reason.other", short(r.Code))
+}

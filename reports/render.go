@@ -1,0 +1,226 @@
+package reports
+
+import (
+	"bytes"
+	"fmt"
+	htmltemplate "html/template"
+	"strings"
+	texttemplate "text/template"
+	"unicode/utf8"
+
+	"tidemark/reports/chart"
+	"tidemark/templates"
+)
+
+// maxHTML is the size that no HTML body may exceed: some clients cut a mail off
+// a little above 100 KB, and the transfer encoding adds to it.
+const maxHTML = 80 << 10
+
+// textWidth is the number of columns of the plain text.
+const textWidth = 76
+
+// Rendered is a report laid out in every form.
+type Rendered struct {
+	Subject string
+	HTML    string // the body of the mail
+	Text    string // the same facts as plain text
+	CSV     []byte // the attachment, see Attachment.CSV
+	Page    []byte // the interactive page, one file that loads nothing
+}
+
+// Render lays a digest out. An HTML body above the size at which clients cut
+// mails off is an error.
+func Render(d Digest) (Rendered, error) {
+	r := Rendered{Subject: d.Subject, CSV: d.Attachment.CSV()}
+	var err error
+	if r.HTML, err = renderHTML(d); err != nil {
+		return Rendered{}, fmt.Errorf("render report %s: %w", d.ReportID, err)
+	}
+	if r.Text, err = renderText(d); err != nil {
+		return Rendered{}, fmt.Errorf("render report %s: %w", d.ReportID, err)
+	}
+	if r.Page, err = renderPage(d); err != nil {
+		return Rendered{}, fmt.Errorf("render report %s: %w", d.ReportID, err)
+	}
+	return r, nil
+}
+
+func renderHTML(d Digest) (string, error) {
+	layout, err := htmltemplate.New("mail").Funcs(htmltemplate.FuncMap{
+		"mso": mso, // a comment that only Outlook on Windows reads
+	}).Parse(templates.Layout("mail.html"))
+	if err != nil {
+		return "", err
+	}
+	var out bytes.Buffer
+	if err := layout.Execute(&out, d); err != nil {
+		return "", err
+	}
+	if out.Len() > maxHTML {
+		return "", fmt.Errorf("the HTML body has %d bytes, more than the %d that clients show in full", out.Len(), maxHTML)
+	}
+	return out.String(), nil
+}
+
+// mso wraps markup of the layout itself in a conditional comment, which
+// html/template would drop.
+func mso(markup string) htmltemplate.HTML {
+	return htmltemplate.HTML("<!--[if mso]>" + markup + "<![endif]-->")
+}
+
+func renderText(d Digest) (string, error) {
+	layout, err := texttemplate.New("text").Funcs(texttemplate.FuncMap{
+		"wrap":  wrap,      // a text in lines with a first and a following indent
+		"table": textTable, // a table in aligned columns
+		"bars":  textBars,  // a group of bars in aligned columns
+		"rule":  rule,      // a line under a heading
+	}).Parse(templates.Layout("mail.txt"))
+	if err != nil {
+		return "", err
+	}
+	var out bytes.Buffer
+	if err := layout.Execute(&out, d); err != nil {
+		return "", err
+	}
+	return out.String(), nil
+}
+
+func renderPage(d Digest) ([]byte, error) {
+	script, _ := templates.ChartScript()
+	return chart.Page(chart.PageInput{Layout: templates.Layout("page.html"), Script: script, Lang: d.Lang, Title: d.Headline, Lead: d.Partner + " · " + d.Lead,
+		Lines: d.Freshness, Figures: d.Page.Figures, Footer: d.Footer, Accent: d.Accent, NoCharts: d.Page.NoCharts, Data: d.Page.Data})
+}
+
+// wrap breaks a text at spaces into lines of at most textWidth columns.
+func wrap(first, next, s string) string {
+	var out strings.Builder
+	out.WriteString(first)
+	width := utf8.RuneCountInString(first)
+	fresh := true
+	for _, word := range strings.Fields(s) {
+		n := utf8.RuneCountInString(word)
+		if !fresh && width+1+n > textWidth {
+			out.WriteString("\n" + next)
+			width, fresh = utf8.RuneCountInString(next), true
+		}
+		if !fresh {
+			out.WriteByte(' ')
+			width++
+		}
+		out.WriteString(word)
+		width += n
+		fresh = false
+	}
+	return out.String()
+}
+
+// rule underlines a heading.
+func rule(s string) string { return strings.Repeat("-", min(textWidth, utf8.RuneCountInString(s))) }
+
+// textTable aligns a table in columns: the first takes what the others leave.
+func textTable(t Table) string {
+	lines := [][]Cell{make([]Cell, len(t.Head))}
+	for i, h := range t.Head {
+		lines[0][i] = Cell{Text: h}
+	}
+	for _, row := range t.Rows {
+		main, sub, any := make([]Cell, len(row)), make([]Cell, len(row)), false
+		for i, c := range row {
+			main[i] = Cell{Text: c.Text}
+			if sub[i].Text = c.Sub; c.Sub != "" {
+				any = true
+			}
+		}
+		if lines = append(lines, main); any {
+			if sub[0].Text != "" {
+				sub[0].Text = "  " + sub[0].Text
+			}
+			lines = append(lines, sub)
+		}
+	}
+	widths := make([]int, len(t.Head))
+	rest := textWidth
+	for i := 1; i < len(widths); i++ {
+		for _, line := range lines {
+			widths[i] = max(widths[i], utf8.RuneCountInString(line[i].Text))
+		}
+		widths[i] = min(widths[i], 26)
+		rest -= widths[i] + 2
+	}
+	widths[0] = rest
+	var out strings.Builder
+	for _, line := range lines {
+		writeColumns(&out, line, widths)
+	}
+	return strings.TrimRight(out.String(), "\n")
+}
+
+// writeColumns writes one line of a table, and as many more as its longest cell
+// needs.
+func writeColumns(out *strings.Builder, line []Cell, widths []int) {
+	parts := make([][]string, len(line))
+	height := 0
+	for i, c := range line {
+		parts[i] = fold(c.Text, widths[i])
+		height = max(height, len(parts[i]))
+	}
+	for y := range height {
+		var row strings.Builder
+		for i := range line {
+			text := ""
+			if y < len(parts[i]) {
+				text = parts[i][y]
+			}
+			pad := strings.Repeat(" ", max(0, widths[i]-utf8.RuneCountInString(text)))
+			if i == 0 {
+				row.WriteString(text + pad)
+			} else {
+				row.WriteString("  " + pad + text)
+			}
+		}
+		out.WriteString(strings.TrimRight(row.String(), " ") + "\n")
+	}
+}
+
+// fold breaks a text into lines of a width, inside a word only when the word
+// alone is longer.
+func fold(s string, width int) []string {
+	indent := s[:len(s)-len(strings.TrimLeft(s, " "))]
+	var lines []string
+	line := indent
+	for _, word := range strings.Fields(s) {
+		for utf8.RuneCountInString(word) > width-len(indent) {
+			runes := []rune(word)
+			if line != indent {
+				lines, line = append(lines, line), indent
+			}
+			lines = append(lines, indent+string(runes[:width-len(indent)]))
+			word = string(runes[width-len(indent):])
+		}
+		switch {
+		case line == indent:
+			line += word
+		case utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) <= width:
+			line += " " + word
+		default:
+			lines, line = append(lines, line), indent+word
+		}
+	}
+	if line != indent || len(lines) == 0 {
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// textBars writes a group of bars as a table: label, value, note.
+func textBars(g BarGroup) string {
+	t := Table{Head: []string{g.Title, "", ""}}
+	for _, b := range g.Bars {
+		t.Rows = append(t.Rows, []Cell{{Text: b.Label}, {Text: b.Value}, {Text: b.Note}})
+	}
+	text := textTable(t)
+	if g.Title == "" {
+		_, text, _ = strings.Cut(text, "\n")
+	}
+	return text
+}
