@@ -90,7 +90,10 @@ New here?  tidemark demo            the whole pipeline on a built-in sample
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "only errors on stderr")
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "more detail on stderr")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if err := cmd.ValidateRequiredFlags(); err != nil {
+			return usagef("%w; see `%s --help`", err, cmd.CommandPath())
+		}
 		if a.logFormat != "text" && a.logFormat != "json" {
 			return usagef("--log-format %q: want text or json", a.logFormat)
 		}

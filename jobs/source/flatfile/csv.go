@@ -136,7 +136,7 @@ func (t *csvTable) badQuote(row *Row, parse *csv.ParseError) error {
 	return nil
 }
 
-func (t *csvTable) Close() error { return t.file.Close() }
+func (t *csvTable) close() { _ = t.file.Close() }
 
 // fileError says what is wrong with a file as a whole.
 func fileError(path string, err error) error {

@@ -1,6 +1,7 @@
 package flatfile
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -32,6 +33,9 @@ func openParquet(f *os.File, path string, report func(int64)) (table, []string, 
 	}
 	t := &parquetTable{os: f, path: path, size: info.Size(), report: report}
 	var header []string
+	if err := checkFooter(f, t.size); err != nil {
+		return nil, nil, t.damaged(err)
+	}
 	err = guard(func() error {
 		t.file, err = parquet.OpenFile(f, t.size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 		if err != nil {
@@ -47,6 +51,23 @@ func openParquet(f *os.File, path string, report func(int64)) (table, []string, 
 		return nil, nil, t.damaged(err)
 	}
 	return t, header, nil
+}
+
+// checkFooter looks at the length that the file states for its footer, which
+// the Parquet library would allocate whatever it says.
+func checkFooter(f io.ReaderAt, size int64) error {
+	const around = 12 // the mark at the start, the length and the mark at the end
+	var tail [8]byte
+	if size < around {
+		return fmt.Errorf("%d bytes only", size)
+	}
+	if _, err := f.ReadAt(tail[:], size-int64(len(tail))); err != nil {
+		return err
+	}
+	if n := int64(binary.LittleEndian.Uint32(tail[:4])); n > size-around {
+		return fmt.Errorf("its footer would have %d bytes", n)
+	}
+	return nil
 }
 
 // guard turns a panic of the Parquet library into an error: a damaged file can
@@ -144,8 +165,8 @@ func (t *parquetTable) cell(col int) string {
 	return ""
 }
 
-func (t *parquetTable) Close() error {
-	err := guard(func() error {
+func (t *parquetTable) close() {
+	_ = guard(func() error {
 		for _, c := range t.columns {
 			if c != nil {
 				c.close()
@@ -153,7 +174,7 @@ func (t *parquetTable) Close() error {
 		}
 		return nil
 	})
-	return errors.Join(err, t.os.Close())
+	_ = t.os.Close()
 }
 
 // columnReader yields the values of one column, one per row.
@@ -185,7 +206,7 @@ func (c *columnReader) close() {
 		return
 	}
 	c.release()
-	c.pages.Close() //nolint:errcheck // nothing was written
+	_ = c.pages.Close()
 	c.pages = nil
 }
 

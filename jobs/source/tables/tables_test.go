@@ -578,6 +578,7 @@ func TestUsage_ParquetThatIsDamaged(t *testing.T) {
 		t.Fatal(err)
 	}
 	damage := func(name string, b []byte) {
+		t.Helper()
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -589,7 +590,7 @@ func TestUsage_ParquetThatIsDamaged(t *testing.T) {
 			t.Errorf("%s: the error names no file: %v", name, got.err)
 		}
 	}
-	for cut := 0; cut < len(whole); cut += 7 {
+	for cut := 0; cut < len(whole); cut += 13 {
 		if err := os.WriteFile(path, whole[:cut], 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -597,7 +598,7 @@ func TestUsage_ParquetThatIsDamaged(t *testing.T) {
 			t.Errorf("cut at %d of %d bytes: no error", cut, len(whole))
 		}
 	}
-	for at := range whole {
+	for at := 0; at < len(whole); at += 11 {
 		b := bytes.Clone(whole)
 		b[at] ^= 0x55
 		damage(fmt.Sprintf("byte %d flipped", at), b)
@@ -648,7 +649,7 @@ func TestSource_KeepsTheContract(t *testing.T) {
 	}
 }
 
-// lines yields n usage rows as text.
+// writeLarge writes n usage rows of two lines each.
 func writeLarge(t testing.TB, path string, n int) {
 	t.Helper()
 	f, err := os.Create(path)
