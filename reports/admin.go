@@ -10,6 +10,7 @@ import (
 
 const (
 	maxUnassigned = 10 // named; the rest is counted
+	maxAgents     = 30 // rows, those with the most customers at risk first when there are more
 	lateAfter     = 5  // days between watermark and extraction that are worth a word
 )
 
@@ -42,12 +43,6 @@ func (b *builder) hand() (s Section, todo []string, err error) {
 		todo = append(todo, b.t("hand.failed.short", len(failed)))
 		s.Lines = append(s.Lines, b.t("hand.failed", len(failed), b.names(failed)))
 	}
-	if b.in.Ownership == nil {
-		todo = append(todo, b.t("hand.ownership.short"))
-		s.Lines = append(s.Lines, b.t("hand.ownership"))
-	} else if err := b.addUnassigned(&s, &todo); err != nil {
-		return s, nil, err
-	}
 	if ended := b.labels(b.endedInPeriod()); len(ended) > 0 {
 		todo = append(todo, b.t("hand.ended.short", len(ended)))
 		s.Lines = append(s.Lines, b.t("hand.ended", len(ended), b.names(ended)))
@@ -55,6 +50,12 @@ func (b *builder) hand() (s Section, todo []string, err error) {
 	if late := b.late(); late > lateAfter {
 		todo = append(todo, b.t("hand.late.short"))
 		s.Lines = append(s.Lines, b.t("hand.late", late, b.day(*b.doc.Watermark)))
+	}
+	if b.in.Ownership == nil {
+		todo = append(todo, b.t("hand.ownership.short"))
+		s.Lines = append(s.Lines, b.t("hand.ownership"))
+	} else if err := b.addUnassigned(&s, &todo); err != nil {
+		return s, nil, err
 	}
 	if len(s.Lines) == 0 {
 		s.Lines = []string{b.t("hand.nothing")}
@@ -147,11 +148,25 @@ func (b *builder) perAgent() (Section, error) {
 	if b.bg.Money {
 		table.Head = append(table.Head, b.t("head.expected_loss"))
 	}
-	agents := slices.SortedFunc(slices.Values(b.in.Agents), func(x, y Recipient) int { return cmp.Compare(key(x.Address), key(y.Address)) })
-	for _, agent := range agents {
-		row, err := b.agentRow(agent)
-		if err != nil {
-			return s, err
+	agents := make([]agentRisk, len(b.in.Agents))
+	for i, agent := range b.in.Agents {
+		agents[i] = b.riskOf(agent)
+	}
+	slices.SortFunc(agents, func(x, y agentRisk) int { return cmp.Compare(key(x.agent.Address), key(y.agent.Address)) })
+	if rest := len(agents) - maxAgents; rest > 0 {
+		slices.SortStableFunc(agents, func(x, y agentRisk) int { return cmp.Compare(len(y.at), len(x.at)) })
+		agents = agents[:maxAgents]
+		s.More = b.t("agents.more", rest)
+	}
+	for _, a := range agents {
+		row := []Cell{{Text: cmp.Or(short(a.agent.Name), short(a.agent.Address)), Sub: b.t("agents.customers", a.owned)},
+			{Text: b.loc.Int(int64(len(a.at))), Number: true}}
+		if b.bg.Money {
+			loss, err := totalLoss(a.at)
+			if err != nil {
+				return s, err
+			}
+			row = append(row, Cell{Text: cmp.Or(b.money(loss), "–"), Number: true})
 		}
 		table.Rows = append(table.Rows, row)
 	}
@@ -159,30 +174,27 @@ func (b *builder) perAgent() (Section, error) {
 	return s, nil
 }
 
-func (b *builder) agentRow(agent Recipient) ([]Cell, error) {
+// agentRisk is what a sales agent owns and what of it is at risk.
+type agentRisk struct {
+	agent Recipient
+	owned int
+	at    []customerRisk
+}
+
+func (b *builder) riskOf(agent Recipient) agentRisk {
 	scope := b.in.Ownership.Scope(agent.Address)
-	owned := 0
+	a := agentRisk{agent: agent}
 	for id := range b.bg.Customers {
 		if scope.Contains(id) {
-			owned++
+			a.owned++
 		}
 	}
-	var at []customerRisk
 	for _, r := range b.risks {
 		if scope.Contains(r.id) {
-			at = append(at, r)
+			a.at = append(a.at, r)
 		}
 	}
-	row := []Cell{{Text: cmp.Or(short(agent.Name), short(agent.Address)), Sub: b.t("agents.customers", owned)},
-		{Text: b.loc.Int(int64(len(at))), Number: true}}
-	if !b.bg.Money {
-		return row, nil
-	}
-	loss, err := totalLoss(at)
-	if err != nil {
-		return nil, err
-	}
-	return append(row, Cell{Text: cmp.Or(b.money(loss), "–"), Number: true}), nil
+	return a
 }
 
 // addRiskTable puts the customers most at risk below the counts of the section
@@ -223,7 +235,10 @@ func (b *builder) userAdmin(d *Digest) error {
 	case len(b.risks) == 0:
 		d.Headline = b.t("headline.quiet")
 	default:
-		d.Headline = b.t("users.headline", len(b.risks), len(b.endedInPeriod()))
+		d.Headline = b.t("users.risk", len(b.risks))
+		if ended := len(b.endedInPeriod()); ended > 0 {
+			d.Headline = b.t("list.and", d.Headline, b.t("hand.ended.short", ended))
+		}
 	}
 	changes := b.changes()
 	d.Subject, d.Preheader = b.subject(d.Headline), b.preheader(len(changes.recovered))

@@ -2,6 +2,7 @@ package reports
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
@@ -72,9 +73,10 @@ func required[T any](get func(int) *T) func(int) T {
 	}
 }
 
-// text reads a string column, dictionary-encoded or plain.
+// text reads a string column, dictionary-encoded or plain. The texts are copies
+// and outlive the record.
 func (r *reader) text(name string) func(int) *string {
-	plain := func(a *array.String, i int) string { return a.Value(i) }
+	plain := func(a *array.String, i int) string { return strings.Clone(a.Value(i)) }
 	dict, ok := r.column(name).(*array.Dictionary)
 	if !ok {
 		return optional(r, name, plain)
@@ -88,7 +90,7 @@ func (r *reader) text(name string) func(int) *string {
 		if dict.IsNull(i) {
 			return nil
 		}
-		return new(values.Value(dict.GetValueIndex(i)))
+		return new(strings.Clone(values.Value(dict.GetValueIndex(i))))
 	}
 }
 

@@ -74,7 +74,7 @@ func (b *builder) countRow(label string, c Count) []Cell {
 	} else {
 		before.Text = b.loc.Int(*c.Previous)
 	}
-	if c.Change != nil {
+	if c.Change != nil && *c.Change != 0 {
 		now.Sub = b.loc.Change(*c.Change)
 	}
 	return []Cell{{Text: label}, now, before}
@@ -88,7 +88,7 @@ func (b *builder) costRow(label string, c Cost) []Cell {
 		return Cell{Text: b.loc.Money(d.String(), clean(c.Currency)), Number: true}
 	}
 	now, before := amount(c.Value), amount(c.Previous)
-	if c.Change != nil {
+	if c.Change != nil && *c.Change != 0 {
 		now.Sub = b.loc.Change(*c.Change)
 	}
 	return []Cell{{Text: label}, now, before}

@@ -173,16 +173,3 @@ func (o *Ownership) Check(customers []data.CustomerID, agents []Recipient) Owner
 	slices.Sort(c.Unknown)
 	return c
 }
-
-// Cover lets by see what absent owns.
-func (o *Ownership) Cover(absent, by string) {
-	absent, by = key(absent), key(by)
-	if slices.Contains(o.defaults, absent) {
-		o.defaults = appendNew(o.defaults, by)
-	}
-	for id, owners := range o.owners {
-		if slices.Contains(owners, absent) {
-			o.owners[id] = appendNew(owners, by)
-		}
-	}
-}

@@ -9,11 +9,11 @@ import (
 	"tidemark/reports/chart"
 )
 
-// page returns the figures of the interactive page: the charts first, then the
-// sections with their tables. A chart that cannot be defined is an error of the
-// program, so it is reported.
+// page returns the figures of the interactive page: what must be acted on, the
+// charts, then the numbers.
 func (b *builder) page(d Digest) (Page, error) {
 	p := Page{NoCharts: b.t("page.no_charts"), Data: b.t("page.data")}
+	b.addSections(&p, d, false)
 	for _, figure := range []func(Digest) ([]chart.Figure, error){b.costFigures, b.activeFigure, b.topFigures, b.bandFigure} {
 		figures, err := figure(d)
 		if err != nil {
@@ -21,12 +21,17 @@ func (b *builder) page(d Digest) (Page, error) {
 		}
 		p.Figures = append(p.Figures, figures...)
 	}
+	b.addSections(&p, d, true)
+	return p, nil
+}
+
+// addSections adds the sections that are numbers, or those that are not.
+func (b *builder) addSections(p *Page, d Digest, metric bool) {
 	for _, s := range d.Sections {
-		if f := b.sectionFigure(s); len(f.Lines)+len(f.Tables) > 0 {
+		if f := b.sectionFigure(s); s.Metric == metric && len(f.Lines)+len(f.Tables) > 0 {
 			p.Figures = append(p.Figures, f)
 		}
 	}
-	return p, nil
 }
 
 func (b *builder) figure(id, title string, definition chart.Definition, table chart.Table, lines ...string) (chart.Figure, error) {
@@ -114,7 +119,7 @@ func (b *builder) topFigures(d Digest) ([]chart.Figure, error) {
 	var figures []chart.Figure
 	for i, k := range order {
 		group := b.topGroup(k, groups[k])
-		table := chart.Table{Caption: group.Title, Head: []string{b.t("head.customer"), b.t("head.value"), b.t("head.change")}}
+		table := chart.Table{Head: []string{b.t("head.customer"), b.t("head.value"), b.t("head.change")}}
 		var names []string
 		s := chart.Series{Name: group.Title, Colour: d.Accent}
 		for j, bar := range group.Bars {
@@ -180,7 +185,7 @@ func (b *builder) sectionFigure(s Section) chart.Figure {
 	case "calls":
 		f.Title = b.t("page.calls")
 		f.Lines = slices.Clone(s.Lines)
-		table := chart.Table{Head: []string{b.t("head.customer"), b.t("head.risk"), b.t("head.why")}}
+		table := chart.Table{Head: []string{b.t("head.customer"), b.t("head.risk"), b.t("head.why")}, Words: true}
 		for _, c := range s.Calls {
 			table.Rows = append(table.Rows, []string{c.Name, c.Band + " " + c.Percent, cmp.Or(strings.Join(c.Reasons, " · "), "–")})
 		}
@@ -190,7 +195,10 @@ func (b *builder) sectionFigure(s Section) chart.Figure {
 		return f
 	}
 	for _, t := range s.Tables {
-		table := chart.Table{Caption: t.Caption, Head: t.Head}
+		table := chart.Table{Head: t.Head}
+		if t.Caption != s.Title {
+			table.Caption = t.Caption
+		}
 		for _, row := range t.Rows {
 			cells := make([]string, len(row))
 			for i, c := range row {

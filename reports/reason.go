@@ -1,6 +1,8 @@
 package reports
 
 import (
+	"strings"
+
 	"tidemark/templates"
 	"tidemark/transform/churn"
 )
@@ -31,7 +33,7 @@ func reasonText(loc *templates.Locale, r churn.Reason) string {
 		if len(names) == 0 {
 			return loc.Text("reason.services", r.Days, r.Of)
 		}
-		return loc.Text("reason.services.names", max(len(names), r.Days), r.Of, loc.List(names))
+		return loc.Text("reason.services.names", max(len(names), r.Days), r.Of, strings.Join(names, ", "))
 	case "trend", "activity":
 		return loc.Text("reason.trend", r.Days, r.Of, r.Usual)
 	case "tenure":

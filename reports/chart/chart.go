@@ -66,41 +66,50 @@ func CostByDay(in Days) (Definition, error) {
 		return nil, fmt.Errorf("cost by day: %w", err)
 	}
 	bar := charts.NewBar()
-	bar.SetGlobalOptions(frame(len(in.Series) > 1)...)
+	bar.SetGlobalOptions(frame(true)...)
 	bar.SetXAxis(in.Days)
-	for i, s := range in.Series {
-		options := []charts.SeriesOpts{charts.WithItemStyleOpts(opts.ItemStyle{Color: s.Colour}), charts.WithBarChartOpts(opts.BarChart{BarCategoryGap: "35%"})}
-		if i == 0 && in.Average != nil {
-			options = append(options,
-				charts.WithMarkLineNameYAxisItemOpts(opts.MarkLineNameYAxisItem{Name: in.Average.Name, YAxis: round(in.Average.Value)}),
-				charts.WithMarkLineStyleOpts(opts.MarkLineStyle{Symbol: []string{"none", "none"},
-					Label: &opts.Label{Show: opts.Bool(true), Position: "insideEndTop"}, LineStyle: &opts.LineStyle{Type: "dashed", Color: "#6b7280"}}))
+	for _, s := range in.Series {
+		bar.AddSeries(s.Name, barData(s.Values), colour(s.Colour), gap("35%"))
+	}
+	if in.Average != nil {
+		line := charts.NewLine()
+		points := make([]opts.LineData, len(in.Days))
+		for i := range points {
+			points[i].Value = value(in.Average.Value)
 		}
-		bar.AddSeries(s.Name, barData(s.Values), options...)
+		line.AddSeries(in.Average.Name, points, charts.WithLineChartOpts(opts.LineChart{Symbol: "none"}), colour(neutral),
+			charts.WithLineStyleOpts(opts.LineStyle{Width: 2, Type: "dashed", Color: neutral}))
+		bar.Overlap(line)
 	}
 	return bar, nil
 }
 
-// ActiveByDay draws a line of what was active and bars, on an axis of their own,
-// of what ended.
+// ActiveByDay draws a line of what was active and, on an axis of their own and
+// low enough to leave the line alone, bars of what ended.
 func ActiveByDay(days []string, active, ended Series) (Definition, error) {
 	if err := check(len(days), active, ended); err != nil {
 		return nil, fmt.Errorf("active by day: %w", err)
 	}
 	bar := charts.NewBar()
 	bar.SetGlobalOptions(frame(true)...)
-	bar.SetGlobalOptions(charts.WithYAxisOpts(opts.YAxis{MinInterval: 1, SplitLine: &opts.SplitLine{Show: opts.Bool(false)}, Position: "right"}))
-	bar.ExtendYAxis(opts.YAxis{MinInterval: 1, Scale: opts.Bool(true), Position: "left"})
+	highest := 1.0
+	for _, v := range ended.Values {
+		if v > highest { // false for a gap
+			highest = v
+		}
+	}
+	bar.SetGlobalOptions(charts.WithYAxisOpts(opts.YAxis{MinInterval: 1, Min: 0, Max: 4 * highest, Position: "right",
+		SplitLine: &opts.SplitLine{Show: opts.Bool(false)}, AxisLabel: numbers()}))
+	bar.ExtendYAxis(opts.YAxis{MinInterval: 1, Scale: opts.Bool(true), Position: "left", AxisLabel: numbers()})
 	bar.SetXAxis(days)
-	bar.AddSeries(ended.Name, barData(ended.Values), charts.WithItemStyleOpts(opts.ItemStyle{Color: ended.Colour}),
-		charts.WithBarChartOpts(opts.BarChart{BarCategoryGap: "60%"}))
+	bar.AddSeries(ended.Name, barData(ended.Values), colour(ended.Colour), gap("60%"))
 	line := charts.NewLine()
 	points := make([]opts.LineData, len(active.Values))
 	for i, v := range active.Values {
 		points[i] = opts.LineData{Value: value(v)}
 	}
 	line.AddSeries(active.Name, points, charts.WithLineChartOpts(opts.LineChart{YAxisIndex: 1, Symbol: "circle", SymbolSize: 6}),
-		charts.WithItemStyleOpts(opts.ItemStyle{Color: active.Colour}), charts.WithLineStyleOpts(opts.LineStyle{Width: 2, Color: active.Colour}))
+		colour(active.Colour), charts.WithLineStyleOpts(opts.LineStyle{Width: 2, Color: active.Colour}))
 	bar.Overlap(line)
 	return bar, nil
 }
@@ -113,11 +122,11 @@ func Ranking(names []string, s Series) (Definition, error) {
 	bar := charts.NewBar()
 	bar.SetGlobalOptions(frame(false)...)
 	bar.SetGlobalOptions(
-		charts.WithXAxisOpts(opts.XAxis{Type: "value"}),
+		charts.WithXAxisOpts(opts.XAxis{Type: "value", AxisLabel: numbers()}),
 		charts.WithYAxisOpts(opts.YAxis{Type: "category", Inverse: opts.Bool(true),
 			AxisLabel: &opts.AxisLabel{Width: 150, Overflow: "truncate", ShowMinLabel: opts.Bool(true), ShowMaxLabel: opts.Bool(true)}}))
 	bar.SetXAxis(names)
-	bar.AddSeries(s.Name, barData(s.Values), charts.WithItemStyleOpts(opts.ItemStyle{Color: s.Colour}), charts.WithBarChartOpts(opts.BarChart{BarCategoryGap: "35%"}))
+	bar.AddSeries(s.Name, barData(s.Values), colour(s.Colour), gap("35%"))
 	bar.XYReversal()
 	return bar, nil
 }
@@ -129,6 +138,7 @@ func Bands(names []string, s Series, colours []string) (Definition, error) {
 	}
 	bar := charts.NewBar()
 	bar.SetGlobalOptions(frame(false)...)
+	bar.SetGlobalOptions(charts.WithYAxisOpts(opts.YAxis{MinInterval: 1, AxisLabel: numbers()}))
 	bar.SetXAxis(names)
 	points := barData(s.Values)
 	for i := range points {
@@ -136,7 +146,7 @@ func Bands(names []string, s Series, colours []string) (Definition, error) {
 			points[i].ItemStyle = &opts.ItemStyle{Color: colours[i]}
 		}
 	}
-	bar.AddSeries(s.Name, points, charts.WithItemStyleOpts(opts.ItemStyle{Color: s.Colour}), charts.WithBarChartOpts(opts.BarChart{BarCategoryGap: "45%"}))
+	bar.AddSeries(s.Name, points, colour(s.Colour), gap("45%"))
 	return bar, nil
 }
 
@@ -157,15 +167,34 @@ func check(points int, series ...Series) error {
 	return nil
 }
 
+// neutral is the colour of what is only there to compare with.
+const neutral = "#6b7280"
+
+func colour(c string) charts.SeriesOpts { return charts.WithItemStyleOpts(opts.ItemStyle{Color: c}) }
+
+func gap(share string) charts.SeriesOpts {
+	return charts.WithBarChartOpts(opts.BarChart{BarCategoryGap: share})
+}
+
+// numbers labels a value axis without the grouping of one language.
+func numbers() *opts.AxisLabel {
+	return &opts.AxisLabel{Formatter: "{value}", ShowMinLabel: opts.Bool(true), ShowMaxLabel: opts.Bool(true)}
+}
+
 // frame is what all charts have in common. The title is the page's heading, and
 // the positions are said, since the defaults of the script's versions differ.
 func frame(legend bool) []charts.GlobalOpts {
+	top := "16"
+	if legend {
+		top = "44"
+	}
 	return []charts.GlobalOpts{
 		charts.WithTitleOpts(opts.Title{Show: opts.Bool(false), Left: "0", Top: "0"}),
 		charts.WithLegendOpts(opts.Legend{Show: opts.Bool(legend), Left: "0", Top: "0"}),
 		charts.WithTooltipOpts(opts.Tooltip{Show: opts.Bool(true), Trigger: "axis", AxisPointer: &opts.AxisPointer{Type: "shadow"}}),
-		charts.WithGridOpts(opts.Grid{Left: "8", Right: "16", Top: "44", Bottom: "8", ContainLabel: opts.Bool(true)}),
+		charts.WithGridOpts(opts.Grid{Left: "8", Right: "16", Top: top, Bottom: "8", ContainLabel: opts.Bool(true)}),
 		charts.WithXAxisOpts(opts.XAxis{Type: "category", AxisLabel: &opts.AxisLabel{HideOverlap: opts.Bool(true)}}),
+		charts.WithYAxisOpts(opts.YAxis{AxisLabel: numbers()}),
 	}
 }
 

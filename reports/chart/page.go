@@ -41,6 +41,7 @@ type Table struct {
 	Caption string
 	Head    []string
 	Rows    [][]string
+	Words   bool // every column holds words, so none is aligned right
 }
 
 // start draws every chart from the option beside it. It is the only script of

@@ -1,0 +1,233 @@
+//go:build browser
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// browser is one headless Chromium for all cases.
+func browser(t *testing.T) context.Context {
+	t.Helper()
+	path := os.Getenv("TIDEMARK_CHROMIUM")
+	if path == "" {
+		t.Fatal("TIDEMARK_CHROMIUM is not set; run `make test-browser`")
+	}
+	allocator, cancel := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()), chromedp.Flag("disable-quic", true),
+		chromedp.Flag("disable-component-update", true), chromedp.Flag("force-device-scale-factor", "1"))...)
+	t.Cleanup(cancel)
+	ctx, stop := chromedp.NewContext(allocator)
+	t.Cleanup(stop)
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatalf("start %s: %v", path, err)
+	}
+	return ctx
+}
+
+// tab is one tab that notes whatever a page must not do.
+type tab struct {
+	ctx context.Context
+
+	mu     sync.Mutex
+	faults []string
+}
+
+func newTab(t *testing.T, parent context.Context) *tab {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(parent)
+	t.Cleanup(cancel)
+	ctx, stop := context.WithTimeout(ctx, time.Minute)
+	t.Cleanup(stop)
+	tb := &tab{ctx: ctx}
+	if err := chromedp.Listen(ctx, tb.note); err != nil {
+		t.Fatal(err)
+	}
+	_, err := chromedp.Call(ctx, network.Enable, network.EnableParams{})
+	if err == nil {
+		_, err = chromedp.Call(ctx, log.Enable, cdp.Empty{})
+	}
+	if err == nil {
+		// The payloads of the sample's hostile names call alert or set X.
+		_, err = chromedp.Call(ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{
+			Source: `window.alert = () => { window.ran = true }`})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tb
+}
+
+func (tb *tab) note(event any) {
+	tb.mu.Lock()
+	defer tb.mu.Unlock()
+	switch e := event.(type) {
+	case *runtime.EventExceptionThrown:
+		tb.faults = append(tb.faults, "exception: "+e.ExceptionDetails.Text)
+	case *log.EventEntryAdded:
+		tb.faults = append(tb.faults, "console: "+e.Entry.Text)
+	case *network.EventRequestWillBeSent:
+		if !strings.HasPrefix(e.Request.URL, "file://") && !strings.HasPrefix(e.Request.URL, "data:") && !strings.HasPrefix(e.Request.URL, "blob:") {
+			tb.faults = append(tb.faults, "request: "+e.Request.URL)
+		}
+	}
+}
+
+// open shows a file at a width, in light or dark mode.
+func (tb *tab) open(t *testing.T, file string, width int64, scheme string) {
+	t.Helper()
+	_, err := chromedp.Call(tb.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+	if err == nil {
+		err = chromedp.Do(tb.ctx, chromedp.EmulateViewport(width, 667), chromedp.Navigate("file://"+file))
+	}
+	if err != nil {
+		t.Fatalf("open %s: %v", file, err)
+	}
+}
+
+func eval[T any](t *testing.T, tb *tab, expression string) T {
+	t.Helper()
+	v, err := chromedp.Run(tb.ctx, chromedp.Evaluate[T](expression))
+	if err != nil {
+		t.Fatalf("%s: %v", expression, err)
+	}
+	return v
+}
+
+// shot saves a screenshot when TIDEMARK_SHOTS names a folder.
+func (tb *tab) shot(t *testing.T, name string) {
+	t.Helper()
+	dir := os.Getenv("TIDEMARK_SHOTS")
+	if dir == "" {
+		return
+	}
+	png, err := chromedp.Run(tb.ctx, chromedp.FullScreenshot(100))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// demo writes the demo's files into a folder, on a fixed Monday.
+func demo(t *testing.T) string {
+	t.Helper()
+	out := t.TempDir()
+	var stdout, stderr bytes.Buffer
+	code := run(context.Background(), []string{"demo", "--out", out}, environment{stdout: &stdout, stderr: &stderr,
+		getenv: func(name string) string { return map[string]string{"TIDEMARK_NOW": "2026-11-16T07:00:00Z"}[name] }, now: time.Now})
+	if code != 0 {
+		t.Fatalf("demo ended with %d: %s", code, stderr.String())
+	}
+	return out
+}
+
+// TestBrowser_MailsAndPages opens every role's mail and page at four widths,
+// light and dark. Names that carry scripts must stay text, nothing may be
+// loaded from anywhere, and nobody may have to scroll sideways.
+func TestBrowser_MailsAndPages(t *testing.T) {
+	out := demo(t)
+	ctx := browser(t)
+	files, err := filepath.Glob(filepath.Join(out, "*.html"))
+	if err != nil || len(files) != 10 {
+		t.Fatalf("the demo wrote %d HTML files, %v, want 10", len(files), err)
+	}
+	hostile := 0
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".html")
+		t.Run(name, func(t *testing.T) {
+			tb := newTab(t, ctx)
+			for _, width := range []int64{320, 375, 600, 1200} {
+				for _, scheme := range []string{"light", "dark"} {
+					tb.open(t, file, width, scheme)
+					if over := eval[int](t, tb, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
+						t.Errorf("%d wide, %s: %d pixels stick out sideways", width, scheme, over)
+					}
+					if eval[bool](t, tb, `window.ran === true || window.X !== undefined || document.querySelector('img[src="x"]') !== null`) {
+						t.Fatalf("%d wide, %s: a hostile name ran", width, scheme)
+					}
+					tb.shot(t, fmt.Sprintf("%s-%d-%s", name, width, scheme))
+				}
+			}
+			if strings.Contains(eval[string](t, tb, `document.body.textContent`), "</script><script>alert(1)</script>") {
+				hostile++
+			}
+			tb.checkText(t)
+			if strings.HasSuffix(name, ".page") {
+				tb.checkPage(t)
+			}
+			tb.mu.Lock()
+			defer tb.mu.Unlock()
+			if len(tb.faults) > 0 {
+				t.Errorf("faults: %q", tb.faults)
+			}
+		})
+	}
+	if hostile == 0 {
+		t.Error("no file shows the hostile name as text: this test would miss it")
+	}
+}
+
+// checkText checks sizes that a phone needs.
+func (tb *tab) checkText(t *testing.T) {
+	t.Helper()
+	small := eval[int](t, tb, `[...document.querySelectorAll('td,p,li,h1,h2,h3,a,span,div')].filter(e =>
+		[...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim() !== '') && e.offsetParent !== null &&
+		parseFloat(getComputedStyle(e).fontSize) < 14).length`)
+	if small > 0 {
+		t.Errorf("%d texts are smaller than 14 px", small)
+	}
+	low := eval[int](t, tb, `[...document.querySelectorAll('a[href^="tel:"]')].filter(a => a.getBoundingClientRect().height < 44).length`)
+	if low > 0 {
+		t.Errorf("%d telephone links are lower than 44 px", low)
+	}
+}
+
+// checkPage checks that the charts are drawn, where the script is built in, and
+// that each has a table.
+func (tb *tab) checkPage(t *testing.T) {
+	t.Helper()
+	if !currentVersion().Charts {
+		t.Fatal("this build has no chart script; run `make assets`")
+	}
+	charts, drawn := eval[int](t, tb, `document.querySelectorAll('.chart').length`), eval[int](t, tb, `document.querySelectorAll('.chart canvas').length`)
+	if charts < 2 || drawn != charts {
+		t.Errorf("%d of %d charts are drawn", drawn, charts)
+	}
+	if tables := eval[int](t, tb, `document.querySelectorAll('table').length`); tables < charts {
+		t.Errorf("%d tables for %d charts", tables, charts)
+	}
+}
+
+// TestBrowser_TheFirstCallIsVisibleWithoutScrolling on a small phone.
+func TestBrowser_TheFirstCallIsVisibleWithoutScrolling(t *testing.T) {
+	out := demo(t)
+	tb := newTab(t, browser(t))
+	tb.open(t, filepath.Join(out, "sales_agent-anna-partner.example.html"), 375, "light")
+	bottom := eval[float64](t, tb, `document.querySelector('a[href^="tel:"]').getBoundingClientRect().bottom`)
+	if bottom > 667 {
+		t.Errorf("the first call ends at %.0f px, want at most 667", bottom)
+	}
+	// Without the style element, as Gmail shows it for other accounts.
+	if over := eval[int](t, tb, `document.querySelectorAll('style').forEach(s => s.remove()), document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
+		t.Errorf("without the style element %d pixels stick out sideways", over)
+	}
+}

@@ -1,0 +1,16 @@
+package reports
+
+import "slices"
+
+// Cover lets by see what absent owns, while somebody is away.
+func (o *Ownership) Cover(absent, by string) {
+	absent, by = key(absent), key(by)
+	if slices.Contains(o.defaults, absent) {
+		o.defaults = appendNew(o.defaults, by)
+	}
+	for id, owners := range o.owners {
+		if slices.Contains(owners, absent) {
+			o.owners[id] = appendNew(owners, by)
+		}
+	}
+}
