@@ -59,7 +59,7 @@ func Build(in BuildInput) (Digest, error) {
 	if b.risks, err = rankCustomers(in.Document); err != nil {
 		return Digest{}, fmt.Errorf("build report for %s: %w", in.Recipient.Address, err)
 	}
-	d := Digest{Lang: loc.Tag(), Role: in.Role, ReportID: b.reportID(), Partner: clean(in.Partner.Name), Accent: accent(in.Partner.Accent)}
+	d := Digest{Lang: loc.Tag(), Role: in.Role, ReportID: b.reportID(), Partner: short(in.Partner.Name), Accent: accent(in.Partner.Accent)}
 	switch in.Role {
 	case SalesAgent:
 		err = b.sales(&d)
@@ -114,7 +114,7 @@ func (b *builder) period(p data.Period) string {
 func (b *builder) money(amounts []data.Money) string {
 	words := make([]string, len(amounts))
 	for i, m := range amounts {
-		words[i] = b.loc.Money(m.Amount.String(), clean(m.Currency))
+		words[i] = b.loc.Money(m.Amount.String(), short(m.Currency))
 	}
 	return strings.Join(words, " + ")
 }

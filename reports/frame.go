@@ -25,7 +25,7 @@ func (b *builder) freshness() []string {
 		lines = append(lines, b.t("fresh.failed", b.names(b.failedNames())))
 	}
 	if f.Extracted != nil {
-		lines = append(lines, b.t("fresh.extracted", b.day(*f.Extracted), clean(strings.Join(f.Sources, ", "))))
+		lines = append(lines, b.t("fresh.extracted", b.day(*f.Extracted), short(strings.Join(f.Sources, ", "))))
 	}
 	if f.Quarantined > 0 {
 		lines = append(lines, b.t("fresh.quarantined", f.Quarantined))
@@ -54,7 +54,7 @@ func (b *builder) footer(reportID string) []string {
 	lines = append(lines, b.t("footer.score"))
 	versions := make([]string, 0, len(b.doc.Versions))
 	for _, table := range slices.Sorted(maps.Keys(b.doc.Versions)) {
-		versions = append(versions, clean(table)+" "+b.loc.Int(b.doc.Versions[table]))
+		versions = append(versions, short(table)+" "+b.loc.Int(b.doc.Versions[table]))
 	}
 	return append(lines,
 		b.t("footer.id", reportID, b.doc.KnownAt.UTC().Format("2006-01-02 15:04")),

@@ -42,7 +42,7 @@ func (b *builder) costSentence() string {
 		if c.Value == nil {
 			continue
 		}
-		amount := b.loc.Money(c.Value.String(), clean(c.Currency))
+		amount := b.loc.Money(c.Value.String(), short(c.Currency))
 		if c.Change == nil || c.Previous == nil {
 			parts = append(parts, b.t("global.cost.first", amount))
 			continue
@@ -94,7 +94,7 @@ func (b *builder) movers(currency string) []string {
 	sortMovers(customers)
 	var out []string
 	for _, m := range slices.Concat(categories[:min(maxMovers, len(categories))], customers[:min(1, len(customers))]) {
-		amount := b.loc.Money(m.by.String(), clean(currency))
+		amount := b.loc.Money(m.by.String(), short(currency))
 		if m.by.Sign() > 0 {
 			amount = "+" + amount
 		}

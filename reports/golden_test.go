@@ -42,6 +42,27 @@ func render(t testing.TB, in BuildInput) (Digest, Rendered) {
 	return d, r
 }
 
+// renderLight lays out all but the chart script, which makes up most of the
+// page and says nothing.
+func renderLight(t testing.TB, in BuildInput) (Digest, Rendered) {
+	t.Helper()
+	d, err := Build(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := Rendered{Subject: d.Subject, CSV: d.Attachment.CSV()}
+	if r.HTML, err = renderHTML(d); err != nil {
+		t.Fatal(err)
+	}
+	if r.Text, err = renderText(d); err != nil {
+		t.Fatal(err)
+	}
+	if r.Page, err = renderPage(d, []byte("var echarts")); err != nil {
+		t.Fatal(err)
+	}
+	return d, r
+}
+
 func TestRender_EveryRoleAndLanguage(t *testing.T) {
 	for _, role := range Roles() {
 		for _, locale := range []string{"nl", "en"} {

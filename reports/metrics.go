@@ -85,7 +85,7 @@ func (b *builder) costRow(label string, c Cost) []Cell {
 		if d == nil {
 			return Cell{Text: b.t("unknown"), Number: true}
 		}
-		return Cell{Text: b.loc.Money(d.String(), clean(c.Currency)), Number: true}
+		return Cell{Text: b.loc.Money(d.String(), short(c.Currency)), Number: true}
 	}
 	now, before := amount(c.Value), amount(c.Previous)
 	if c.Change != nil && *c.Change != 0 {
@@ -103,7 +103,7 @@ func (b *builder) summary() Section {
 	}
 	if b.doc.Costs != nil {
 		for _, c := range b.doc.Cost {
-			rows = append(rows, b.costRow(b.t("summary.cost", clean(c.Currency)), c))
+			rows = append(rows, b.costRow(b.t("summary.cost", short(c.Currency)), c))
 		}
 	}
 	s.Tables = b.figures(s.Title, rows...)
@@ -195,7 +195,7 @@ func (b *builder) topGroup(k topKey, list []TopCustomer) BarGroup {
 		g.Title = b.t("top.unit", g.Title, short(k.measure))
 	}
 	if !k.quantity {
-		g.Title = b.t("top.currency", g.Title, clean(k.measure))
+		g.Title = b.t("top.currency", g.Title, short(k.measure))
 	}
 	amount := func(t TopCustomer) *data.Decimal {
 		if k.quantity {
@@ -214,7 +214,7 @@ func (b *builder) topGroup(k topKey, list []TopCustomer) BarGroup {
 		}
 		bar.Value = b.loc.Quantity(value.String())
 		if !k.quantity {
-			bar.Value = b.loc.Money(value.String(), clean(k.measure))
+			bar.Value = b.loc.Money(value.String(), short(k.measure))
 		}
 		if t.Previous != nil {
 			if change := value.Change(*t.Previous); change != nil {
@@ -244,7 +244,7 @@ func (b *builder) atRisk() Section {
 	}
 	bars, horizon, model := b.bands()
 	s.Groups = []BarGroup{{Bars: bars}}
-	s.Lines = []string{b.t("risk.what", horizon/7, clean(model))}
+	s.Lines = []string{b.t("risk.what", horizon/7, short(model))}
 	if before := b.doc.Counts.AtRiskHigh; before.Previous != nil {
 		s.Lines = append(s.Lines, b.t("risk.before", b.loc.Int(*before.Value), b.loc.Int(*before.Previous)))
 	} else {

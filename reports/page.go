@@ -46,7 +46,7 @@ func (b *builder) costFigures(d Digest) ([]chart.Figure, error) {
 	}
 	var figures []chart.Figure
 	for _, c := range b.doc.Cost {
-		table := chart.Table{Head: []string{b.t("head.day"), b.t("summary.cost", clean(c.Currency))}}
+		table := chart.Table{Head: []string{b.t("head.day"), b.t("summary.cost", short(c.Currency))}}
 		in := chart.Days{}
 		var values []float64
 		for _, day := range b.doc.ByDay {
@@ -55,18 +55,18 @@ func (b *builder) costFigures(d Digest) ([]chart.Figure, error) {
 			}
 			in.Days = append(in.Days, b.day(day.Date))
 			values = append(values, day.Value.Float64())
-			table.Rows = append(table.Rows, []string{b.day(day.Date), b.loc.Money(day.Value.String(), clean(c.Currency))})
+			table.Rows = append(table.Rows, []string{b.day(day.Date), b.loc.Money(day.Value.String(), short(c.Currency))})
 		}
 		if len(values) == 0 {
 			continue
 		}
-		title := b.t("page.cost_by_day", clean(c.Currency))
-		in.Series = []chart.Series{{Name: b.t("summary.cost", clean(c.Currency)), Values: values, Colour: d.Accent}}
+		title := b.t("page.cost_by_day", short(c.Currency))
+		in.Series = []chart.Series{{Name: b.t("summary.cost", short(c.Currency)), Values: values, Colour: d.Accent}}
 		var lines []string
 		if c.Previous != nil && b.doc.PreviousKnownDays > 0 {
 			average, _ := c.Previous.MulRatio(1, int64(b.doc.PreviousKnownDays)) // smaller than what fitted already
 			in.Average = &chart.Mark{Name: b.t("page.average"), Value: average.Float64()}
-			lines = append(lines, b.t("page.average.line", b.period(b.doc.Previous), b.loc.Money(average.String(), clean(c.Currency))))
+			lines = append(lines, b.t("page.average.line", b.period(b.doc.Previous), b.loc.Money(average.String(), short(c.Currency))))
 		}
 		definition, err := chart.CostByDay(in)
 		if err != nil {

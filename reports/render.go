@@ -39,7 +39,8 @@ func Render(d Digest) (Rendered, error) {
 	if r.Text, err = renderText(d); err != nil {
 		return Rendered{}, fmt.Errorf("render report %s: %w", d.ReportID, err)
 	}
-	if r.Page, err = renderPage(d); err != nil {
+	script, _ := templates.ChartScript()
+	if r.Page, err = renderPage(d, script); err != nil {
 		return Rendered{}, fmt.Errorf("render report %s: %w", d.ReportID, err)
 	}
 	return r, nil
@@ -85,8 +86,7 @@ func renderText(d Digest) (string, error) {
 	return out.String(), nil
 }
 
-func renderPage(d Digest) ([]byte, error) {
-	script, _ := templates.ChartScript()
+func renderPage(d Digest, script []byte) ([]byte, error) {
 	return chart.Page(chart.PageInput{Layout: templates.Layout("page.html"), Script: script, Lang: d.Lang, Title: d.Headline, Lead: d.Partner + " · " + d.Lead,
 		Lines: d.Freshness, Figures: d.Page.Figures, Footer: d.Footer, Accent: d.Accent, NoCharts: d.Page.NoCharts, Data: d.Page.Data})
 }

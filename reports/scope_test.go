@@ -147,7 +147,7 @@ func (w world) report(t testing.TB, role Role, scope Scope, address string) Rend
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, r := render(t, BuildInput{Document: doc, Role: role, Recipient: Recipient{Address: address, Role: role, Locale: "nl"},
+	_, r := renderLight(t, BuildInput{Document: doc, Role: role, Recipient: Recipient{Address: address, Role: role, Locale: "nl"},
 		Partner: Partner{Name: "Polder Cloud"}, Ownership: w.ownership(), Agents: []Recipient{{Address: "anna@partner.example"}}})
 	return r
 }

@@ -1,253 +1,229 @@
 package transform
 
 import (
+	"cmp"
 	"fmt"
-	"math/bits"
+	"slices"
+	"strings"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
 	"github.com/apache/arrow/go/v17/arrow/decimal128"
-	"github.com/apache/arrow/go/v17/arrow/memory"
-
-	"tidemark/data"
 )
 
-// column returns the array of a named column, nil when the record has none.
-func column(rec arrow.Record, name string) arrow.Array {
-	at := rec.Schema().FieldIndices(name)
+// Columns finds the columns of one record by name. It remembers the first that
+// is missing or has another type, so that all may be looked up before Err is
+// asked once. What it returns is good as long as the record is.
+type Columns struct {
+	rec arrow.Record
+	err error
+}
+
+// ColumnsOf returns the columns of a record.
+func ColumnsOf(rec arrow.Record) *Columns { return &Columns{rec: rec} }
+
+// Err returns the first problem met.
+func (c *Columns) Err() error { return c.err }
+
+// Rows returns the number of rows.
+func (c *Columns) Rows() int { return int(c.rec.NumRows()) }
+
+// Has reports whether the record has a column.
+func (c *Columns) Has(name string) bool { return len(c.rec.Schema().FieldIndices(name)) > 0 }
+
+// Days returns a column of days.
+func (c *Columns) Days(name string) Column[arrow.Date32] {
+	return typed(c, name, (*array.Date32).Date32Values)
+}
+
+// Int64s returns a column of counts.
+func (c *Columns) Int64s(name string) Column[int64] {
+	return typed(c, name, (*array.Int64).Int64Values)
+}
+
+// Decimals returns a column of amounts.
+func (c *Columns) Decimals(name string) Column[decimal128.Num] {
+	return typed(c, name, (*array.Decimal128).Values)
+}
+
+// IDs returns a column of texts, dictionary-encoded or plain, as dense ids of a
+// table. Only values that are asked for enter the table.
+func (c *Columns) IDs(name string, table *IDs) IDColumn {
+	a := c.find(name)
+	if a == nil {
+		return IDColumn{}
+	}
+	col, ok := idColumnOf(a, table)
+	if !ok {
+		c.wrongType(name)
+	}
+	return col
+}
+
+func (c *Columns) find(name string) arrow.Array {
+	at := c.rec.Schema().FieldIndices(name)
 	if len(at) == 0 {
+		c.note(fmt.Errorf("column %s: missing", name))
 		return nil
 	}
-	return rec.Column(at[0])
+	return c.rec.Column(at[0])
 }
 
-// columnAs returns a named column as the array type A; a column that is missing
-// or of another type is an error that names it.
-func columnAs[A arrow.Array](rec arrow.Record, name string) (A, error) {
-	c, ok := column(rec, name).(A)
+func (c *Columns) wrongType(name string) {
+	c.note(fmt.Errorf("column %s: unexpected type %s", name, c.find(name).DataType()))
+}
+
+func (c *Columns) note(err error) {
+	if c.err == nil {
+		c.err = err
+	}
+}
+
+// Column is one column of fixed-size values that may be null.
+type Column[T any] struct {
+	values []T
+	nulls  arrow.Array // nil when no value is null
+}
+
+// At returns the value of row i; ok is false when it is null.
+func (c Column[T]) At(i int) (v T, ok bool) {
+	if c.nulls != nil && c.nulls.IsNull(i) {
+		return v, false
+	}
+	return c.values[i], true
+}
+
+func typed[A arrow.Array, T any](c *Columns, name string, values func(A) []T) Column[T] {
+	col := c.find(name)
+	if col == nil {
+		return Column[T]{}
+	}
+	a, ok := col.(A)
 	if !ok {
-		return c, fmt.Errorf("column %s is missing or of another type", name)
+		c.wrongType(name)
+		return Column[T]{}
 	}
-	return c, nil
+	return Column[T]{values: values(a), nulls: nullsOf(a)}
 }
 
-// decimalColumn returns a decimal column, nil when the record has none: a view
-// without money.
-func decimalColumn(rec arrow.Record, name string) *array.Decimal128 {
-	c, _ := column(rec, name).(*array.Decimal128)
-	return c
+func nullsOf(a arrow.Array) arrow.Array {
+	if a.NullN() == 0 {
+		return nil
+	}
+	return a
 }
 
-// idTable numbers texts densely from 0, across records with different
-// dictionaries.
-type idTable struct {
+// NoID stands for a null.
+const NoID = int32(-1)
+
+// IDs numbers texts densely from 0 in order of appearance. The zero value is
+// empty and ready. It keeps copies: a text outlives the record it came from.
+type IDs struct {
 	index map[string]int32
-	names []string
+	texts []string
 }
 
-func newIDTable() *idTable { return &idTable{index: map[string]int32{}} }
+// Len returns how many texts there are.
+func (t *IDs) Len() int { return len(t.texts) }
 
-func (t *idTable) of(s string) int32 {
-	id, found := t.index[s]
-	if !found {
-		id = int32(len(t.names))
-		t.index[s] = id
-		t.names = append(t.names, s)
+// Text returns the text with an id.
+func (t *IDs) Text(id int32) string { return t.texts[id] }
+
+// ID returns the id of a text, a new one if need be.
+func (t *IDs) ID(text string) int32 {
+	if id, found := t.index[text]; found {
+		return id
 	}
+	if t.index == nil {
+		t.index = make(map[string]int32)
+	}
+	id, text := int32(len(t.texts)), strings.Clone(text)
+	t.index[text], t.texts = id, append(t.texts, text)
 	return id
 }
 
-// find returns the number of a text that is known.
-func (t *idTable) find(s string) (int32, bool) {
-	id, found := t.index[s]
-	return id, found
+// ranks holds the place of each id in the order of the texts.
+type ranks []int32
+
+func (t *IDs) ranks() ranks {
+	order := t.sorted()
+	r := make(ranks, len(order))
+	for rank, id := range order {
+		r[id] = int32(rank)
+	}
+	return r
 }
 
-// null stands for an absent text among dense ids.
-const null = int32(-1)
-
-// idColumn is a dictionary or text column read as dense ids. Of a dictionary
-// only the entries that rows point at are numbered.
-type idColumn struct {
-	table   *idTable
-	dict    *array.Dictionary
-	entries *array.String
-	remap   []int32 // dense id + 1 by dictionary entry, 0: not yet looked up
-	plain   *array.String
+// sorted returns the ids in the order of their texts.
+func (t *IDs) sorted() []int32 {
+	order := make([]int32, len(t.texts))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	slices.SortFunc(order, func(a, b int32) int { return cmp.Compare(t.texts[a], t.texts[b]) })
+	return order
 }
 
-func (t *idTable) column(rec arrow.Record, name string) (idColumn, error) {
-	switch c := column(rec, name).(type) {
-	case *array.Dictionary:
-		if entries, ok := c.Dictionary().(*array.String); ok {
-			return idColumn{table: t, dict: c, entries: entries, remap: make([]int32, entries.Len())}, nil
-		}
+// cmp compares two ids by their texts, NoID first.
+func (r ranks) cmp(a, b int32) int { return cmp.Compare(r.of(a), r.of(b)) }
+
+func (r ranks) of(id int32) int32 {
+	if id == NoID {
+		return NoID
+	}
+	return r[id]
+}
+
+// IDColumn is one column of texts as dense ids of a table.
+type IDColumn struct {
+	table  *IDs
+	values *array.String
+	index  []int32
+	nulls  arrow.Array
+	remap  []int32 // index into values to id, NoID while unused
+}
+
+// idColumnOf returns an array of texts as ids; ok is false for other types.
+func idColumnOf(a arrow.Array, table *IDs) (c IDColumn, ok bool) {
+	c = IDColumn{table: table, nulls: nullsOf(a)}
+	switch a := a.(type) {
 	case *array.String:
-		return idColumn{table: t, plain: c}, nil
-	}
-	return idColumn{}, fmt.Errorf("column %s is missing or not a text", name)
-}
-
-func (c idColumn) at(row int) int32 {
-	if c.plain != nil {
-		if c.plain.IsNull(row) {
-			return null
+		c.values, c.index = a, make([]int32, a.Len())
+		for i := range c.index {
+			c.index[i] = int32(i)
 		}
-		return c.table.of(c.plain.Value(row))
-	}
-	if c.dict.IsNull(row) {
-		return null
-	}
-	entry := c.dict.GetValueIndex(row)
-	if c.remap[entry] == 0 {
-		c.remap[entry] = c.table.of(c.entries.Value(entry)) + 1
-	}
-	return c.remap[entry] - 1
-}
-
-// text reads a cell of a dictionary or text column, "" for null.
-func text(c arrow.Array, row int) (s string, ok bool) {
-	if c == nil || c.IsNull(row) {
-		return "", false
-	}
-	switch c := c.(type) {
 	case *array.Dictionary:
-		return c.Dictionary().(*array.String).Value(c.GetValueIndex(row)), true
-	case *array.String:
-		return c.Value(row), true
-	}
-	return "", false
-}
-
-// dayAt reads a cell of a date column.
-func dayAt(c arrow.Array, row int) *data.Day {
-	d, ok := c.(*array.Date32)
-	if !ok || d.IsNull(row) {
-		return nil
-	}
-	return new(data.Day(d.Value(row)))
-}
-
-// sum adds decimals exactly in 192 bits, so that no order of adding can wrap;
-// the total must fit 38 digits.
-type sum struct {
-	lo, mid uint64
-	hi      int64
-	set     bool // at least one value was added
-}
-
-func (s *sum) add(n decimal128.Num) {
-	s.addWords(n.LowBits(), uint64(n.HighBits()), n.HighBits()>>63)
-}
-
-func (s *sum) addWords(lo, mid uint64, hi int64) {
-	var carry uint64
-	s.lo, carry = bits.Add64(s.lo, lo, 0)
-	s.mid, carry = bits.Add64(s.mid, mid, carry)
-	s.hi += hi + int64(carry)
-	s.set = true
-}
-
-// total returns the sum; what names it in the error when it needs more than 38
-// digits.
-func (s sum) total(what string) (data.Decimal, error) {
-	d, ok := data.DecimalFromParts(int64(s.mid), s.lo)
-	if s.hi != int64(s.mid)>>63 || !ok {
-		return data.Decimal{}, fmt.Errorf("the sum of %s needs more than 38 digits", what)
-	}
-	return d, nil
-}
-
-// writer builds a record field by field.
-type writer struct{ b *array.RecordBuilder }
-
-func newWriter(mem memory.Allocator, fields ...arrow.Field) writer {
-	return writer{array.NewRecordBuilder(mem, arrow.NewSchema(fields, nil))}
-}
-
-// record finishes the record and gives the builder back.
-func (w writer) record() arrow.Record {
-	defer w.b.Release()
-	return w.b.NewRecord()
-}
-
-// row appends one cell for each field: string, int, int64, bool, data.Day,
-// data.Decimal, or a pointer to one of them, nil for null.
-func (w writer) row(cells ...any) {
-	for i, cell := range cells {
-		appendCell(w.b.Field(i), cell)
-	}
-}
-
-func appendCell(b array.Builder, cell any) {
-	switch v := cell.(type) {
-	case nil:
-		b.AppendNull()
-	case *string:
-		appendPointer(b, v)
-	case *int64:
-		appendPointer(b, v)
-	case *int:
-		appendPointer(b, v)
-	case *bool:
-		appendPointer(b, v)
-	case *data.Day:
-		appendPointer(b, v)
-	case *data.Decimal:
-		appendPointer(b, v)
-	case string:
-		appendText(b, v)
-	case int64:
-		b.(*array.Int64Builder).Append(v)
-	case int:
-		b.(*array.Int32Builder).Append(int32(v))
-	case bool:
-		b.(*array.BooleanBuilder).Append(v)
-	case data.Day:
-		b.(*array.Date32Builder).Append(arrow.Date32(v))
-	case data.Decimal:
-		b.(*array.Decimal128Builder).Append(v.Arrow())
+		values, isText := a.Dictionary().(*array.String)
+		index, isInt32 := a.Indices().(*array.Int32)
+		if !isText || !isInt32 {
+			return IDColumn{}, false
+		}
+		c.values, c.index = values, index.Int32Values()
 	default:
-		panic(fmt.Sprintf("transform: no builder for a cell of type %T", cell))
+		return IDColumn{}, false
 	}
-}
-
-func appendPointer[T any](b array.Builder, v *T) {
-	if v == nil {
-		b.AppendNull()
-		return
+	c.remap = make([]int32, c.values.Len())
+	for i := range c.remap {
+		c.remap[i] = NoID
 	}
-	appendCell(b, *v)
+	return c, true
 }
 
-func appendText(b array.Builder, s string) {
-	if d, ok := b.(*array.BinaryDictionaryBuilder); ok {
-		// It fails only when 2^31 entries are exceeded.
-		if err := d.AppendString(s); err != nil {
-			panic(err)
-		}
-		return
+// At returns the id of row i, NoID when it is null.
+func (c IDColumn) At(i int) int32 {
+	if c.nulls != nil && c.nulls.IsNull(i) {
+		return NoID
 	}
-	b.(*array.StringBuilder).Append(s)
+	if id := c.remap[c.index[i]]; id != NoID {
+		return id
+	}
+	return c.enter(c.index[i])
 }
 
-// The fields of the metric tables.
-func dictField(name string) arrow.Field { return arrow.Field{Name: name, Type: data.DictType()} }
-func textField(name string) arrow.Field {
-	return arrow.Field{Name: name, Type: arrow.BinaryTypes.String}
-}
-func dateField(name string) arrow.Field {
-	return arrow.Field{Name: name, Type: arrow.FixedWidthTypes.Date32}
-}
-func int64Field(name string) arrow.Field {
-	return arrow.Field{Name: name, Type: arrow.PrimitiveTypes.Int64}
-}
-func int32Field(name string) arrow.Field {
-	return arrow.Field{Name: name, Type: arrow.PrimitiveTypes.Int32}
-}
-func decimalField(name string) arrow.Field { return arrow.Field{Name: name, Type: data.DecimalType()} }
-
-func nullable(f arrow.Field) arrow.Field {
-	f.Nullable = true
-	return f
+func (c IDColumn) enter(v int32) int32 {
+	if c.values.IsNull(int(v)) {
+		return NoID
+	}
+	c.remap[v] = c.table.ID(c.values.Value(int(v)))
+	return c.remap[v]
 }

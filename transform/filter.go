@@ -2,6 +2,7 @@ package transform
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
@@ -10,184 +11,145 @@ import (
 	"tidemark/data"
 )
 
-// Filter returns the rows of a record with a customer_id column whose customer
-// is in the set. Nothing of another customer is left in the result, not even in
-// a dictionary. The caller must Release it.
+// Filter returns the rows of a record whose customer_id is in the set. Nothing
+// of the other rows remains: dictionaries are built anew, so that they name no
+// customer, subscription or category that occurs in other rows only. The caller
+// must Release the record.
 func Filter(mem memory.Allocator, rec arrow.Record, customers map[data.CustomerID]bool) (arrow.Record, error) {
-	return filter(mem, rec, "customer_id", func(id string) bool { return customers[data.CustomerID(id)] })
-}
-
-// filter keeps the rows whose text in a column is wanted.
-func filter(mem memory.Allocator, rec arrow.Record, key string, wanted func(string) bool) (arrow.Record, error) {
-	ids := newIDTable()
-	column, err := ids.column(rec, key)
+	out, err := filter(mem, rec, "customer_id", func(id string) bool { return customers[data.CustomerID(id)] })
 	if err != nil {
-		return nil, fmt.Errorf("filter by %s: %w", key, err)
+		return nil, fmt.Errorf("filter by customer: %w", err)
 	}
-	var decided []int8 // by dense id: 1 wanted, 2 not
-	var rows []int
-	for i := range int(rec.NumRows()) {
-		id := column.at(i)
-		if id == null {
-			continue
-		}
-		for int(id) >= len(decided) {
-			decided = append(decided, 0)
-		}
-		if decided[id] == 0 {
-			decided[id] = 2
-			if wanted(ids.names[id]) {
-				decided[id] = 1
-			}
-		}
-		if decided[id] == 1 {
-			rows = append(rows, i)
-		}
-	}
-	return take(mem, rec, rows)
+	return out, nil
 }
 
-// take copies some rows of a record; dictionaries are built anew.
-func take(mem memory.Allocator, rec arrow.Record, rows []int) (arrow.Record, error) {
-	b := array.NewRecordBuilder(mem, rec.Schema())
-	defer b.Release()
-	for i := range int(rec.NumCols()) {
-		if err := takeColumn(b.Field(i), rec.Column(i), rows); err != nil {
-			return nil, fmt.Errorf("column %s: %w", rec.ColumnName(i), err)
-		}
+// filter keeps the rows whose id in a column is wanted.
+func filter(mem memory.Allocator, rec arrow.Record, column string, wanted func(string) bool) (arrow.Record, error) {
+	var table IDs
+	c := ColumnsOf(rec)
+	col := c.IDs(column, &table)
+	if c.Err() != nil {
+		return nil, c.Err()
 	}
-	return b.NewRecord(), nil
-}
-
-func takeColumn(b array.Builder, c arrow.Array, rows []int) error {
-	b.Reserve(len(rows))
-	var add func(row int)
-	switch c := c.(type) {
-	case *array.Dictionary:
-		entries, ok := c.Dictionary().(*array.String)
-		if !ok {
-			return fmt.Errorf("a dictionary of %s", c.Dictionary().DataType())
-		}
-		add = func(row int) { appendText(b, entries.Value(c.GetValueIndex(row))) }
-	case *array.String:
-		add = func(row int) { appendText(b, c.Value(row)) }
-	case *array.Date32:
-		add = func(row int) { b.(*array.Date32Builder).Append(c.Value(row)) }
-	case *array.Int64:
-		add = func(row int) { b.(*array.Int64Builder).Append(c.Value(row)) }
-	case *array.Int32:
-		add = func(row int) { b.(*array.Int32Builder).Append(c.Value(row)) }
-	case *array.Float64:
-		add = func(row int) { b.(*array.Float64Builder).Append(c.Value(row)) }
-	case *array.Boolean:
-		add = func(row int) { b.(*array.BooleanBuilder).Append(c.Value(row)) }
-	case *array.Decimal128:
-		add = func(row int) { b.(*array.Decimal128Builder).Append(c.Value(row)) }
-	default:
-		return fmt.Errorf("no filter for %s", c.DataType())
-	}
-	for _, row := range rows {
-		if c.IsNull(row) {
-			b.AppendNull()
+	var keep []bool // by id
+	var rows []place
+	for i := range c.Rows() {
+		id := col.At(i)
+		if id == NoID {
 			continue
 		}
-		add(row)
+		if int(id) == len(keep) {
+			keep = append(keep, wanted(table.Text(id)))
+		}
+		if keep[id] {
+			rows = append(rows, place{0, i})
+		}
+	}
+	return take(mem, rec.Schema(), []arrow.Record{rec}, rows)
+}
+
+// FilterInputs returns the inputs with the rows of the customers in the set
+// only. Inputs.Usage names no customer; of it the subscriptions that occur in
+// the other records that remain are kept. The caller must call release once
+// the inputs are no longer used; it is nil when there is an error.
+func FilterInputs(mem memory.Allocator, in Inputs, customers map[data.CustomerID]bool) (out Inputs, release func(), err error) {
+	var made []arrow.Record
+	free := func() { releaseAll(made) }
+	var subscriptions IDs
+	cut := func(rec arrow.Record) (arrow.Record, error) {
+		if rec == nil {
+			return nil, nil
+		}
+		kept, err := Filter(mem, rec, customers)
+		if err != nil {
+			return nil, err
+		}
+		made = append(made, kept)
+		return kept, noteSubscriptions(kept, &subscriptions)
+	}
+	out = in
+	out.Daily, out.Inventory = make([]arrow.Record, len(in.Daily)), slices.Clone(in.Inventory)
+	for i, rec := range in.Daily {
+		if out.Daily[i], err = cut(rec); err != nil {
+			free()
+			return Inputs{}, nil, fmt.Errorf("usage: %w", err)
+		}
+	}
+	for i, s := range in.Inventory {
+		if out.Inventory[i].Customers, err = cut(s.Customers); err == nil {
+			out.Inventory[i].Subscriptions, err = cut(s.Subscriptions)
+		}
+		if err != nil {
+			free()
+			return Inputs{}, nil, fmt.Errorf("inventory of %s: %w", s.Day, err)
+		}
+	}
+	if in.Usage == nil {
+		return out, free, nil
+	}
+	out.Usage, err = filter(mem, in.Usage, "subscription_id", func(id string) bool {
+		_, found := subscriptions.index[id]
+		return found
+	})
+	if err != nil {
+		free()
+		return Inputs{}, nil, fmt.Errorf("first and last usage days: %w", err)
+	}
+	made = append(made, out.Usage)
+	return out, free, nil
+}
+
+func releaseAll(records []arrow.Record) {
+	for _, rec := range records {
+		rec.Release()
+	}
+}
+
+// noteSubscriptions adds the subscriptions that a record names to a table.
+func noteSubscriptions(rec arrow.Record, into *IDs) error {
+	c := ColumnsOf(rec)
+	if !c.Has("subscription_id") {
+		return nil
+	}
+	col := c.IDs("subscription_id", into)
+	if c.Err() != nil {
+		return c.Err()
+	}
+	for i := range c.Rows() {
+		col.At(i)
 	}
 	return nil
 }
 
-// FilterInputs cuts inputs down to some customers: everything that follows is
-// computed as if no other customer existed. The function releases what was made
-// for the result, whose other records are still the input's.
-func FilterInputs(mem memory.Allocator, in Inputs, customers map[data.CustomerID]bool) (Inputs, func(), error) {
-	var made []arrow.Record
-	free := func() {
-		for _, rec := range made {
-			rec.Release()
-		}
+// isMoney reports whether a column of usage or usage_daily tells about money.
+func isMoney(column string) bool {
+	switch column {
+	case "cost", "effective_cost", "cost_usd", "cost_rows", "usd_rows":
+		return true
 	}
-	out := in
-	out.Daily, out.Inventory = nil, nil
-	subscriptions := map[string]bool{}
-	keep := func(rec arrow.Record) (arrow.Record, error) {
-		if rec == nil {
-			return nil, nil
-		}
-		cut, err := Filter(mem, rec, customers)
-		if err != nil {
-			return nil, err
-		}
-		made = append(made, cut)
-		if ids := column(cut, "subscription_id"); ids != nil {
-			for i := range ids.Len() {
-				if id, ok := text(ids, i); ok {
-					subscriptions[id] = true
-				}
-			}
-		}
-		return cut, nil
-	}
-	fail := func(err error) (Inputs, func(), error) {
-		free()
-		return Inputs{}, func() {}, err
-	}
-	for _, rec := range in.Daily {
-		cut, err := keep(rec)
-		if err != nil {
-			return fail(err)
-		}
-		out.Daily = append(out.Daily, cut)
-	}
-	for _, s := range in.Inventory {
-		c, err := keep(s.Customers)
-		if err != nil {
-			return fail(err)
-		}
-		subs, err := keep(s.Subscriptions)
-		if err != nil {
-			return fail(err)
-		}
-		out.Inventory = append(out.Inventory, Snapshot{Day: s.Day, Customers: c, Subscriptions: subs})
-	}
-	if in.Usage != nil {
-		spans, err := filter(mem, in.Usage, "subscription_id", func(id string) bool { return subscriptions[id] })
-		if err != nil {
-			return fail(err)
-		}
-		made = append(made, spans)
-		out.Usage = spans
-	}
-	return out, free, nil
+	return false
 }
 
-// WithoutMoney returns the record without its money columns: cost,
-// effective_cost, cost_usd and the counts of rows that have them. The caller
-// must Release it.
+// WithoutMoney returns a record without the columns that tell about money. It
+// shares the other columns. The caller must Release it.
 func WithoutMoney(rec arrow.Record) arrow.Record {
 	var fields []arrow.Field
-	var columns []arrow.Array
+	var cols []arrow.Array
 	for i, f := range rec.Schema().Fields() {
-		switch f.Name {
-		case "cost", "effective_cost", "cost_usd", "cost_rows", "usd_rows":
-			continue
+		if !isMoney(f.Name) {
+			fields, cols = append(fields, f), append(cols, rec.Column(i))
 		}
-		fields = append(fields, f)
-		columns = append(columns, rec.Column(i))
 	}
-	return array.NewRecord(arrow.NewSchema(fields, nil), columns, rec.NumRows())
+	return array.NewRecord(arrow.NewSchema(fields, nil), cols, rec.NumRows())
 }
 
-// InputsWithoutMoney drops the money columns of every record. The function
-// releases what was made.
-func InputsWithoutMoney(in Inputs) (Inputs, func()) {
-	out := in
-	out.Daily = nil
-	for _, rec := range in.Daily {
-		out.Daily = append(out.Daily, WithoutMoney(rec))
+// InputsWithoutMoney returns the inputs without money columns. The caller must
+// call release once they are no longer used.
+func InputsWithoutMoney(in Inputs) (out Inputs, release func()) {
+	out = in
+	out.NoMoney, out.Daily = true, make([]arrow.Record, len(in.Daily))
+	for i, rec := range in.Daily {
+		out.Daily[i] = WithoutMoney(rec)
 	}
-	return out, func() {
-		for _, rec := range out.Daily {
-			rec.Release()
-		}
-	}
+	return out, func() { releaseAll(out.Daily) }
 }

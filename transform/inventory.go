@@ -2,232 +2,260 @@ package transform
 
 import (
 	"cmp"
-	"slices"
-
-	"github.com/apache/arrow/go/v17/arrow"
-	"github.com/apache/arrow/go/v17/arrow/memory"
+	"errors"
+	"fmt"
 
 	"tidemark/data"
 )
 
-// subscription is what all snapshots together say about one subscription. The
-// facts are those of the newest snapshot that has it.
-type subscription struct {
-	id, customer, plan      string
-	name                    *string
-	status                  data.Status
-	created, ended, renewed *data.Day
-	commitment              *data.Day
-	basis                   *string
-	offer                   *string
-	autoRenew, trial        *bool
-	firstUsage, lastUsage   *data.Day
-	history                 []observation // one for each snapshot that has it, oldest first
-	vanished                *data.Day     // first snapshot that lacks it again
-	vanishedBridged         bool
-}
-
-// observation is what one snapshot said.
-type observation struct {
-	day        data.Day
-	status     data.Status
-	commitment *data.Day
-}
-
-// inventory is the snapshots read into rows.
+// inventory is what the snapshots say about every subscription over time.
 type inventory struct {
-	days  []data.Day
-	subs  []*subscription // by id
-	byID  map[string]*subscription
-	names map[string]string // customers with a name
-	ids   map[string]bool   // all customers
+	customers, subscriptions, texts *IDs
+
+	days  []data.Day                // of the snapshots, oldest first
+	seen  [][]data.Status           // by snapshot and subscription; "" = not in it
+	subs  []subscription            // by id; ids of other origin have exists false
+	moves []commitmentMove          // commitment ends that moved later
+	names map[int32]string          // of customers, as the newest snapshot has it
+	terms struct{ any, exact bool } // any plan date at all; any renewal date
 }
 
-// readInventory merges the snapshots, given oldest first.
-func readInventory(snapshots []Snapshot) *inventory {
-	inv := &inventory{byID: map[string]*subscription{}, names: map[string]string{}, ids: map[string]bool{}}
-	for _, s := range snapshots {
-		inv.days = append(inv.days, s.Day)
-		inv.addCustomers(s.Customers)
-		inv.addSubscriptions(s)
-	}
-	for _, s := range inv.byID {
-		inv.subs = append(inv.subs, s)
-		inv.markVanished(s)
-	}
-	slices.SortFunc(inv.subs, func(a, b *subscription) int { return cmp.Compare(a.id, b.id) })
-	return inv
+// subscription is the newest row of a subscription, and what follows from all.
+type subscription struct {
+	exists                  bool
+	customer, plan, name    int32 // name is an id of inventory.texts, as is plan
+	created, ended, renewed maybeDay
+	commitment              maybeDay // newest known
+	first, last             int      // snapshots that have it
+	row                     int      // in the last snapshot
+
+	vanished maybeDay // day of the first snapshot that lacks it for good
+	end      maybeDay // since when it is suspended or deprovisioned for good
+	exact    bool     // end is a day that the source states
 }
 
-func (inv *inventory) addCustomers(rec arrow.Record) {
-	if rec == nil {
+// commitmentMove is a commitment end that is later than in the snapshot before.
+type commitmentMove struct {
+	subscription int32
+	from, to     data.Day // the two snapshots
+}
+
+// readInventory reads the snapshots, which must be in order. Customers and
+// subscriptions are numbered by the tables given.
+func readInventory(snapshots []Snapshot, customers, subscriptions *IDs) (*inventory, error) {
+	inv := &inventory{customers: customers, subscriptions: subscriptions, texts: &IDs{}, names: map[int32]string{}}
+	for i, s := range snapshots {
+		if i > 0 && s.Day <= snapshots[i-1].Day {
+			return nil, fmt.Errorf("inventory of %s: not after the snapshot before it, of %s", s.Day, snapshots[i-1].Day)
+		}
+		if err := cmp.Or(inv.addCustomers(s), inv.addSubscriptions(s)); err != nil {
+			return nil, fmt.Errorf("inventory of %s: %w", s.Day, err)
+		}
+	}
+	for id := range inv.subs {
+		inv.subs[id].close(inv, int32(id))
+	}
+	return inv, nil
+}
+
+func (inv *inventory) addCustomers(s Snapshot) error {
+	if s.Customers == nil {
+		return nil
+	}
+	var texts IDs
+	c := ColumnsOf(s.Customers)
+	id, name := c.IDs("customer_id", inv.customers), c.IDs("name", &texts)
+	if c.Err() != nil {
+		return c.Err()
+	}
+	for i := range c.Rows() {
+		if n := name.At(i); n != NoID {
+			inv.names[id.At(i)] = texts.Text(n)
+		} else {
+			delete(inv.names, id.At(i))
+		}
+	}
+	return nil
+}
+
+func (inv *inventory) addSubscriptions(s Snapshot) error {
+	if s.Subscriptions == nil {
+		return nil
+	}
+	at := len(inv.days)
+	inv.days, inv.seen = append(inv.days, s.Day), append(inv.seen, nil)
+	var statuses IDs
+	c := ColumnsOf(s.Subscriptions)
+	id, customer := c.IDs("subscription_id", inv.subscriptions), c.IDs("customer_id", inv.customers)
+	plan, name, status := c.IDs("plan_id", inv.texts), c.IDs("name", inv.texts), c.IDs("status", &statuses)
+	created, commitment := c.Days("created"), c.Days("commitment_end")
+	renewed, ended := c.Days("renewed_at"), c.Days("ended_at")
+	if c.Err() != nil {
+		return c.Err()
+	}
+	for i := range c.Rows() {
+		n := id.At(i)
+		if n == NoID || status.At(i) == NoID {
+			return errors.New("a row without subscription_id or status")
+		}
+		sub := inv.enter(n, at)
+		sub.row, sub.customer, sub.plan, sub.name = i, customer.At(i), plan.At(i), name.At(i)
+		sub.created, sub.ended, sub.renewed = dayAt(created, i), dayAt(ended, i), dayAt(renewed, i)
+		// A status that the vocabulary lacks counts as unknown.
+		inv.seen[at][n], _ = data.ParseStatus(statuses.Text(status.At(i)))
+		inv.commit(n, at, dayAt(commitment, i))
+		inv.terms.any = inv.terms.any || sub.renewed.known || sub.commitment.known
+	}
+	return nil
+}
+
+// enter returns a subscription that snapshot at has, and makes room for it.
+func (inv *inventory) enter(id int32, at int) *subscription {
+	for int(id) >= len(inv.subs) {
+		inv.subs = append(inv.subs, subscription{})
+	}
+	for int(id) >= len(inv.seen[at]) {
+		inv.seen[at] = append(inv.seen[at], "")
+	}
+	sub := &inv.subs[id]
+	if !sub.exists {
+		sub.exists, sub.first, sub.last = true, at, at
+	}
+	return sub
+}
+
+// commit notes the commitment end that snapshot at states.
+func (inv *inventory) commit(id int32, at int, end maybeDay) {
+	sub := &inv.subs[id]
+	if end.known && sub.commitment.known && end.Day > sub.commitment.Day && sub.last < at {
+		inv.moves = append(inv.moves, commitmentMove{id, inv.days[sub.last], inv.days[at]})
+	}
+	if end.known {
+		sub.commitment = end
+	}
+	sub.last = at
+}
+
+// close works out how the subscription ended, once all snapshots are read.
+func (s *subscription) close(inv *inventory, id int32) {
+	if !s.exists {
 		return
 	}
-	ids, names := column(rec, "customer_id"), column(rec, "name")
-	for i := range int(rec.NumRows()) {
-		id, _ := text(ids, i)
-		inv.ids[id] = true
-		if name, ok := text(names, i); ok {
-			inv.names[id] = name
-		}
-	}
-}
-
-func (inv *inventory) addSubscriptions(s Snapshot) {
-	rec := s.Subscriptions
-	if rec == nil {
-		return
-	}
-	for i := range int(rec.NumRows()) {
-		optional := func(name string) *string {
-			if v, ok := text(column(rec, name), i); ok {
-				return &v
-			}
-			return nil
-		}
-		id, _ := text(column(rec, "subscription_id"), i)
-		sub := inv.byID[id]
-		if sub == nil {
-			sub = &subscription{id: id}
-			inv.byID[id] = sub
-		}
-		sub.customer, _ = text(column(rec, "customer_id"), i)
-		status, _ := text(column(rec, "status"), i)
-		sub.status, sub.plan = data.Status(status), cmp.Or(deref(optional("plan_id")), id)
-		sub.name, sub.offer, sub.basis = optional("name"), optional("offer"), optional("created_basis")
-		sub.created, sub.ended, sub.renewed = dayAt(column(rec, "created"), i), dayAt(column(rec, "ended_at"), i), dayAt(column(rec, "renewed_at"), i)
-		sub.commitment, sub.autoRenew, sub.trial = dayAt(column(rec, "commitment_end"), i), boolAt(column(rec, "auto_renew"), i), boolAt(column(rec, "trial"), i)
-		sub.firstUsage, sub.lastUsage = dayAt(column(rec, "first_usage"), i), dayAt(column(rec, "last_usage"), i)
-		sub.history = append(sub.history, observation{s.Day, sub.status, sub.commitment})
-		inv.ids[sub.customer] = true
-	}
-}
-
-func deref(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
-}
-
-// markVanished notes the first snapshot that lacks a subscription after the
-// last one that has it: it has ended somewhere in between.
-func (inv *inventory) markVanished(s *subscription) {
-	last := s.history[len(s.history)-1].day
-	for _, day := range inv.days {
-		if day > last {
-			s.vanished, s.vanishedBridged = new(day), day-last > 1
-			return
-		}
-	}
-}
-
-// end is the day from which the subscription has ended, and its state then.
-func (s *subscription) end() (*data.Day, data.Status) {
-	state := s.status
-	if !state.Ended() {
-		state = data.StatusDeprovisioned
-	}
-	if s.ended != nil {
-		return s.ended, state
-	}
-	if s.vanished != nil && !s.status.Ended() {
-		return s.vanished, data.StatusDeprovisioned
-	}
-	return nil, s.status
-}
-
-// exists reports whether the subscription existed in the period: created on or
-// before its last day and not ended before its first.
-func (s *subscription) exists(p data.Period) bool {
-	if s.created != nil && *s.created > p.To {
-		return false
-	}
-	end, _ := s.end()
-	if end != nil {
-		return *end >= p.From
-	}
-	// Ended on an unknown day before it was first seen.
-	return !s.history[0].status.Ended() || s.history[0].day >= p.From
-}
-
-// statusOn is the status on a day: after its end the end state; else that of the
-// newest snapshot up to the day; else back-cast from the first one, active from
-// creation. ok is false before creation.
-func (s *subscription) statusOn(d data.Day) (status data.Status, ok bool) {
-	if end, state := s.end(); end != nil && *end <= d {
-		return state, true
-	}
-	var found *observation
-	for i := range s.history {
-		if s.history[i].day <= d {
-			found = &s.history[i]
-		}
+	inv.terms.exact = inv.terms.exact || s.renewed.known
+	last := inv.seen[s.last][id]
+	if s.last+1 < len(inv.days) {
+		s.vanished = maybeDay{inv.days[s.last+1], true}
 	}
 	switch {
-	case found != nil:
-		return found.status, true
-	case s.created != nil && *s.created > d:
-		return "", false
-	case s.ended == nil && s.history[0].status.Ended():
-		return s.history[0].status, true // it had ended before it was first seen; when is unknown
+	case s.ended.known && (!s.vanished.known || last.Ended() || s.ended.Day <= s.vanished.Day):
+		s.end, s.exact = s.ended, true
+	case last.Ended():
+		s.end = maybeDay{inv.days[s.endedSince(inv, id)], true}
+	default:
+		s.end = s.vanished
 	}
-	return data.StatusActive, true
 }
 
-// deprovisionedOn returns the days on which the subscription became suspended
-// or deprovisioned, and whether the day is bridged over a gap between snapshots.
-func (s *subscription) deprovisionedOn() map[data.Day]bool {
-	days := map[data.Day]bool{}
-	if s.ended != nil {
-		days[*s.ended] = false
-	}
-	for i := 1; i < len(s.history); i++ {
-		now, before := s.history[i], s.history[i-1]
-		if now.status.Ended() && !before.status.Ended() && !(s.ended != nil && *s.ended > before.day && *s.ended <= now.day) {
-			days[now.day] = now.day-before.day > 1
+// endedSince returns the first snapshot of the last unbroken run in which the
+// subscription is suspended or deprovisioned.
+func (s *subscription) endedSince(inv *inventory, id int32) int {
+	since := s.last
+	for at := s.last; at >= s.first; at-- {
+		switch status := inv.at(at, id); {
+		case status == "":
+		case status.Ended():
+			since = at
+		default:
+			return since
 		}
 	}
-	if end, _ := s.end(); end != nil && s.ended == nil && end == s.vanished {
-		days[*end] = s.vanishedBridged
-	}
-	return days
+	return since
 }
 
-// renewedIn reports whether the plan was renewed in the period: by an explicit
-// date, or by a commitment end that moved later between two snapshots.
-func (s *subscription) renewedIn(p data.Period) bool {
-	if s.renewed != nil && p.Contains(*s.renewed) {
-		return true
+// at returns the status that a snapshot states, "" when it lacks the
+// subscription.
+func (inv *inventory) at(snapshot int, id int32) data.Status {
+	if int(id) >= len(inv.seen[snapshot]) {
+		return ""
 	}
-	for i := 1; i < len(s.history); i++ {
-		now, before := s.history[i], s.history[i-1]
-		if p.Contains(now.day) && now.commitment != nil && before.commitment != nil && *now.commitment > *before.commitment {
-			return true
+	return inv.seen[snapshot][id]
+}
+
+// newest returns the newest snapshot at or before d, -1 when there is none.
+func (inv *inventory) newest(d data.Day) int {
+	n := len(inv.days) - 1
+	for n >= 0 && inv.days[n] > d {
+		n--
+	}
+	return n
+}
+
+// status returns the status on day d, "" when the subscription did not exist
+// yet. newest is the newest snapshot at or before d.
+func (inv *inventory) status(id int32, d data.Day, newest int) data.Status {
+	s := &inv.subs[id]
+	switch {
+	case !s.exists:
+		return ""
+	case s.vanished.known && s.vanished.Day <= d:
+		return data.StatusDeprovisioned
+	case s.exact && s.end.Day <= d:
+		if last := inv.seen[s.last][id]; last.Ended() {
+			return last
+		}
+		return data.StatusDeprovisioned
+	}
+	for at := min(newest, s.last); at >= s.first; at-- {
+		if status := inv.at(at, id); status != "" {
+			return status
 		}
 	}
-	return false
+	// Nothing was observed yet: active since creation, as far as anybody knows.
+	if !s.created.known || s.created.Day <= d {
+		return data.StatusActive
+	}
+	return ""
 }
 
-// Latest returns one row for each subscription that existed on a day
-// (data.SubscriptionsSchema, ordered by id): the facts of the newest snapshot
-// that has it, with the status as of that day. One that vanished from later
-// snapshots counts as deprovisioned from the first that lacks it. The caller
-// must Release the record.
-func Latest(mem memory.Allocator, snapshots []Snapshot, on data.Day) (arrow.Record, error) {
-	inv := readInventory(snapshots)
-	w := newWriter(mem, data.SubscriptionsSchema().Fields()...)
-	for _, s := range inv.subs {
-		status, ok := s.statusOn(on)
-		if !ok {
+// existed reports whether the subscription existed in the period: created on or
+// before its last day, or unknown when, and not ended before its first.
+func (s *subscription) existed(p data.Period) bool {
+	return s.exists && (!s.created.known || s.created.Day <= p.To) && (!s.end.known || s.end.Day >= p.From)
+}
+
+// ending is a subscription that became suspended or deprovisioned.
+type ending struct {
+	day     data.Day
+	bridged bool // booked on a snapshot more than a day after the one before
+}
+
+// endings returns when the subscription became suspended or deprovisioned: the
+// day that the source states, else each change between two snapshots.
+func (inv *inventory) endings(id int32) []ending {
+	s := &inv.subs[id]
+	if !s.exists {
+		return nil
+	}
+	if s.exact {
+		return []ending{{day: s.end.Day}}
+	}
+	var out []ending
+	book := func(from, to int) {
+		out = append(out, ending{inv.days[to], inv.days[to]-inv.days[from] > 1})
+	}
+	before := s.first
+	for at := s.first + 1; at <= s.last; at++ {
+		status := inv.at(at, id)
+		if status == "" {
 			continue
 		}
-		end, _ := s.end()
-		if end != nil && *end > on {
-			end = nil
+		if status.Ended() && !inv.at(before, id).Ended() {
+			book(before, at)
 		}
-		w.row(s.history[len(s.history)-1].day, s.id, s.customer, &s.plan, s.name, s.offer, string(status), s.created, s.basis,
-			s.commitment, s.autoRenew, s.renewed, end, s.trial, s.firstUsage, s.lastUsage)
+		before = at
 	}
-	return w.record(), nil
+	if s.vanished.known && !inv.at(s.last, id).Ended() {
+		book(s.last, s.last+1)
+	}
+	return out
 }

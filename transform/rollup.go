@@ -2,171 +2,154 @@ package transform
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
 
 	"github.com/apache/arrow/go/v17/arrow"
-	"github.com/apache/arrow/go/v17/arrow/array"
 	"github.com/apache/arrow/go/v17/arrow/memory"
 
 	"tidemark/data"
 )
 
-// rollupKey is the key of usage_daily in dense ids.
-type rollupKey struct{ customer, subscription, category, unit, currency, charge int32 }
-
-// rollupRow is one row of usage_daily in the making.
-type rollupRow struct {
-	key                                rollupKey
-	cost, effective, usd, quantity     sum
-	rows, usageRows, costRows, usdRows int64
-	services                           int
-}
-
-// rollup adds usage rows up.
-type rollup struct {
-	customers, subscriptions, texts *idTable
-	index                           map[rollupKey]int
-	rows                            []rollupRow
-	seen                            map[[2]int32]bool // row and service
-	day                             *data.Day
-}
-
-// Rollup adds the usage rows of one day (data.UsageSchema) up to usage_daily
-// rows (data.UsageDailySchema), ordered by customer, subscription, category,
-// unit, currency and charge category, null before any text. No input gives no
-// rows; rows of two days are an error. The caller must Release the record.
+// Rollup adds the usage rows of one day (data.UsageSchema) up to one row per
+// customer, subscription, category, unit, currency and charge category
+// (data.UsageDailySchema), sorted by those with nulls first. Batches may come
+// in any order and size. No rows give a record of no rows; rows of two days are
+// an error, and so is a sum that needs more than 38 digits (data.ErrOverflow).
+// The caller must Release the record.
 func Rollup(mem memory.Allocator, batches iter.Seq2[arrow.Record, error]) (arrow.Record, error) {
-	r := &rollup{customers: newIDTable(), subscriptions: newIDTable(), texts: newIDTable(),
-		index: map[rollupKey]int{}, seen: map[[2]int32]bool{}}
+	var r rollup
 	for rec, err := range batches {
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("roll up usage: %w", err)
 		}
 		if err := r.add(rec); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("roll up usage: %w", err)
 		}
 	}
-	return r.record(mem)
+	rec, err := r.record(mem)
+	if err != nil {
+		return nil, fmt.Errorf("roll up usage of %s: %w", r.day, err)
+	}
+	return rec, nil
+}
+
+type rollup struct {
+	customers, subscriptions, categories, units, currencies, charges, services IDs
+
+	day    data.Day
+	rows   int64
+	groups groups[rollupKey, rollupSums]
+	seen   groups[servicePair, struct{}]
+}
+
+type rollupKey struct {
+	customer, subscription, category, unit, currency, charge int32
+}
+
+type rollupSums struct {
+	cost, effective, usd, quantity Sum
+	rows, usageRows                int64
+	services                       int32
+}
+
+// servicePair is a service that a group was seen with.
+type servicePair struct {
+	group   int
+	service int32
 }
 
 func (r *rollup) add(rec arrow.Record) error {
-	days, err := columnAs[*array.Date32](rec, "usage_date")
-	if err != nil {
-		return err
+	c := ColumnsOf(rec)
+	day := c.Days("usage_date")
+	customer, subscription := c.IDs("customer_id", &r.customers), c.IDs("subscription_id", &r.subscriptions)
+	category, unit := c.IDs("category", &r.categories), c.IDs("unit", &r.units)
+	currency, charge := c.IDs("currency", &r.currencies), c.IDs("charge_category", &r.charges)
+	service := c.IDs("service", &r.services)
+	quantity, cost := c.Decimals("quantity"), c.Decimals("cost")
+	effective, usd := c.Decimals("effective_cost"), c.Decimals("cost_usd")
+	if c.Err() != nil {
+		return c.Err()
 	}
-	keys := make([]idColumn, 7)
-	for i, name := range []string{"customer_id", "subscription_id", "category", "unit", "currency", "charge_category", "service"} {
-		table := r.texts
-		switch i {
-		case 0:
-			table = r.customers
-		case 1:
-			table = r.subscriptions
+	usageCharge := r.charges.ID(string(data.ChargeUsage))
+	for i := range c.Rows() {
+		d, ok := day.At(i)
+		if !ok || r.rows > 0 && data.Day(d) != r.day {
+			return errors.New("the rows are of more than one day")
 		}
-		if keys[i], err = table.column(rec, name); err != nil {
-			return err
+		r.day = data.Day(d)
+		r.rows++
+		key := rollupKey{customer.At(i), subscription.At(i), category.At(i), unit.At(i), currency.At(i), charge.At(i)}
+		g := r.groups.at(key)
+		g.rows++
+		if v, ok := cost.At(i); ok {
+			g.cost.Add(v)
 		}
-	}
-	usage := r.texts.of(string(data.ChargeUsage))
-	cost, effective, usd, quantity := decimalColumn(rec, "cost"), decimalColumn(rec, "effective_cost"), decimalColumn(rec, "cost_usd"), decimalColumn(rec, "quantity")
-	for i := range int(rec.NumRows()) {
-		day := data.Day(days.Value(i))
-		if r.day == nil {
-			r.day = &day
-		} else if *r.day != day {
-			return fmt.Errorf("roll up usage: rows of %s and of %s in one day", *r.day, day)
+		if v, ok := effective.At(i); ok {
+			g.effective.Add(v)
 		}
-		at := r.at(rollupKey{keys[0].at(i), keys[1].at(i), keys[2].at(i), keys[3].at(i), keys[4].at(i), keys[5].at(i)})
-		row := &r.rows[at]
-		row.rows++
-		row.costRows += addValue(&row.cost, cost, i)
-		row.usdRows += addValue(&row.usd, usd, i)
-		addValue(&row.effective, effective, i)
-		if addValue(&row.quantity, quantity, i) == 1 && row.key.charge == usage && quantity.Value(i).Sign() > 0 {
-			row.usageRows++
+		if v, ok := usd.At(i); ok {
+			g.usd.Add(v)
 		}
-		if service := keys[6].at(i); service != null && !r.seen[[2]int32{int32(at), service}] {
-			r.seen[[2]int32{int32(at), service}] = true
-			row.services++
+		if v, ok := quantity.At(i); ok {
+			g.quantity.Add(v)
+			if key.charge == usageCharge && v.Sign() > 0 {
+				g.usageRows++
+			}
+		}
+		if s := service.At(i); s != NoID {
+			known := len(r.seen.keys)
+			r.seen.at(servicePair{r.groups.last, s})
+			g.services += int32(len(r.seen.keys) - known)
 		}
 	}
 	return nil
 }
 
-// addValue adds a cell that is not null and returns how many it added.
-func addValue(s *sum, c *array.Decimal128, row int) int64 {
-	if c == nil || c.IsNull(row) {
-		return 0
-	}
-	s.add(c.Value(row))
-	return 1
-}
-
-func (r *rollup) at(key rollupKey) int {
-	// Rows come sorted, so the key is mostly that of the row before.
-	if n := len(r.rows); n > 0 && r.rows[n-1].key == key {
-		return n - 1
-	}
-	at, found := r.index[key]
-	if !found {
-		at = len(r.rows)
-		r.index[key] = at
-		r.rows = append(r.rows, rollupRow{key: key})
-	}
-	return at
-}
-
 func (r *rollup) record(mem memory.Allocator) (arrow.Record, error) {
-	slices.SortFunc(r.rows, func(a, b rollupRow) int {
-		return cmp.Or(compareIDs(r.customers, a.key.customer, b.key.customer), compareIDs(r.subscriptions, a.key.subscription, b.key.subscription),
-			compareIDs(r.texts, a.key.category, b.key.category), compareIDs(r.texts, a.key.unit, b.key.unit),
-			compareIDs(r.texts, a.key.currency, b.key.currency), compareIDs(r.texts, a.key.charge, b.key.charge))
-	})
-	w := newWriter(mem, data.UsageDailySchema().Fields()...)
-	for _, row := range r.rows {
-		cells := []any{*r.day, r.customers.names[row.key.customer], name(r.subscriptions, row.key.subscription),
-			name(r.texts, row.key.category), name(r.texts, row.key.unit), name(r.texts, row.key.currency), name(r.texts, row.key.charge)}
-		for i, s := range []sum{row.cost, row.effective, row.usd, row.quantity} {
-			total, err := optionalTotal(s, fmt.Sprintf("%s of customer %q on %s", []string{"cost", "effective_cost", "cost_usd", "quantity"}[i], r.customers.names[row.key.customer], *r.day))
-			if err != nil {
-				w.b.Release()
-				return nil, err
-			}
-			cells = append(cells, total)
+	w := newWriter(mem, data.UsageDailySchema())
+	defer w.release()
+	for _, i := range r.order() {
+		k, g := r.groups.keys[i], r.groups.values[i]
+		w.day(r.day)
+		w.id(k.customer, &r.customers)
+		w.id(k.subscription, &r.subscriptions)
+		w.id(k.category, &r.categories)
+		w.id(k.unit, &r.units)
+		w.id(k.currency, &r.currencies)
+		w.id(k.charge, &r.charges)
+		w.sum(g.cost, "cost")
+		w.sum(g.effective, "effective_cost")
+		w.sum(g.usd, "cost_usd")
+		w.sum(g.quantity, "quantity")
+		if w.err != nil {
+			return nil, fmt.Errorf("customer %q, category %q: %w", r.customers.Text(k.customer), r.categories.Text(k.category), w.err)
 		}
-		w.row(append(cells, row.rows, row.usageRows, row.costRows, row.usdRows, row.services)...)
+		w.int64(g.rows)
+		w.int64(g.usageRows)
+		w.int64(g.cost.Count())
+		w.int64(g.usd.Count())
+		w.int32(g.services)
 	}
-	return w.record(), nil
+	return w.finish()
 }
 
-// optionalTotal is the total of a sum, nil when nothing was added.
-func optionalTotal(s sum, what string) (*data.Decimal, error) {
-	if !s.set {
-		return nil, nil
+// order returns the groups in the order of their keys' texts.
+func (r *rollup) order() []int {
+	customer, subscription, category := r.customers.ranks(), r.subscriptions.ranks(), r.categories.ranks()
+	unit, currency, charge := r.units.ranks(), r.currencies.ranks(), r.charges.ranks()
+	order := make([]int, len(r.groups.keys))
+	for i := range order {
+		order[i] = i
 	}
-	d, err := s.total(what)
-	return &d, err
-}
-
-// name returns the text of a dense id, nil for null.
-func name(t *idTable, id int32) *string {
-	if id == null {
-		return nil
-	}
-	return &t.names[id]
-}
-
-// compareIDs compares dense ids by their texts, null first.
-func compareIDs(t *idTable, a, b int32) int {
-	switch {
-	case a == b:
-		return 0
-	case a == null:
-		return -1
-	case b == null:
-		return 1
-	}
-	return cmp.Compare(t.names[a], t.names[b])
+	slices.SortFunc(order, func(i, j int) int {
+		a, b := r.groups.keys[i], r.groups.keys[j]
+		return cmp.Or(
+			customer.cmp(a.customer, b.customer), subscription.cmp(a.subscription, b.subscription),
+			category.cmp(a.category, b.category), unit.cmp(a.unit, b.unit),
+			currency.cmp(a.currency, b.currency), charge.cmp(a.charge, b.charge))
+	})
+	return order
 }

@@ -1,86 +1,78 @@
 package transform
 
 import (
-	"cmp"
+	"fmt"
 	"iter"
-	"maps"
-	"slices"
 
 	"github.com/apache/arrow/go/v17/arrow"
-	"github.com/apache/arrow/go/v17/arrow/array"
 	"github.com/apache/arrow/go/v17/arrow/memory"
 
 	"tidemark/data"
 )
 
-// UsageSpan returns the first and the last day with usage of every subscription
-// (UsageSpanSchema, ordered by id). The batches need usage_date,
-// subscription_id and usage_rows. The caller must Release the record.
+// UsageSpan returns the first and the last day with usage of each subscription
+// (UsageSpanSchema), in order of id, from usage_daily rows; of their columns it
+// reads usage_date, subscription_id and usage_rows. The caller must Release the
+// record.
 func UsageSpan(mem memory.Allocator, batches iter.Seq2[arrow.Record, error]) (arrow.Record, error) {
-	ids := newIDTable()
+	var subscriptions IDs
 	var spans []data.Period
 	for rec, err := range batches {
+		if err == nil {
+			spans, err = addSpans(spans, &subscriptions, rec)
+		}
 		if err != nil {
-			return nil, err
-		}
-		if spans, err = addSpans(ids, spans, rec); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("usage span: %w", err)
 		}
 	}
-	w := newWriter(mem, UsageSpanSchema().Fields()...)
-	for _, id := range slices.SortedFunc(maps.Keys(ids.index), cmp.Compare[string]) {
-		span := spans[ids.index[id]]
-		w.row(id, span.From, span.To)
+	w := newWriter(mem, UsageSpanSchema())
+	defer w.release()
+	for _, id := range subscriptions.sorted() {
+		w.id(id, &subscriptions)
+		w.day(spans[id].From)
+		w.day(spans[id].To)
 	}
-	return w.record(), nil
+	return w.finish()
 }
 
-func addSpans(ids *idTable, spans []data.Period, rec arrow.Record) ([]data.Period, error) {
-	days, err := columnAs[*array.Date32](rec, "usage_date")
-	if err != nil {
-		return nil, err
+func addSpans(spans []data.Period, subscriptions *IDs, rec arrow.Record) ([]data.Period, error) {
+	c := ColumnsOf(rec)
+	day, subscription, usage := c.Days("usage_date"), c.IDs("subscription_id", subscriptions), c.Int64s("usage_rows")
+	if c.Err() != nil {
+		return nil, c.Err()
 	}
-	used, err := columnAs[*array.Int64](rec, "usage_rows")
-	if err != nil {
-		return nil, err
-	}
-	subscriptions, err := ids.column(rec, "subscription_id")
-	if err != nil {
-		return nil, err
-	}
-	for i := range int(rec.NumRows()) {
-		if used.Value(i) == 0 {
+	for i := range c.Rows() {
+		d, known := day.At(i)
+		if n, _ := usage.At(i); n <= 0 || !known {
 			continue
 		}
-		id := subscriptions.at(i)
-		if id == null {
-			continue
+		id, on := subscription.At(i), data.Day(d)
+		switch {
+		case id == NoID:
+		case int(id) == len(spans):
+			spans = append(spans, data.Period{From: on, To: on})
+		default:
+			spans[id].From, spans[id].To = min(spans[id].From, on), max(spans[id].To, on)
 		}
-		day := data.Day(days.Value(i))
-		if int(id) == len(spans) {
-			spans = append(spans, data.Period{From: day, To: day})
-		}
-		spans[id].From = min(spans[id].From, day)
-		spans[id].To = max(spans[id].To, day)
 	}
 	return spans, nil
 }
 
-// Spans reads a record of UsageSpan as a map.
+// Spans returns a record of UsageSpanSchema as a map: the period from the first
+// to the last day with usage of each subscription. It keeps nothing of the
+// record.
 func Spans(rec arrow.Record) (map[data.SubscriptionID]data.Period, error) {
-	first, err := columnAs[*array.Date32](rec, "first_usage")
-	if err != nil {
-		return nil, err
+	var subscriptions IDs
+	c := ColumnsOf(rec)
+	id, first, last := c.IDs("subscription_id", &subscriptions), c.Days("first_usage"), c.Days("last_usage")
+	if c.Err() != nil {
+		return nil, fmt.Errorf("usage span: %w", c.Err())
 	}
-	last, err := columnAs[*array.Date32](rec, "last_usage")
-	if err != nil {
-		return nil, err
-	}
-	spans := make(map[data.SubscriptionID]data.Period, rec.NumRows())
-	ids := column(rec, "subscription_id")
-	for i := range int(rec.NumRows()) {
-		id, _ := text(ids, i)
-		spans[data.SubscriptionID(id)] = data.Period{From: data.Day(first.Value(i)), To: data.Day(last.Value(i))}
+	spans := make(map[data.SubscriptionID]data.Period, c.Rows())
+	for i := range c.Rows() {
+		from, _ := first.At(i)
+		to, _ := last.At(i)
+		spans[data.SubscriptionID(subscriptions.Text(id.At(i)))] = data.Period{From: data.Day(from), To: data.Day(to)}
 	}
 	return spans, nil
 }

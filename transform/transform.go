@@ -33,6 +33,9 @@ type Inputs struct {
 	// after the watermark.
 	Extracted []data.Day
 
+	// NoMoney says that no cost may be computed, whatever columns there are.
+	NoMoney bool
+
 	// Daily holds usage_daily rows (data.UsageDailySchema) that cover at least
 	// the period and the previous one; rows of other or unknown days are
 	// ignored. Without the money columns no cost is computed.

@@ -1,191 +1,234 @@
 package transform
 
 import (
+	"fmt"
+
 	"github.com/apache/arrow/go/v17/arrow"
-	"github.com/apache/arrow/go/v17/arrow/array"
+	"github.com/apache/arrow/go/v17/arrow/decimal128"
 
 	"tidemark/data"
 )
 
-// side says which of the two periods a number belongs to.
-type side int
-
-const (
-	current side = iota
-	before
-)
-
-// pair is a sum in both periods.
-type pair [2]sum
-
-// usage is the daily rows of the days that count, added up by everything the
-// metrics ask for. Ids are dense.
+// usage is what the usage_daily rows of the compared days add up to.
 type usage struct {
-	ids, texts *idTable // customers and subscriptions; categories, currencies, units
+	customers, subscriptions      *IDs
+	categories, units, currencies IDs
 
-	money     bool
-	customers [2]map[int32]bool // with usage
-	subs      [2]map[int32]bool
-	last      map[int32]data.Day // last day with usage in all rows, known or not, up to the last known day
+	money bool // the inputs have money columns
+	usd   bool // every row with a cost has a cost in USD
 
-	cost       map[int32]*pair    // by currency
-	byCategory map[[2]int32]*pair // by category and currency
-	byDay      map[dayCurrency]*sum
-	byCustomer map[[3]int32]*pair // by customer, category (null: all) and currency
-	usd        map[int32]*pair    // by customer, in USD
-	allUSD     bool               // every row with a cost has one in USD
-	quantity   map[[3]int32]*pair // by customer, category and unit
-	categories map[int32]bool     // with rows that are not tax
-	costed     map[int32]bool     // categories with any cost
+	customerUsed     [2][]bool // by side and customer: had usage
+	subscriptionUsed [2][]bool
+	lastUsage        []maybeDay // by subscription, as far as Inputs.Daily tells
+
+	costs      groups[costKey, costSums]
+	quantities groups[quantityKey, amounts]
+	byDay      groups[dayKey, Sum] // of the period
 }
 
-type dayCurrency struct {
+type costKey struct{ customer, category, currency int32 }
+
+type quantityKey struct{ customer, category, unit int32 }
+
+type dayKey struct {
 	day      data.Day
 	currency int32
 }
 
-// readUsage adds up the rows of the known and the compared days.
-func readUsage(daily []arrow.Record, known, compared []data.Day) (*usage, error) {
-	u := &usage{ids: newIDTable(), texts: newIDTable(), customers: [2]map[int32]bool{{}, {}}, subs: [2]map[int32]bool{{}, {}},
-		last: map[int32]data.Day{}, cost: map[int32]*pair{}, byCategory: map[[2]int32]*pair{}, byDay: map[dayCurrency]*sum{},
-		byCustomer: map[[3]int32]*pair{}, usd: map[int32]*pair{}, allUSD: true, quantity: map[[3]int32]*pair{},
-		categories: map[int32]bool{}, costed: map[int32]bool{}}
-	sides := map[data.Day]side{}
-	for _, d := range compared {
-		sides[d] = before
-	}
-	for _, d := range known {
-		sides[d] = current
-	}
-	for i, rec := range daily {
-		has := decimalColumn(rec, "cost") != nil
-		if i == 0 {
-			u.money = has
-		}
-		u.money = u.money && has
-		if err := u.read(rec, sides, known[len(known)-1]); err != nil {
-			return nil, err
-		}
-	}
-	return u, nil
+// amounts is a sum for each side.
+type amounts struct {
+	rows [2]int64 // with and without an amount
+	sums [2]Sum
 }
 
-// batch is the columns of one record of daily rows.
-type batch struct {
-	days                                                     *array.Date32
-	customer, subscription, category, unit, currency, charge idColumn
-	usageRows                                                *array.Int64
-	cost, usd, quantity                                      *array.Decimal128
+func (a *amounts) add(side int, v decimal128.Num, known bool) {
+	a.rows[side]++
+	if known {
+		a.sums[side].Add(v)
+	}
 }
 
-func (u *usage) columns(rec arrow.Record) (b batch, err error) {
-	if b.days, err = columnAs[*array.Date32](rec, "usage_date"); err != nil {
-		return b, err
+func (a *amounts) merge(o amounts) {
+	for side := range 2 {
+		a.rows[side] += o.rows[side]
+		a.sums[side].Merge(o.sums[side])
 	}
-	if b.usageRows, err = columnAs[*array.Int64](rec, "usage_rows"); err != nil {
-		return b, err
+}
+
+// costSums is a cost in the currency of the key and in USD.
+type costSums struct{ cost, usd amounts }
+
+func readUsage(in Inputs, days *comparison, customers, subscriptions *IDs) (*usage, error) {
+	u := &usage{customers: customers, subscriptions: subscriptions, money: !in.NoMoney, usd: true}
+	for _, rec := range in.Daily {
+		u.money = u.money && ColumnsOf(rec).Has("cost")
 	}
-	for _, c := range []struct {
-		name  string
-		table *idTable
-		to    *idColumn
-	}{
-		{"customer_id", u.ids, &b.customer}, {"subscription_id", u.ids, &b.subscription}, {"category", u.texts, &b.category},
-		{"unit", u.texts, &b.unit}, {"currency", u.texts, &b.currency}, {"charge_category", u.texts, &b.charge},
-	} {
-		if *c.to, err = c.table.column(rec, c.name); err != nil {
-			return b, err
+	calendar := newCalendar(in, days)
+	for _, rec := range in.Daily {
+		if err := u.add(rec, calendar); err != nil {
+			return nil, fmt.Errorf("usage: %w", err)
 		}
 	}
-	b.cost, b.usd, b.quantity = decimalColumn(rec, "cost"), decimalColumn(rec, "cost_usd"), decimalColumn(rec, "quantity")
-	return b, nil
+	for side := range 2 {
+		u.customerUsed[side] = atLeast(u.customerUsed[side], customers.Len())
+		u.subscriptionUsed[side] = atLeast(u.subscriptionUsed[side], subscriptions.Len())
+	}
+	if in.Usage == nil {
+		u.lastUsage = atLeast(u.lastUsage, subscriptions.Len())
+		return u, nil
+	}
+	return u, u.readSpan(in.Usage)
 }
 
-func (u *usage) read(rec arrow.Record, sides map[data.Day]side, last data.Day) error {
-	b, err := u.columns(rec)
+// readSpan takes the last usage days from Inputs.Usage.
+func (u *usage) readSpan(rec arrow.Record) error {
+	c := ColumnsOf(rec)
+	id, last := c.IDs("subscription_id", u.subscriptions), c.Days("last_usage")
+	if c.Err() != nil {
+		return fmt.Errorf("usage span: %w", c.Err())
+	}
+	u.lastUsage = nil
+	for i := range c.Rows() {
+		n := id.At(i)
+		u.lastUsage = atLeast(u.lastUsage, int(n)+1)
+		u.lastUsage[n] = dayAt(last, i)
+	}
+	u.lastUsage = atLeast(u.lastUsage, u.subscriptions.Len())
+	return nil
+}
+
+// atLeast returns a list of at least n elements.
+func atLeast[T any](list []T, n int) []T {
+	if n <= len(list) {
+		return list
+	}
+	return append(list, make([]T, n-len(list))...)
+}
+
+// dailyColumns are the columns of a usage_daily record.
+type dailyColumns struct {
+	*Columns
+	day                                              Column[arrow.Date32]
+	customer, subscription, category, unit, currency IDColumn
+	charge                                           IDColumn
+	usageRows                                        Column[int64]
+	quantity, cost, usd                              Column[decimal128.Num]
+	costRows, usdRows                                Column[int64]
+	usage, tax                                       int32 // ids in charge
+}
+
+func (u *usage) columns(rec arrow.Record) (dailyColumns, error) {
+	var charges IDs
+	c := dailyColumns{Columns: ColumnsOf(rec), usage: charges.ID(string(data.ChargeUsage)), tax: charges.ID(string(data.ChargeTax))}
+	c.day, c.usageRows = c.Days("usage_date"), c.Int64s("usage_rows")
+	c.customer, c.subscription = c.IDs("customer_id", u.customers), c.IDs("subscription_id", u.subscriptions)
+	c.category, c.unit = c.IDs("category", &u.categories), c.IDs("unit", &u.units)
+	c.currency, c.charge = c.IDs("currency", &u.currencies), c.IDs("charge_category", &charges)
+	c.quantity = c.Decimals("quantity")
+	if u.money {
+		c.cost, c.usd = c.Decimals("cost"), c.Decimals("cost_usd")
+		c.costRows, c.usdRows = c.Int64s("cost_rows"), c.Int64s("usd_rows")
+	}
+	return c, c.Err()
+}
+
+func (u *usage) add(rec arrow.Record, days *calendar) error {
+	c, err := u.columns(rec)
 	if err != nil {
 		return err
 	}
-	tax, used := u.texts.of(string(data.ChargeTax)), u.texts.of(string(data.ChargeUsage))
-	for i := range int(rec.NumRows()) {
-		day := data.Day(b.days.Value(i))
-		if day > last {
+	for i := range c.Rows() {
+		d, _ := c.day.At(i)
+		side, ok := days.of(data.Day(d))
+		if !ok {
 			continue
 		}
-		customer, sub := b.customer.at(i), b.subscription.at(i)
-		if b.usageRows.Value(i) > 0 && sub != null {
-			u.last[sub] = max(u.last[sub], day)
+		if n, _ := c.usageRows.At(i); n > 0 {
+			u.mark(side, data.Day(d), c.customer.At(i), c.subscription.At(i))
 		}
-		at, counts := sides[day]
-		if !counts {
+		if side == earlier {
 			continue
 		}
-		if b.usageRows.Value(i) > 0 {
-			u.customers[at][customer] = true
-			if sub != null {
-				u.subs[at][sub] = true
-			}
+		charge := c.charge.At(i)
+		if charge == c.usage {
+			v, known := c.quantity.At(i)
+			u.quantities.at(quantityKey{c.customer.At(i), c.category.At(i), c.unit.At(i)}).add(side, v, known)
 		}
-		charge := b.charge.at(i)
-		if charge == tax {
-			continue
-		}
-		category := b.category.at(i)
-		u.categories[category] = true
-		if charge == used && b.quantity != nil && !b.quantity.IsNull(i) {
-			entry(u.quantity, [3]int32{customer, category, b.unit.at(i)})[at].add(b.quantity.Value(i))
-		}
-		if b.cost != nil && !b.cost.IsNull(i) {
-			u.addCost(b, i, at, day, customer, category)
+		if u.money && charge != c.tax {
+			u.addCost(side, data.Day(d), &c, i)
 		}
 	}
 	return nil
 }
 
-// addCost adds the cost of one row to every sum that it counts in.
-func (u *usage) addCost(b batch, i int, at side, day data.Day, customer, category int32) {
-	currency, n := b.currency.at(i), b.cost.Value(i)
-	u.costed[category] = true
-	entry(u.cost, currency)[at].add(n)
-	entry(u.byCategory, [2]int32{category, currency})[at].add(n)
-	entry(u.byCustomer, [3]int32{customer, category, currency})[at].add(n)
-	entry(u.byCustomer, [3]int32{customer, null, currency})[at].add(n)
-	if at == current {
-		entry(u.byDay, dayCurrency{day, currency}).add(n)
+// mark notes that there was usage.
+func (u *usage) mark(side int, d data.Day, customer, subscription int32) {
+	if side != earlier {
+		u.customerUsed[side] = atLeast(u.customerUsed[side], int(customer)+1)
+		u.customerUsed[side][customer] = true
 	}
-	if b.usd == nil || b.usd.IsNull(i) {
-		u.allUSD = false
+	if subscription == NoID {
 		return
 	}
-	entry(u.usd, customer)[at].add(b.usd.Value(i))
-}
-
-// entry returns the value of a key, made when it is not there.
-func entry[K comparable, V any](m map[K]*V, key K) *V {
-	v := m[key]
-	if v == nil {
-		v = new(V)
-		m[key] = v
+	if side != earlier {
+		u.subscriptionUsed[side] = atLeast(u.subscriptionUsed[side], int(subscription)+1)
+		u.subscriptionUsed[side][subscription] = true
 	}
-	return v
+	u.lastUsage = atLeast(u.lastUsage, int(subscription)+1)
+	if last := &u.lastUsage[subscription]; !last.known || last.Day < d {
+		*last = maybeDay{d, true}
+	}
 }
 
-func (u *usage) usedCustomer(at side, id string) bool {
-	n, found := u.ids.find(id)
-	return found && u.customers[at][n]
+func (u *usage) addCost(side int, d data.Day, c *dailyColumns, i int) {
+	currency := c.currency.At(i)
+	cell := u.costs.at(costKey{c.customer.At(i), c.category.At(i), currency})
+	cost, known := c.cost.At(i)
+	cell.cost.add(side, cost, known)
+	usd, knownUSD := c.usd.At(i)
+	cell.usd.add(side, usd, knownUSD)
+	costs, _ := c.costRows.At(i)
+	inUSD, _ := c.usdRows.At(i)
+	u.usd = u.usd && costs == inUSD
+	if side == current && known {
+		u.byDay.at(dayKey{d, currency}).Add(cost)
+	}
 }
 
-func (u *usage) usedSubscription(at side, id string) bool {
-	n, found := u.ids.find(id)
-	return found && u.subs[at][n]
+// earlier is the side of a known day that is not compared: it counts for the
+// last usage only.
+const earlier = 2
+
+// calendar tells which side a day is on. Rows of a day mostly follow each
+// other, so it remembers the last answer.
+type calendar struct {
+	in    Inputs
+	sides map[data.Day]int
+
+	last     data.Day
+	asked    bool
+	lastSide int
+	lastOK   bool
 }
 
-// lastUsage is the last day with usage in the rows read, nil for none.
-func (u *usage) lastUsage(id string) *data.Day {
-	if n, found := u.ids.find(id); found {
-		if day, used := u.last[n]; used {
-			return &day
+func newCalendar(in Inputs, days *comparison) *calendar {
+	c := &calendar{in: in, sides: map[data.Day]int{}}
+	for side, list := range [][]data.Day{current: days.known, previous: days.before} {
+		for _, d := range list {
+			c.sides[d] = side
 		}
 	}
-	return nil
+	return c
+}
+
+// of returns the side of a day; ok is false for a day that does not count.
+func (c *calendar) of(d data.Day) (side int, ok bool) {
+	if c.asked && d == c.last {
+		return c.lastSide, c.lastOK
+	}
+	c.last, c.asked = d, true
+	if c.lastSide, c.lastOK = c.sides[d]; !c.lastOK {
+		c.lastSide, c.lastOK = earlier, d <= c.in.Period.To && c.in.IsKnown(d)
+	}
+	return c.lastSide, c.lastOK
 }

@@ -3,7 +3,6 @@ package churn
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/apache/arrow/go/v17/arrow"
@@ -11,109 +10,146 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/memory"
 
 	"tidemark/data"
+	"tidemark/transform"
 )
 
-// costDays is how many known days a monthly cost is the mean of.
-const costDays = 84
+const (
+	costDays  = 84 // known days that a monthly cost is the mean of
+	monthDays = 30
+)
 
-// monthDays is how many days a month has for a monthly cost.
-const monthDays = 30
-
-type costKey struct{ subscription, currency string }
-
-// MonthlyCost returns what each subscription costs a month in each currency
-// (MonthlyCostSchema, ordered by subscription and currency): the effective cost,
-// else the cost, of its usage, a day below zero counting as zero, as the mean of
-// the known days since its first usage among the last 84, times 30. Without
-// money columns there is no row. The caller must Release the record.
+// MonthlyCost returns what each subscription costs in a month, per currency
+// (MonthlyCostSchema), in order of both: thirty times the mean cost of a day
+// over the known days since its first usage within the last 84 known days at or
+// before on. The cost of a day is that of its rows of charge category usage,
+// effective where that is known, and never below 0. Without money columns there
+// are no rows. A sum of more than 38 digits is an error that names it
+// (data.ErrOverflow). The caller must Release the record.
 func MonthlyCost(mem memory.Allocator, daily []arrow.Record, known []data.Day, on data.Day) (arrow.Record, error) {
-	days, _ := window(known, on)
-	days = days[max(len(days)-costDays, 0):]
-	at := make(map[data.Day]int, len(days))
-	for i, d := range days {
-		at[d] = i
-	}
-	costs := map[costKey]map[int]data.Decimal{}
-	first := map[string]int{}
+	m := newMonthly(known, on)
 	for _, rec := range daily {
-		if err := addCosts(rec, at, costs, first); err != nil {
-			return nil, fmt.Errorf("monthly cost: %w", err)
+		if !transform.ColumnsOf(rec).Has("cost") {
+			m = newMonthly(nil, on)
+			break
+		}
+		if err := m.add(rec); err != nil {
+			return nil, fmt.Errorf("monthly cost: usage: %w", err)
 		}
 	}
+	rec, err := m.record(mem)
+	if err != nil {
+		return nil, fmt.Errorf("monthly cost: %w", err)
+	}
+	return rec, nil
+}
+
+type monthly struct {
+	subscriptions, currencies transform.IDs
+
+	place map[data.Day]int // of the known days
+	days  map[costKey][]transform.Sum
+	first []int // by subscription: first day with usage or cost, len(place) when none
+}
+
+type costKey struct{ subscription, currency int32 }
+
+func newMonthly(known []data.Day, on data.Day) *monthly {
+	m := &monthly{place: map[data.Day]int{}, days: map[costKey][]transform.Sum{}}
+	known = slices.DeleteFunc(slices.Clone(known), func(d data.Day) bool { return d > on })
+	for i, d := range known[max(0, len(known)-costDays):] {
+		m.place[d] = i
+	}
+	return m
+}
+
+func (m *monthly) add(rec arrow.Record) error {
+	var charges transform.IDs
+	usage := charges.ID(string(data.ChargeUsage))
+	c := transform.ColumnsOf(rec)
+	day, subscription := c.Days("usage_date"), c.IDs("subscription_id", &m.subscriptions)
+	currency, charge := c.IDs("currency", &m.currencies), c.IDs("charge_category", &charges)
+	cost, effective, rows := c.Decimals("cost"), c.Decimals("effective_cost"), c.Int64s("usage_rows")
+	if c.Err() != nil {
+		return c.Err()
+	}
+	for i := range c.Rows() {
+		d, _ := day.At(i)
+		at, known := m.place[data.Day(d)]
+		if !known || charge.At(i) != usage || subscription.At(i) == transform.NoID {
+			continue
+		}
+		amount, hasCost := effective.At(i)
+		if !hasCost {
+			amount, hasCost = cost.At(i)
+		}
+		if n, _ := rows.At(i); n > 0 || hasCost && amount.Sign() != 0 {
+			m.begin(subscription.At(i), at)
+		}
+		if !hasCost {
+			continue
+		}
+		key := costKey{subscription.At(i), currency.At(i)}
+		if m.days[key] == nil {
+			m.days[key] = make([]transform.Sum, len(m.place))
+		}
+		m.days[key][at].Add(amount)
+	}
+	return nil
+}
+
+// begin notes that a subscription was in use on a day.
+func (m *monthly) begin(subscription int32, at int) {
+	for int(subscription) >= len(m.first) {
+		m.first = append(m.first, len(m.place))
+	}
+	m.first[subscription] = min(m.first[subscription], at)
+}
+
+func (m *monthly) record(mem memory.Allocator) (arrow.Record, error) {
+	keys := make([]costKey, 0, len(m.days))
+	for k := range m.days {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b costKey) int {
+		return cmp.Or(
+			cmp.Compare(m.subscriptions.Text(a.subscription), m.subscriptions.Text(b.subscription)),
+			cmp.Compare(m.currencies.Text(a.currency), m.currencies.Text(b.currency)))
+	})
 	b := array.NewRecordBuilder(mem, MonthlyCostSchema())
 	defer b.Release()
-	for _, key := range slices.SortedFunc(maps.Keys(costs), func(a, b costKey) int {
-		return cmp.Or(cmp.Compare(a.subscription, b.subscription), cmp.Compare(a.currency, b.currency))
-	}) {
-		month, err := monthly(costs[key], len(days)-first[key.subscription])
-		if err != nil {
-			return nil, fmt.Errorf("monthly cost of subscription %q in %s: %w", key.subscription, key.currency, err)
+	for _, k := range keys {
+		if int(k.subscription) >= len(m.first) || m.first[k.subscription] == len(m.place) {
+			continue // costs of 0 only
 		}
-		for i, s := range []string{key.subscription, key.currency} {
-			if err := b.Field(i).(*array.BinaryDictionaryBuilder).AppendString(s); err != nil {
+		amount, err := m.monthlyCost(k)
+		if err != nil {
+			return nil, err
+		}
+		for i, text := range []string{m.subscriptions.Text(k.subscription), m.currencies.Text(k.currency)} {
+			if err := b.Field(i).(*array.BinaryDictionaryBuilder).AppendString(text); err != nil {
 				return nil, err
 			}
 		}
-		b.Field(2).(*array.Decimal128Builder).Append(month.Arrow())
+		b.Field(2).(*array.Decimal128Builder).Append(amount.Arrow())
 	}
 	return b.NewRecord(), nil
 }
 
-// monthly is the mean of the days times 30; a day below zero counts as zero.
-func monthly(byDay map[int]data.Decimal, days int) (data.Decimal, error) {
-	var total data.Decimal
-	ok := true
-	for _, d := range byDay {
-		if d.Sign() > 0 && ok {
-			total, ok = total.Add(d)
+func (m *monthly) monthlyCost(k costKey) (data.Decimal, error) {
+	var total transform.Sum
+	for _, day := range m.days[k] {
+		if day.Sign() > 0 {
+			total.Merge(day)
 		}
 	}
-	if ok {
-		total, ok = total.MulRatio(monthDays, int64(max(days, 1)))
+	name := fmt.Sprintf("cost of subscription %q in %s", m.subscriptions.Text(k.subscription), m.currencies.Text(k.currency))
+	sum, err := total.Decimal(name)
+	if err != nil {
+		return data.Decimal{}, err
 	}
+	amount, ok := sum.MulRatio(monthDays, int64(len(m.place)-m.first[k.subscription]))
 	if !ok {
-		return total, data.ErrOverflow
+		return data.Decimal{}, fmt.Errorf("%s: %w", name, data.ErrOverflow)
 	}
-	return total, nil
-}
-
-// addCosts adds the usage of one record up by subscription, currency and day.
-func addCosts(rec arrow.Record, at map[data.Day]int, costs map[costKey]map[int]data.Decimal, first map[string]int) error {
-	cost, ok := column(rec, "cost").(*array.Decimal128)
-	if !ok {
-		return nil
-	}
-	effective, _ := column(rec, "effective_cost").(*array.Decimal128)
-	days, isDate := column(rec, "usage_date").(*array.Date32)
-	if !isDate {
-		return fmt.Errorf("column usage_date is missing or not a date")
-	}
-	subscriptions, currencies, charges := column(rec, "subscription_id"), column(rec, "currency"), column(rec, "charge_category")
-	for i := range int(rec.NumRows()) {
-		position, known := at[data.Day(days.Value(i))]
-		id, present := text(subscriptions, i)
-		if charge, _ := text(charges, i); !known || !present || charge != string(data.ChargeUsage) {
-			continue
-		}
-		if before, found := first[id]; !found || position < before {
-			first[id] = position
-		}
-		from := cost
-		if effective != nil && effective.IsValid(i) {
-			from = effective
-		}
-		if from.IsNull(i) {
-			continue
-		}
-		currency, _ := text(currencies, i)
-		key := costKey{id, currency}
-		if costs[key] == nil {
-			costs[key] = map[int]data.Decimal{}
-		}
-		amount, fits := data.DecimalFromArrow(from.Value(i))
-		if costs[key][position], ok = costs[key][position].Add(amount); !ok || !fits {
-			return fmt.Errorf("subscription %q in %s: %w", id, currency, data.ErrOverflow)
-		}
-	}
-	return nil
+	return amount, nil
 }

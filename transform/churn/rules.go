@@ -1,314 +1,250 @@
 package churn
 
 import (
-	"cmp"
-	"encoding/json"
-	"fmt"
 	"math"
 	"slices"
-
-	"github.com/apache/arrow/go/v17/arrow"
-	"github.com/apache/arrow/go/v17/arrow/array"
-	"github.com/apache/arrow/go/v17/arrow/memory"
 
 	"tidemark/data"
 )
 
-// Rules returns the model "rules-1": a score of activity alone, set by hand and
-// not calibrated. It never reads a money column, so every role sees one score.
+// Rules returns the model "rules-1", which reads activity only: whether, where
+// and in how many rows there was usage, never quantity or money. One score thus
+// serves every role.
 //
-// With s = known days without usage up to On, on the logit scale,
+// All days are known days: an unknown day is neither silence nor a pause. The
+// silence s is the number of known days since the last one with usage. What it
+// is compared with is measured up to that last day with usage, so that a longer
+// silence never lowers the score:
 //
-//		score = logistic(silence(s) + fading + stopped + young), within [0.005, 0.95]
+//   - L: the longest earlier pause in the history; g: the usual pause, idle per
+//     used day, in the 28 days up to the last with usage;
+//   - always-on: usage on 93 % or more of those 28 days (of at least 14).
 //
-//	  - silence: for a subscription that ran always (usage on at least 93 % of the
-//	    28 known days up to its last usage) the risk by s is 1, 2, 4, 6, 12, 70,
-//	    75, 90, 95 % at 0, 1, 2, 3, 5, 7, 10, 14, 21 days. For any other it is
-//	    taken against its own rhythm, x = s / (longest earlier pause + 1): 1, 2,
-//	    12, 30, 55, 80 % at x = 0, 1, 2, 3, 5, 10. Between the points the logit
-//	    is a straight line.
-//	  - fading: 0.6 ln((d0+1)/(d1+1)) + 0.4 ln((r0+1)/(r1+1)), each logarithm
-//	    within [0, 2]; d = days with usage, r = usage rows, 1 = the last 28 known
-//	    days, 0 = the 28 before. Only with 28 known days of life before.
-//	  - stopped: 1.2 times the share of the categories of the 28 days before that
-//	    the last 28 no longer use, for two categories or more.
-//	  - young: 0.6 for a subscription of at most 28 days.
+// The score is 1/(1+exp(-z)), bounded to 0.005 to 0.95 and rounded to four
+// decimals, where z is the sum of
 //
-// The points and weights are judgement; a model fitted on the partner's own
-// history takes their place as labels come in.
+//	-4.6   always
+//	 1.05  rhythm    0.7 ln((s+1)/(L+1)) + 0.3 ln((s+1)/(g+1)), neither below 0
+//	 1.3   recency   ln(1 + s/7)
+//	 2.35  stop      ((s-3)/4)², from 0 to 1: always-on subscriptions only
+//	 2.0   overdue   (s - 2(max(L,2)+1))/7, from 0 to 1: the others
+//	 6.0   rarity    exp(-0.45 u), u used days per 28 over the last 56
+//	 0.8   trend     fall of ln(used days) from the 28 days before to the last 28
+//	 0.3   volume    the same of usage rows
+//	 1.2   services  share of the categories of the 28 days before that are gone
+//	 0.7   tenure    ln(112 / days from creation to the last usage, 7 to 112)
+//
+// A subscription that runs every day thus has 0.01; silent for 1, 3, 5, 7, 14
+// and 21 days it has about 0.02, 0.06, 0.19, 0.70, 0.88 and 0.94. One used on
+// weekdays has 0.02 on a Sunday. The bands are High from 0.30, Medium from 0.10.
+//
+// The weights are judgement, set by hand for the default horizon to agree with
+// how models fitted on public data behave; they are not calibrated on anyone's
+// churn, and the assessment says so. Another horizon moves the border between
+// scored and dormant only.
+//
+// Reasons are the terms by what they add to z, from 0.15 up and three at most:
+// stop (always-on) or silence for rhythm, recency, stop and overdue together;
+// trend or activity for trend, volume and rarity; services; tenure.
 func Rules() Model { return rules{} }
 
 type rules struct{}
 
-// The bands of a score.
+func (rules) Name() string { return "rules-1" }
+
+// The bands' lower bounds.
 const (
 	highFrom   = 0.30
 	mediumFrom = 0.10
 )
 
-// The bounds of an uncalibrated score.
-const (
-	lowest  = 0.005
-	highest = 0.95
-)
-
-const (
-	newDays     = 7  // younger than this: no score
-	youngDays   = 28 // up to this age the score says so
-	weeks4      = 28
-	minKnown    = 7    // known days below which nothing is scored
-	alwaysShare = 0.93 // of the days before its last usage on which an always-on subscription ran
-	alwaysDays  = 14   // days that takes to tell
-	minReason   = 0.15 // contribution from which a finding is a reason
-	maxReasons  = 3
-)
-
-// Name implements Model.
-func (rules) Name() string { return "rules-1" }
-
-// point is one point of a risk curve.
-type point struct{ x, risk float64 }
-
-func alwaysCurve() []point {
-	return []point{{0, .01}, {1, .02}, {2, .04}, {3, .06}, {5, .12}, {7, .70}, {10, .75}, {14, .90}, {21, .95}}
-}
-
-func rhythmCurve() []point {
-	return []point{{0, .01}, {1, .02}, {2, .12}, {3, .30}, {5, .55}, {10, .80}}
-}
-
-func logit(p float64) float64    { return math.Log(p / (1 - p)) }
-func logistic(z float64) float64 { return 1 / (1 + math.Exp(-z)) }
-
-// along reads a curve at x: straight between points on the logit scale, level
-// beyond the last one.
-func along(curve []point, x float64) float64 {
-	for i := 1; i < len(curve); i++ {
-		if a, b := curve[i-1], curve[i]; x <= b.x {
-			share := (x - a.x) / (b.x - a.x)
-			return logit(a.risk) + share*(logit(b.risk)-logit(a.risk))
-		}
-	}
-	return logit(curve[len(curve)-1].risk)
-}
-
-// finding is a reason with what it adds to the logit.
-type finding struct {
-	reason Reason
-	weight float64
-}
-
-// assessment is the result for one subscription.
-type assessment struct {
-	state    State
-	score    *float64
-	band     *Band
-	idle     *int
-	findings []finding
-}
-
-// Assess implements Model. Rows are ordered by subscription.
-func (m rules) Assess(mem memory.Allocator, in Inputs) (arrow.Record, error) {
-	days, at := window(in.Known, in.On)
-	histories, err := readHistories(in.Daily, at)
-	if err != nil {
-		return nil, fmt.Errorf("assess %s: %w", in.On, err)
-	}
-	order := make([]int, in.Subscriptions.NumRows())
-	for i := range order {
-		order[i] = i
-	}
-	ids := column(in.Subscriptions, "subscription_id")
-	slices.SortStableFunc(order, func(a, b int) int {
-		x, _ := text(ids, a)
-		y, _ := text(ids, b)
-		return cmp.Compare(x, y)
-	})
-	b := array.NewRecordBuilder(mem, Schema())
-	defer b.Release()
-	for _, i := range order {
-		id, _ := text(ids, i)
-		s := subject{on: in.On, days: days, history: histories[id], created: day(column(in.Subscriptions, "created"), i),
-			first: day(column(in.Subscriptions, "first_usage"), i), last: day(column(in.Subscriptions, "last_usage"), i)}
-		status, _ := text(column(in.Subscriptions, "status"), i)
-		s.status = data.Status(status)
-		customer, _ := text(column(in.Subscriptions, "customer_id"), i)
-		if err := m.append(b, in, id, customer, s.assess()); err != nil {
-			return nil, fmt.Errorf("assess %s: %w", in.On, err)
-		}
-	}
-	return b.NewRecord(), nil
-}
-
-func (m rules) append(b *array.RecordBuilder, in Inputs, id, customer string, a assessment) error {
-	reasons := make([]Reason, 0, maxReasons)
-	for _, f := range a.findings {
-		reasons = append(reasons, f.reason)
-	}
-	encoded, err := json.Marshal(reasons)
-	if err != nil {
-		return err
-	}
-	words := map[int]string{0: id, 1: customer, 2: string(a.state), 8: m.Name()}
-	if a.band != nil {
-		words[4] = string(*a.band)
-	} else {
-		b.Field(4).AppendNull()
-	}
-	for field, word := range words {
-		if err := b.Field(field).(*array.BinaryDictionaryBuilder).AppendString(word); err != nil {
-			return err
-		}
-	}
-	if a.score != nil {
-		b.Field(3).(*array.Float64Builder).Append(*a.score)
-	} else {
-		b.Field(3).AppendNull()
-	}
-	b.Field(5).(*array.Date32Builder).Append(arrow.Date32(in.On))
-	b.Field(6).(*array.Int32Builder).Append(int32(cmp.Or(in.Horizon, DefaultHorizon)))
-	b.Field(7).(*array.BooleanBuilder).Append(false)
-	if a.idle != nil {
-		b.Field(9).(*array.Int32Builder).Append(int32(*a.idle))
-	} else {
-		b.Field(9).AppendNull()
-	}
-	b.Field(10).(*array.StringBuilder).Append(string(encoded))
-	return nil
-}
-
-// subject is one subscription to be assessed.
-type subject struct {
-	on          data.Day
-	days        []data.Day // known days, the newest last
-	status      data.Status
-	created     *data.Day
-	first, last *data.Day // first and last usage as the archive knows it; may lie after on
-	history     *history  // nil: no usage on the known days
-}
-
-// silent is the number of known days since the last usage.
-func (s subject) silent() int {
-	used := s.history.used()
-	return len(s.days) - 1 - used[len(used)-1]
-}
-
-func (s subject) assess() assessment {
-	a := assessment{}
-	if s.history != nil {
-		a.idle = new(s.silent())
-	} else if s.last != nil && *s.last <= s.on {
-		a.idle = new(int(s.on - *s.last))
-	}
-	switch {
-	case s.status == data.StatusSuspended:
-		a.state = StateSuspended
-	case s.status == data.StatusDeprovisioned, s.status == data.StatusExpired:
-		a.state = StateEnded
-	case s.status == data.StatusPending, len(s.days) < minKnown:
-		a.state = StateNoSignal
-	case s.age() < newDays:
-		a.state = StateNew
-	case s.history == nil || s.silent() >= weeks4:
-		a.state = StateDormant
-	default:
-		s.score(&a)
-	}
-	return a
-}
-
-// age is the number of days since creation, or since the first usage where the
-// creation is unknown; a subscription older than the window counts as old.
-func (s subject) age() int {
-	since := s.created
-	if since == nil {
-		since = s.first
-	}
-	if since == nil || *since > s.on {
-		return HistoryDays
-	}
-	return int(s.on-*since) + 1
-}
-
-func (s subject) score(a *assessment) {
-	findings := []finding{s.silence()}
-	base := logit(rhythmCurve()[0].risk)
-	last := len(s.days) - 1
-	// Two spans of 28 known days are compared only where both were lived.
-	if used := s.history.used(); last-2*weeks4+1 >= 0 && used[0] <= last-2*weeks4+1 {
-		findings = append(findings, s.fading(last), s.stopped(last))
-	}
-	if age := s.age(); age <= youngDays {
-		findings = append(findings, finding{Reason{Code: "tenure", Days: age}, 0.6})
-	}
-	z := base
-	for _, f := range findings {
-		z += f.weight
-	}
-	score := math.Round(min(max(logistic(z), lowest), highest)*1e4) / 1e4
-	band := BandLow
+func bandOf(score float64) Band {
 	switch {
 	case score >= highFrom:
-		band = BandHigh
+		return BandHigh
 	case score >= mediumFrom:
-		band = BandMedium
+		return BandMedium
 	}
-	a.state, a.score, a.band = StateScored, &score, &band
-	findings = slices.DeleteFunc(findings, func(f finding) bool { return f.weight < minReason })
-	slices.SortStableFunc(findings, func(a, b finding) int { return cmp.Compare(b.weight, a.weight) })
-	a.findings = findings[:min(len(findings), maxReasons)]
+	return BandLow
 }
 
-// silence weighs the days without usage against the subscription's own rhythm.
-func (s subject) silence() finding {
-	used := s.history.used()
-	last, silent := used[len(used)-1], s.silent()
-	since := s.days[last]
-	base := logit(rhythmCurve()[0].risk)
-	if run := s.alwaysFor(last); run > 0 {
-		return finding{Reason{Code: "stop", Since: &since, Days: silent, Usual: run}, along(alwaysCurve(), float64(silent)) - base}
-	}
-	pause := s.history.longestPause()
-	x := float64(silent) / float64(max(pause, 1)+1)
-	return finding{Reason{Code: "silence", Since: &since, Days: silent, Usual: pause}, along(rhythmCurve(), x) - base}
+const (
+	window       = 28 // days that habits are measured over
+	leastHabit   = 14 // days of habit below which nothing is compared
+	alwaysOnFrom = 0.93
+	leastReason  = 0.15
+	mostReasons  = 3
+	mostNames    = 10
+)
+
+// habit is how a subscription was used up to its last day with usage. Days are
+// counted in known days.
+type habit struct {
+	silence  int      // days since the last usage
+	last     data.Day // of usage
+	longest  int      // longest earlier pause
+	days     int      // days of habit in the last window, 28 or less if younger
+	used     int      // of them with usage
+	before   int      // days of habit in the window before
+	earlier  int      // of them with usage
+	rows     int64    // usage rows of the last window
+	rowsEver int64    // and of the window before
+	lost     []string // categories of the window before that are gone, in order
+	services int      // categories of the window before
+	run      int      // length of the stretch of almost daily use up to the last day
+	tenure   int      // calendar days from creation to the last usage; 0 unknown
 }
 
-// alwaysFor returns for how many days a subscription that ran always did so
-// without a pause up to its last usage, 0 when it did not run always.
-func (s subject) alwaysFor(last int) int {
-	from := max(last-weeks4+1, s.history.used()[0])
-	span := last - from + 1
-	if span < alwaysDays || float64(s.history.usedIn(from, last)) < alwaysShare*float64(span) {
+func (h habit) alwaysOn() bool {
+	return h.days >= leastHabit && float64(h.used) >= alwaysOnFrom*float64(h.days)
+}
+
+// habitOf measures a subscription that was used at least once and was created
+// on the day given, if that is known.
+func (a *activity) habitOf(id int32, created *data.Day) habit {
+	s := a.of(id)
+	last := s.used.last()
+	h := habit{silence: len(a.known) - 1 - last, last: a.known[last]}
+	start := 0 // the first day of its life
+	if created != nil {
+		for start < last && a.known[start] < *created && !s.used.has(start) {
+			start++
+		}
+		h.tenure = int(h.last-min(*created, h.last)) + 1
+	}
+	pause := 0
+	for i := start; i <= last; i++ {
+		if s.used.has(i) {
+			pause = 0
+			continue
+		}
+		pause++
+		h.longest = max(h.longest, pause)
+	}
+	end := last + 1
+	from, older := max(start, end-window), max(start, end-2*window)
+	h.days, h.before = end-from, from-older
+	h.used, h.earlier = s.used.count(from, end), s.used.count(older, from)
+	for i := older; i < end; i++ {
+		if i < from {
+			h.rowsEver += s.rows[i]
+		} else {
+			h.rows += s.rows[i]
+		}
+	}
+	for _, category := range s.categories {
+		days := a.used[subscriptionCategory{id, category}]
+		if days.count(older, from) == 0 {
+			continue
+		}
+		h.services++
+		if days.count(from, end) == 0 {
+			h.lost = append(h.lost, a.categories.Text(category))
+		}
+	}
+	slices.Sort(h.lost)
+	for n, used := 1, 0; n <= end-start; n++ {
+		if s.used.has(end - n) {
+			used++
+			if float64(used) >= alwaysOnFrom*float64(n) {
+				h.run = n
+			}
+		}
+	}
+	return h
+}
+
+// term is one group of terms: what it adds, and how it is told.
+type term struct {
+	adds   float64
+	reason Reason
+}
+
+// terms returns what a habit adds to the score, in groups.
+func (h habit) terms() []term {
+	return []term{h.silenceTerm(), h.activityTerm(), h.servicesTerm(), h.tenureTerm()}
+}
+
+func (h habit) silenceTerm() term {
+	s := float64(h.silence)
+	usual := float64(h.days-h.used) / float64(h.used)
+	rhythm := 0.7*atLeast0(math.Log((s+1)/float64(h.longest+1))) + 0.3*atLeast0(math.Log((s+1)/(usual+1)))
+	t := term{1.05*rhythm + 1.3*math.Log1p(s/7), Reason{Code: "silence", Since: new(h.last), Days: h.silence, Usual: h.longest}}
+	if h.alwaysOn() {
+		t.adds += 2.35 * math.Pow(between01((s-3)/4), 2)
+		t.reason.Code, t.reason.Usual = "stop", h.run
+	} else {
+		t.adds += 2 * between01((s-2*float64(max(h.longest, 2)+1))/7)
+	}
+	return t
+}
+
+func (h habit) activityTerm() term {
+	perWindow := window * float64(h.used+h.earlier) / float64(h.days+h.before)
+	t := term{6 * math.Exp(-0.45*perWindow), Reason{Code: "activity", Days: h.used, Of: h.days, Usual: h.earlier}}
+	if h.before < leastHabit {
+		return t
+	}
+	t.adds += 0.8*fall(float64(h.used), float64(h.days), float64(h.earlier), float64(h.before)) +
+		0.3*fall(float64(h.rows), float64(h.days), float64(h.rowsEver), float64(h.before))
+	if h.used*h.before < h.earlier*h.days {
+		t.reason.Code = "trend"
+	}
+	return t
+}
+
+// fall is by how much a rate fell, as a difference of logarithms: 0 when it did
+// not, 3 at most.
+func fall(now, days, before, daysBefore float64) float64 {
+	return min(3, atLeast0(math.Log((before+0.5)/(daysBefore+0.5))-math.Log((now+0.5)/(days+0.5))))
+}
+
+func (h habit) servicesTerm() term {
+	if h.before < leastHabit || len(h.lost) == 0 {
+		return term{}
+	}
+	return term{1.2 * float64(len(h.lost)) / float64(h.services), Reason{Code: "services",
+		Days: len(h.lost), Of: h.services, Names: h.lost[:min(mostNames, len(h.lost))]}}
+}
+
+func (h habit) tenureTerm() term {
+	if h.tenure == 0 {
+		return term{}
+	}
+	days := float64(min(max(h.tenure, 7), HistoryDays))
+	return term{0.7 * math.Log(HistoryDays/days), Reason{Code: "tenure", Days: h.tenure}}
+}
+
+// score adds the terms up.
+func score(terms []term) float64 {
+	z := -4.6
+	for _, t := range terms {
+		z += t.adds
+	}
+	p := min(max(1/(1+math.Exp(-z)), 0.005), 0.95)
+	return math.Round(p*1e4) / 1e4
+}
+
+// reasons returns the terms that tell most, the strongest first.
+func reasons(terms []term) []Reason {
+	slices.SortStableFunc(terms, func(a, b term) int {
+		switch {
+		case a.adds > b.adds:
+			return -1
+		case a.adds < b.adds:
+			return 1
+		}
 		return 0
+	})
+	out := []Reason{}
+	for _, t := range terms {
+		if t.adds >= leastReason && len(out) < mostReasons {
+			out = append(out, t.reason)
+		}
 	}
-	run := 0
-	for at := last; at >= 0 && s.history.rows[at] > 0; at-- {
-		run++
-	}
-	return run
+	return out
 }
 
-// fading weighs fewer days and fewer usage rows than in the 28 days before.
-func (s subject) fading(last int) finding {
-	h := s.history
-	now, before := h.usedIn(last-weeks4+1, last), h.usedIn(last-2*weeks4+1, last-weeks4)
-	rowsNow, rowsBefore := h.rowsIn(last-weeks4+1, last), h.rowsIn(last-2*weeks4+1, last-weeks4)
-	drop := func(before, now float64) float64 { return min(max(math.Log((before+1)/(now+1)), 0), 2) }
-	weight := .6*drop(float64(before), float64(now)) + .4*drop(float64(rowsBefore), float64(rowsNow))
-	f := finding{Reason{Code: "trend", Days: now, Of: weeks4, Usual: before}, weight}
-	if now >= before {
-		f.reason = Reason{Code: "rows", Days: int(rowsNow), Usual: int(rowsBefore)}
-	}
-	return f
-}
+func atLeast0(x float64) float64 { return max(x, 0) }
 
-// stopped weighs the categories that are no longer used.
-func (s subject) stopped(last int) finding {
-	before := s.history.categoriesIn(last-2*weeks4+1, last-weeks4)
-	now := s.history.categoriesIn(last-weeks4+1, last)
-	gone := slices.DeleteFunc(slices.Clone(before), func(c string) bool { return slices.Contains(now, c) })
-	if len(before) < 2 || len(gone) == 0 {
-		return finding{}
-	}
-	return finding{Reason{Code: "services", Days: len(gone), Of: len(before), Names: gone}, 1.2 * float64(len(gone)) / float64(len(before))}
-}
+func between01(x float64) float64 { return min(max(x, 0), 1) }

@@ -1,0 +1,61 @@
+package transform
+
+import (
+	"cmp"
+	"fmt"
+	"math/bits"
+
+	"github.com/apache/arrow/go/v17/arrow/decimal128"
+
+	"tidemark/data"
+)
+
+// Sum adds amounts up exactly. It has 192 bits, so that neither order nor
+// number of the amounts matters: only the result may be too large. The zero
+// value is the empty sum.
+type Sum struct {
+	lo, hi uint64
+	top    int64
+	n      int64
+}
+
+// Add adds one amount.
+func (s *Sum) Add(v decimal128.Num) {
+	s.add(v.LowBits(), uint64(v.HighBits()), v.HighBits()>>63)
+	s.n++
+}
+
+// Merge adds another sum.
+func (s *Sum) Merge(o Sum) {
+	s.add(o.lo, o.hi, o.top)
+	s.n += o.n
+}
+
+func (s *Sum) add(lo, hi uint64, top int64) {
+	var carry uint64
+	s.lo, carry = bits.Add64(s.lo, lo, 0)
+	s.hi, carry = bits.Add64(s.hi, hi, carry)
+	s.top += top + int64(carry)
+}
+
+// Count returns how many amounts were added. An empty sum is no amount at all,
+// which is not the same as 0.
+func (s Sum) Count() int64 { return s.n }
+
+// Sign returns -1, 0 or +1.
+func (s Sum) Sign() int { return s.Cmp(Sum{}) }
+
+// Cmp compares two sums.
+func (s Sum) Cmp(o Sum) int {
+	return cmp.Or(cmp.Compare(s.top, o.top), cmp.Compare(s.hi, o.hi), cmp.Compare(s.lo, o.lo))
+}
+
+// Decimal returns the sum. Above 38 digits it is an error that wraps
+// data.ErrOverflow and says which sum it is, by the name given.
+func (s Sum) Decimal(name string) (data.Decimal, error) {
+	d, ok := data.DecimalFromParts(int64(s.hi), s.lo)
+	if !ok || s.top != int64(s.hi)>>63 {
+		return data.Decimal{}, fmt.Errorf("sum of %s: %w", name, data.ErrOverflow)
+	}
+	return d, nil
+}
