@@ -50,6 +50,7 @@ func Load(ctx context.Context, view *archive.View, q Query) (*reports.Portfolio,
 	for _, d := range view.UsageDays() {
 		l.p.Inputs.Extracted = append(l.p.Inputs.Extracted, d.Day)
 	}
+	l.p.Freshness = freshness(view)
 	for table, version := range view.Versions() {
 		l.p.Versions[string(table)] = version
 	}
@@ -61,6 +62,20 @@ func Load(ctx context.Context, view *archive.View, q Query) (*reports.Portfolio,
 		return nil, err
 	}
 	return l.p, nil
+}
+
+// freshness says what the newest extraction was like.
+func freshness(view *archive.View) reports.Freshness {
+	f := reports.Freshness{Sources: view.Sources()}
+	if known := view.KnownAt(); !known.IsZero() {
+		f.Extracted = new(data.DayOf(known.UTC()))
+	}
+	for _, t := range []archive.Table{archive.Customers, archive.Subscriptions, archive.UsageTable} {
+		if last, ok := view.Last(t); ok {
+			f.Quarantined += last.Quarantined
+		}
+	}
+	return f
 }
 
 func noKnownDay(period data.Period, watermark *data.Day) error {

@@ -89,10 +89,10 @@ func (b *builder) reportID() string {
 	h := sha256.New()
 	for _, part := range []string{string(b.in.Role), key(b.in.Recipient.Address), b.doc.Period.From.String(), b.doc.Period.To.String(),
 		b.doc.KnownAt.UTC().Format("2006-01-02T15:04:05.999999999Z")} {
-		fmt.Fprintf(h, "%d:%s,", len(part), part)
+		h.Write(fmt.Appendf(nil, "%d:%s,", len(part), part))
 	}
 	for _, table := range slices.Sorted(maps.Keys(b.doc.Versions)) {
-		fmt.Fprintf(h, "%d:%s=%d,", len(table), table, b.doc.Versions[table])
+		h.Write(fmt.Appendf(nil, "%d:%s=%d,", len(table), table, b.doc.Versions[table]))
 	}
 	return strings.ToLower(base32.StdEncoding.EncodeToString(h.Sum(nil))[:16])
 }

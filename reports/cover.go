@@ -1,6 +1,14 @@
 package reports
 
-import "slices"
+import (
+	"maps"
+	"slices"
+
+	"tidemark/data"
+)
+
+// Customers returns the customers that have a row of their own, in order.
+func (o *Ownership) Customers() []data.CustomerID { return slices.Sorted(maps.Keys(o.owners)) }
 
 // Cover lets by see what absent owns, while somebody is away.
 func (o *Ownership) Cover(absent, by string) {

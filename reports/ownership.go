@@ -123,9 +123,6 @@ func (o *Ownership) Owners(id data.CustomerID) []string {
 	return o.defaults
 }
 
-// Customers returns the customers that have a row of their own, in order.
-func (o *Ownership) Customers() []data.CustomerID { return slices.Sorted(maps.Keys(o.owners)) }
-
 // Assigned reports whether one of the agents owns the customer.
 func (o *Ownership) Assigned(id data.CustomerID, agents []Recipient) bool {
 	return slices.ContainsFunc(o.Owners(id), func(owner string) bool {

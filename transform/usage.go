@@ -143,19 +143,20 @@ func (u *usage) add(rec arrow.Record, days *calendar) error {
 		if !ok {
 			continue
 		}
+		customer := c.customer.At(i)
 		if n, _ := c.usageRows.At(i); n > 0 {
-			u.mark(side, data.Day(d), c.customer.At(i), c.subscription.At(i))
+			u.mark(side, data.Day(d), customer, c.subscription.At(i))
 		}
 		if side == earlier {
 			continue
 		}
-		charge := c.charge.At(i)
+		charge, category := c.charge.At(i), c.category.At(i)
 		if charge == c.usage {
 			v, known := c.quantity.At(i)
-			u.quantities.at(quantityKey{c.customer.At(i), c.category.At(i), c.unit.At(i)}).add(side, v, known)
+			u.quantities.at(quantityKey{customer, category, c.unit.At(i)}).add(side, v, known)
 		}
 		if u.money && charge != c.tax {
-			u.addCost(side, data.Day(d), &c, i)
+			u.addCost(side, costKey{customer, category, c.currency.At(i)}, &c, i)
 		}
 	}
 	return nil
@@ -180,9 +181,9 @@ func (u *usage) mark(side int, d data.Day, customer, subscription int32) {
 	}
 }
 
-func (u *usage) addCost(side int, d data.Day, c *dailyColumns, i int) {
-	currency := c.currency.At(i)
-	cell := u.costs.at(costKey{c.customer.At(i), c.category.At(i), currency})
+// addCost adds the cost of row i to its group.
+func (u *usage) addCost(side int, key costKey, c *dailyColumns, i int) {
+	cell := u.costs.at(key)
 	cost, known := c.cost.At(i)
 	cell.cost.add(side, cost, known)
 	usd, knownUSD := c.usd.At(i)
@@ -191,7 +192,8 @@ func (u *usage) addCost(side int, d data.Day, c *dailyColumns, i int) {
 	inUSD, _ := c.usdRows.At(i)
 	u.usd = u.usd && costs == inUSD
 	if side == current && known {
-		u.byDay.at(dayKey{d, currency}).Add(cost)
+		d, _ := c.day.At(i)
+		u.byDay.at(dayKey{data.Day(d), key.currency}).Add(cost)
 	}
 }
 

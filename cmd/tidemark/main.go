@@ -50,7 +50,7 @@ func run(ctx context.Context, args []string, env environment) int {
 	if fixed := env.getenv("TIDEMARK_NOW"); fixed != "" {
 		t, err := time.Parse(time.RFC3339, fixed)
 		if err != nil {
-			fmt.Fprintf(env.stderr, "tidemark: TIDEMARK_NOW=%q is not an RFC 3339 time\n", fixed)
+			a.complain(fmt.Errorf("TIDEMARK_NOW=%q is not an RFC 3339 time", fixed))
 			return exitUsage
 		}
 		a.now = func() time.Time { return t.UTC() }
@@ -62,7 +62,7 @@ func run(ctx context.Context, args []string, env environment) int {
 	err := root.ExecuteContext(ctx)
 	code := exitCode(err)
 	if err != nil && code != exitWarnings {
-		fmt.Fprintf(env.stderr, "tidemark: %v\n", err)
+		a.complain(err)
 	}
 	return code
 }
@@ -137,6 +137,9 @@ func (a *app) log() *slog.Logger {
 	}
 	return slog.New(slog.NewTextHandler(a.stderr, opts))
 }
+
+// complain writes an error to stderr.
+func (a *app) complain(err error) { _, _ = fmt.Fprintf(a.stderr, "tidemark: %v\n", err) }
 
 // printf writes to stdout; a reader that went away ends the program elsewhere.
 func (a *app) printf(format string, args ...any) {

@@ -180,3 +180,22 @@ func newest[T any](ctx context.Context, v *View, t Table, rows func(arrow.Record
 		}
 	}
 }
+
+// Last returns the newest commit of a table; ok is false while it has none.
+func (v *View) Last(t Table) (c Commit, ok bool) {
+	s := v.states[t]
+	return s.last, s.version >= 0
+}
+
+// Sources returns the kinds of the sources that the active inventory and usage
+// come from, in order.
+func (v *View) Sources() []string {
+	var kinds []string
+	for _, t := range []Table{Customers, UsageTable} {
+		for _, p := range v.states[t].parts {
+			kinds = append(kinds, p.Source)
+		}
+	}
+	slices.Sort(kinds)
+	return slices.Compact(kinds)
+}

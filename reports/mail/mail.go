@@ -13,7 +13,6 @@ import (
 	"encoding/base32"
 	"errors"
 	"fmt"
-	"io"
 	netmail "net/mail"
 	"strings"
 	"time"
@@ -62,7 +61,7 @@ func NewMessageID(domain string, parts ...string) (string, error) {
 func digest(parts ...string) string {
 	h := sha256.New()
 	for _, p := range parts {
-		fmt.Fprintf(h, "%d:%s,", len(p), p)
+		h.Write(fmt.Appendf(nil, "%d:%s,", len(p), p))
 	}
 	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(h.Sum(nil)))
 }
@@ -102,7 +101,7 @@ func (m Message) check() error {
 		return fmt.Errorf("reply-to name %q: a header cannot hold control characters", m.ReplyTo.Name)
 	}
 	if strings.Trim(m.ReportID, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.") != "" || m.ReportID == "" {
-		return fmt.Errorf("report id %q: want letters, digits, - and .", m.ReportID)
+		return fmt.Errorf("report id %q: want letters, digits, hyphens and points", m.ReportID)
 	}
 	if at := strings.IndexByte(m.MessageID, '@'); at < 1 || strings.ContainsAny(m.MessageID, "<> \t") {
 		return fmt.Errorf("message id %q: want left@right without brackets", m.MessageID)
@@ -120,7 +119,7 @@ func (m Message) check() error {
 
 func (p Part) check() error {
 	if p.Name == "" || strings.Trim(p.Name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != "" {
-		return fmt.Errorf("attachment %q: want a name of ASCII letters, digits, -, _ and .", p.Name)
+		return fmt.Errorf("attachment %q: want a name of ASCII letters, digits, hyphens, underscores and points", p.Name)
 	}
 	if hasControl(p.ContentType) || !strings.Contains(p.ContentType, "/") {
 		return fmt.Errorf("attachment %s: content type %q is not one", p.Name, p.ContentType)
@@ -165,7 +164,7 @@ func (m Message) compose() (*gomail.Msg, error) {
 	msg.AddAlternativeString(gomail.TypeTextHTML, m.HTML)
 	for _, p := range m.Attachments {
 		// The form with a file name would send a mail without a missing file.
-		err := msg.AttachReader(p.Name, io.Reader(bytes.NewReader(p.Data)), gomail.WithFileContentType(gomail.ContentType(p.ContentType)))
+		err := msg.AttachReader(p.Name, bytes.NewReader(p.Data), gomail.WithFileContentType(gomail.ContentType(p.ContentType)))
 		if err != nil {
 			return nil, fmt.Errorf("attach %s: %w", p.Name, err)
 		}
