@@ -27,7 +27,7 @@ func Latest(mem memory.Allocator, inventory []Snapshot, on data.Day) (arrow.Reco
 			records = append(records, s.Subscriptions)
 		}
 	}
-	status, ended := newWriter(mem, latestStatus("status")), newWriter(mem, latestStatus("ended_at"))
+	status, ended := newWriter(mem, oneColumn("status")), newWriter(mem, oneColumn("ended_at"))
 	defer status.release()
 	defer ended.release()
 	newest := inv.newest(on)
@@ -53,8 +53,8 @@ func Latest(mem memory.Allocator, inventory []Snapshot, on data.Day) (arrow.Reco
 	return rec, nil
 }
 
-// latestStatus is the schema of one column of data.SubscriptionsSchema alone.
-func latestStatus(column string) *arrow.Schema {
+// oneColumn is the schema of one column of data.SubscriptionsSchema alone.
+func oneColumn(column string) *arrow.Schema {
 	s := data.SubscriptionsSchema()
 	return arrow.NewSchema([]arrow.Field{s.Field(s.FieldIndices(column)[0])}, nil)
 }

@@ -451,3 +451,52 @@ func TestLatest_IsTheNewestRowWithTheStatusOfTheDay(t *testing.T) {
 		assertLines(rt, "latest subscriptions", lines(want), lines(got))
 	})
 }
+
+func TestMetrics_TopCustomersAreFiveAndTiesGoByNameThenID(t *testing.T) {
+	d := mustDay("2026-11-12")
+	row := func(customer data.CustomerID, currency, cost, usd string) data.UsageDaily {
+		r := data.UsageDaily{Day: d, CustomerID: customer, Category: "Storage", Currency: currency, ChargeCategory: data.ChargeUsage, Cost: dec(cost), CostRows: 1}
+		if usd != "" {
+			r.CostUSD, r.USDRows = dec(usd), 1
+		}
+		return r
+	}
+	called := func(id data.CustomerID, name string) data.Customer {
+		return data.Customer{CustomerID: id, Name: data.Optional(name)}
+	}
+	names := worldSnapshot{day: d, customers: []data.Customer{called("c1", "Zebra"), called("c2", "Albatros"), called("c3", "Zebra"), called("b9", "")}}
+	tie := []data.UsageDaily{row("c3", "EUR", "1", ""), row("c2", "EUR", "1", ""), row("c1", "EUR", "1", ""), row("b9", "EUR", "1", ""), row("a0", "EUR", "0.9", ""), row("a1", "EUR", "0.8", "")}
+	both := []data.UsageDaily{row("c1", "EUR", "1", "1.2"), row("c2", "USD", "1.1", "1.1"), row("c1", "USD", "0.5", "0.5")}
+	partly := append(both[:2:2], row("c1", "USD", "0.5", ""))
+	tests := []struct {
+		name  string
+		daily []data.UsageDaily
+		want  []string // of all categories
+	}{
+		{"ties and the sixth", tie, []string{"1|c2|EUR|1.00", "2|c1|EUR|1.00", "3|c3|EUR|1.00", "4|b9|EUR|1.00", "5|a0|EUR|0.90"}},
+		{"one ranking in USD where every cost has it", both, []string{"1|c1|USD|1.70", "2|c2|USD|1.10"}},
+		{"one ranking per currency otherwise", partly, []string{"1|c1|EUR|1.00", "1|c2|USD|1.10", "2|c1|USD|0.50"}},
+		{"one currency needs no USD", both[:1], []string{"1|c1|EUR|1.00"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			mem, done := checked(t)
+			defer done()
+			in, release := world{period: data.Period{From: d, To: d}, watermark: &d, extracted: []data.Day{d}, daily: tt.daily, snapshots: []worldSnapshot{names}}.inputs(mem, 2)
+			defer release()
+			tables, err := Metrics(mem, in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer tables.Release()
+			var got []string
+			for _, line := range lines(tables.TopCustomers) {
+				if rest, all := strings.CutPrefix(line, "null|"); all {
+					cells := strings.Split(strings.ReplaceAll(rest, `"`, ""), "|")
+					got = append(got, strings.Join(cells[:4], "|"))
+				}
+			}
+			assertLines(t, "top customers", tt.want, got)
+		})
+	}
+}

@@ -1,11 +1,16 @@
-// Package transform turns archived columns into period metrics. Every exported
-// function takes and returns Arrow records; sums are exact 128-bit integers.
+// Package transform turns archived columns into period metrics. What computes
+// takes and returns Arrow records; sums are exact 128-bit integers, and one that
+// does not fit is refused by name.
 //
 //  1. [Rollup] adds the raw usage of one day up to usage_daily rows, once, when
-//     the day is extracted;
-//  2. [Filter] and [WithoutMoney] cut the inputs down to what a recipient may
-//     see, before anything is computed from them;
-//  3. [Metrics] computes every metric of a period and of the period before it.
+//     the day is extracted; [UsageSpan] finds the first and last usage days;
+//  2. [Filter], [FilterInputs] and [InputsWithoutMoney] cut the inputs down to
+//     what a recipient may see, before anything is computed from them;
+//  3. [Metrics] computes every metric of a period and of the period before it;
+//     [Latest] gives the subscriptions as of a day, for scores and owners.
+//
+// [Columns], [IDs] and [Sum] are what they are made of: columns found by name,
+// texts as dense ids across dictionaries, and sums that no order can overflow.
 //
 // What a record holds is stated by the schemas in package data and by the
 // field comments of [Tables]. Who calls a function that returns a record or a
@@ -94,21 +99,28 @@ func UsageSpanSchema() *arrow.Schema {
 // Tables holds the metrics of a period. The records belong to the caller of
 // Metrics, who must Release the Tables. Columns marked ? may be null. The cost
 // tables are nil for inputs without money columns.
+//
+// A count is null where the archive cannot know it, and reason says why:
+// "not_observed_before: DATE", "no_known_day" (no day of the previous period
+// that could be compared is known), "no_inventory" or "not_applicable"; it
+// speaks of the value if that is null, else of the previous. An amount is null
+// where rows exist and none states it, or where its previous is unknown; it is 0
+// where there are no rows. Tax counts nowhere as cost.
 type Tables struct {
 	Period, Previous  data.Period
 	Watermark         *data.Day
 	KnownDays         int
-	PreviousKnownDays int
-	Complete          bool // every day of both periods is known
-	FirstUsageDay     *data.Day
-	FirstSnapshot     *data.Day
+	PreviousKnownDays int       // known days of the previous period, compared or not
+	Complete          bool      // every day of both periods is known
+	FirstUsageDay     *data.Day // first extracted day
+	FirstSnapshot     *data.Day // nil without inventory
 
 	Summary        arrow.Record // key, value? int64, previous? int64, reason?: one row per count of product
 	Cost           arrow.Record // currency, value? decimal, previous? decimal: order by currency
 	CostByCategory arrow.Record // category, currency, value?, previous?
 	CostByDay      arrow.Record // date, currency, value: known days of the period
-	TopCustomers   arrow.Record // category?, rank int32, customer_id, currency?, cost?, previous?, quantity?, unit?
-	WithoutUsage   arrow.Record // subscription_id, customer_id, name?, status, created?, last_usage?, days_idle? int32
-	ChurnByDate    arrow.Record // date, active int64, deprovisioned int64, bridged bool
+	TopCustomers   arrow.Record // category?, rank int32, customer_id, currency?, cost?, previous?, quantity?, unit?: null category first
+	WithoutUsage   arrow.Record // subscription_id, customer_id, name?, status, created?, last_usage?, days_idle? int32: longest idle first, never used last
+	ChurnByDate    arrow.Record // date, active int64, deprovisioned int64, bridged bool: every day of the period, no row without inventory
 	NewCustomers   arrow.Record // customer_id, since date: customers behind new_customers
 }

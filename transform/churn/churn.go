@@ -14,7 +14,8 @@ import (
 type Model interface {
 	// Name is stored beside every score, e.g. "rules-1".
 	Name() string
-	// Assess returns one row per subscription (Schema) that existed on in.On.
+	// Assess returns one row per subscription (Schema) created on or before
+	// in.On, in order of id; those that ended by then are rows in their state.
 	// The caller must Release the record.
 	Assess(mem memory.Allocator, in Inputs) (arrow.Record, error)
 }
@@ -43,10 +44,10 @@ type State string
 const (
 	StateScored    State = "scored"
 	StateNew       State = "new"     // less than 7 days old
-	StateDormant   State = "dormant" // active, no usage in the horizon before
+	StateDormant   State = "dormant" // active, no usage in the last known days, as many as the horizon has
 	StateSuspended State = "suspended"
 	StateEnded     State = "ended"
-	StateNoSignal  State = "no_signal" // nothing known that a score could be made from
+	StateNoSignal  State = "no_signal" // less than 7 known days, or neither active nor used
 )
 
 // Band is the label of a score.
@@ -62,10 +63,10 @@ const (
 // Reason is one finding behind a score, in numbers; reports put it in words.
 // The reasons column holds a JSON array of them, the strongest first.
 type Reason struct {
-	Code  string    `json:"code"`            // e.g. "stop", "silence", "trend", "services"
+	Code  string    `json:"code"`            // "stop", "silence", "trend", "activity", "services" or "tenure"
 	Since *data.Day `json:"since,omitempty"` // last day with usage
-	Days  int       `json:"days,omitempty"`  // e.g. days of silence, or used days
-	Usual int       `json:"usual,omitempty"` // what Days is compared with, e.g. the longest earlier pause
+	Days  int       `json:"days,omitempty"`  // e.g. days of silence, used days, services gone, days of age
+	Usual int       `json:"usual,omitempty"` // what Days is compared with: the longest earlier pause, used days before; of a stop the days it ran
 	Of    int       `json:"of,omitempty"`    // out of, e.g. 28 days, 6 services
 	Names []string  `json:"names,omitempty"` // e.g. the categories no longer used
 }

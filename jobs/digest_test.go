@@ -1,0 +1,301 @@
+package jobs
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
+	netmail "net/mail"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"tidemark/data"
+	"tidemark/reports"
+	"tidemark/transform/churn"
+)
+
+// estate is a random partner: every customer is owned by anna or by bram.
+type estate struct {
+	customers []estateCustomer
+}
+
+type estateCustomer struct {
+	id, name, owner string
+	factor          int64 // its costs are multiplied by it
+	subs            []estateSub
+}
+
+type estateSub struct {
+	id, name string
+	status   data.Status
+	until    int // days with usage from the first one on
+	cents    int64
+	currency string
+}
+
+const estateDays = 42
+
+func drawEstate(t *rapid.T) estate {
+	// One customer of bram is used to the last day: it moves the watermark there.
+	e := estate{[]estateCustomer{{id: "zanchorq", name: "Zanchornameq", owner: "bram@partner.example", factor: 1,
+		subs: []estateSub{{id: "zanchorsubq", name: "Zanchorplanq", status: data.StatusActive, until: estateDays, cents: 100, currency: "EUR"}}}}}
+	for i := range rapid.IntRange(2, 5).Draw(t, "customers") {
+		c := estateCustomer{id: fmt.Sprintf("zid%dq", i), name: fmt.Sprintf("Zname%dq", i), factor: 1,
+			owner: rapid.SampledFrom([]string{"anna", "bram"}).Draw(t, "owner") + "@partner.example"}
+		for j := range rapid.IntRange(1, 3).Draw(t, "subscriptions") {
+			c.subs = append(c.subs, estateSub{id: fmt.Sprintf("zsub%d%dq", i, j), name: fmt.Sprintf("Zplan%d%dq", i, j),
+				status: rapid.SampledFrom([]data.Status{data.StatusActive, data.StatusActive, data.StatusSuspended}).Draw(t, "status"),
+				until:  rapid.SampledFrom([]int{0, 20, 30, 34, estateDays}).Draw(t, "until"),
+				cents:  rapid.Int64Range(1, 99999).Draw(t, "cents"), currency: rapid.SampledFrom([]string{"EUR", "USD"}).Draw(t, "currency")})
+		}
+		e.customers = append(e.customers, c)
+	}
+	return e
+}
+
+// source is the estate as a source.
+func (e estate) source() *fakeSource {
+	s := &fakeSource{kind: "tables"}
+	for _, c := range e.customers {
+		s.customers = append(s.customers, data.Customer{CustomerID: data.CustomerID(c.id), Name: new(c.name)})
+		for _, sub := range c.subs {
+			s.subscriptions = append(s.subscriptions, data.Subscription{SubscriptionID: data.SubscriptionID(sub.id), CustomerID: data.CustomerID(c.id),
+				Name: new(sub.name), Status: sub.status, Created: new(day0 - 400)})
+			for d := range sub.until {
+				u := used(day0+data.Day(d), c.id, sub.id)
+				u.Currency = sub.currency
+				cost, _ := data.DecimalFromInt(sub.cents*c.factor).MulRatio(1, 100)
+				u.Cost = &cost
+				s.usage = append(s.usage, u)
+			}
+		}
+	}
+	return s
+}
+
+// digests extracts the estate, loads the last week and builds a role's mails.
+func (e estate) digests(t *testing.T, role reports.Role) map[string]Built {
+	t.Helper()
+	l := newLab(t)
+	s := e.source()
+	window := data.Period{From: day0, To: day0 + estateDays - 1}
+	if _, err := l.extract(Extract{Usage: s, Inventory: s, InventoryDay: window.To, Days: &window}); err != nil {
+		t.Fatal(err)
+	}
+	spec, err := data.ParsePeriod(data.Period{From: window.To - 6, To: window.To}.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := Load(context.Background(), l.view(), Query{Period: spec, Ref: window.To, Model: churn.Rules()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Release()
+	d := Digests{Portfolio: p, Role: role, Ownership: e.ownership(t), Partner: reports.Partner{Name: "Polder Cloud", Locale: "nl"},
+		Recipients: []reports.Recipient{{Address: "anna@partner.example", Name: "Anna", Role: reports.SalesAgent}, {Address: "umut@partner.example", Role: reports.UserAdmin}},
+		From:       netmail.Address{Name: "Polder Cloud", Address: "usage@partner.example"}, Date: time.Date(2026, 11, 16, 7, 0, 0, 0, time.UTC)}
+	built := map[string]Built{}
+	for b, err := range d.Build(context.Background()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		built[b.Recipient.Address] = b
+	}
+	return built
+}
+
+func (e estate) ownership(t *testing.T) *reports.Ownership {
+	t.Helper()
+	var b bytes.Buffer
+	w := csv.NewWriter(&b)
+	rows := [][]string{{"customer_id", "address"}}
+	for _, c := range e.customers {
+		rows = append(rows, []string{c.id, c.owner})
+	}
+	if err := w.WriteAll(rows); err != nil {
+		t.Fatal(err)
+	}
+	o, err := reports.ReadOwnership("owners.csv", &b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// decoded is a sealed mail as a reader's program sees it: every header and
+// every part, decoded.
+func decoded(t *testing.T, eml []byte) string {
+	t.Helper()
+	m, err := netmail.ReadMessage(bytes.NewReader(eml))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	for name, values := range m.Header {
+		for _, v := range values {
+			text, err := new(mime.WordDecoder).DecodeHeader(v)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(&out, "%s: %s\n", name, text)
+		}
+	}
+	decodePart(t, &out, m.Header.Get("Content-Type"), m.Body)
+	return out.String()
+}
+
+func decodePart(t *testing.T, out *strings.Builder, contentType string, body io.Reader) {
+	t.Helper()
+	kind, params, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(kind, "multipart/") {
+		b, err := io.ReadAll(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out.Write(b)
+		return
+	}
+	for parts := multipart.NewReader(body, params["boundary"]); ; {
+		part, err := parts.NextPart() // decodes quoted-printable
+		if errors.Is(err, io.EOF) {
+			return
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(out, "%v\n", part.Header)
+		decodePart(t, out, part.Header.Get("Content-Type"), base64Reader(part))
+	}
+}
+
+// withoutProof blanks what names the archive as a whole: report id and seal.
+func withoutProof(b Built) string {
+	return regexp.MustCompile(`[0-9a-f]{16}|[a-z2-7]{16,}`).ReplaceAllString(b.Rendered.HTML+b.Rendered.Text+string(b.Rendered.CSV)+string(b.Rendered.Page)+b.Digest.Subject, "*")
+}
+
+// forEstates runs a property on a dozen random estates: each is archived,
+// loaded, built and sealed, which is too much for a hundred.
+func forEstates(t *testing.T, property func(*testing.T, estate)) {
+	t.Helper()
+	for seed := range 12 {
+		t.Run(fmt.Sprint("estate ", seed), func(t *testing.T) { property(t, rapid.Custom(drawEstate).Example(seed)) })
+	}
+}
+
+func TestDigests_AnAgentsMailHoldsNothingOfOthers(t *testing.T) {
+	forEstates(t, func(rt *testing.T, e estate) {
+		anna, found := e.digests(t, reports.SalesAgent)["anna@partner.example"]
+		if !found {
+			rt.Fatal("anna got no answer")
+		}
+		changed := estate{}
+		own := false
+		for _, c := range e.customers {
+			if c.owner == "anna@partner.example" {
+				own = true
+				changed.customers = append(changed.customers, c)
+				continue
+			}
+			secret := []string{c.id, c.name}
+			for _, s := range c.subs {
+				secret = append(secret, s.id, s.name)
+			}
+			all := string(anna.Rendered.Page)
+			if anna.EML != nil {
+				all += decoded(t, anna.EML)
+			}
+			for _, s := range secret {
+				if strings.Contains(all, s) {
+					rt.Fatalf("the mail of anna holds %s", s)
+				}
+			}
+			// The foreign customer gets another name and other costs.
+			c.name, c.factor = "Zrenamedq", 3
+			changed.customers = append(changed.customers, c)
+		}
+		if own == (anna.Skipped != "") {
+			rt.Fatalf("owns customers: %v, skipped: %q", own, anna.Skipped)
+		}
+		again := changed.digests(t, reports.SalesAgent)["anna@partner.example"]
+		if diff := cmp.Diff(withoutProof(again), withoutProof(anna)); diff != "" {
+			rt.Fatalf("renaming foreign customers changes the mail:\n%s", diff)
+		}
+	})
+}
+
+func TestDigests_CostsChangeNothingForTheUserAdministrator(t *testing.T) {
+	forEstates(t, func(rt *testing.T, e estate) {
+		before := e.digests(t, reports.UserAdmin)["umut@partner.example"]
+		for i := range e.customers {
+			e.customers[i].factor = int64(2 + 7*i)
+		}
+		after := e.digests(t, reports.UserAdmin)["umut@partner.example"]
+		if diff := cmp.Diff(withoutProof(after), withoutProof(before)); diff != "" {
+			rt.Fatalf("multiplied costs change the mail:\n%s", diff)
+		}
+	})
+}
+
+func TestDigests_WithoutOwnershipAreHeld(t *testing.T) {
+	d := Digests{Role: reports.SalesAgent, Recipients: []reports.Recipient{{Address: "a@partner.example", Role: reports.SalesAgent}}}
+	for _, err := range d.Build(context.Background()) {
+		if !errors.Is(err, ErrHeld) {
+			t.Errorf("error %v, want held", err)
+		}
+	}
+	d.Role = reports.AdminAgent
+	for _, err := range d.Build(context.Background()) {
+		if !errors.Is(err, ErrHeld) || !strings.Contains(err.Error(), "no recipient") {
+			t.Errorf("error %v, want held for want of a recipient", err)
+		}
+	}
+}
+
+func TestDigests_TheSameReportIsTheSameMail(t *testing.T) {
+	e := estate{[]estateCustomer{{id: "c", name: "Contoso", owner: "anna@partner.example", factor: 1,
+		subs: []estateSub{{id: "s", name: "Main", status: data.StatusActive, until: 34, cents: 250, currency: "EUR"},
+			{id: "t", name: "Test", status: data.StatusActive, until: estateDays, cents: 1, currency: "EUR"}}}}}
+	first, second := e.digests(t, reports.SalesAgent)["anna@partner.example"], e.digests(t, reports.SalesAgent)["anna@partner.example"]
+	if !bytes.Equal(first.EML, second.EML) || len(first.EML) == 0 {
+		t.Errorf("two builds of one report differ, or are empty (%d and %d bytes)", len(first.EML), len(second.EML))
+	}
+	text := decoded(t, first.EML)
+	for _, want := range []string{"Auto-Submitted: auto-generated", "To: \"Anna\" <anna@partner.example>", "Contoso", "bellen"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the mail lacks %q", want)
+		}
+	}
+}
+
+func TestFileName_IsSafeWhateverTheAddressHolds(t *testing.T) {
+	for address, want := range map[string]string{
+		"Anna@Partner.example":     "sales_agent-anna-partner.example",
+		"../../etc/passwd@x":       "sales_agent-etc-passwd-x",
+		"a/b\\c\x00\r\n@d.example": "sales_agent-a-b-c-d.example",
+	} {
+		if got := fileName(reports.SalesAgent, address); got != want {
+			t.Errorf("fileName(%q) = %q, want %q", address, got, want)
+		}
+	}
+}
+
+// base64Reader decodes a part that is sent in base64; the multipart reader has
+// decoded quoted-printable already.
+func base64Reader(p *multipart.Part) io.Reader {
+	if strings.EqualFold(p.Header.Get("Content-Transfer-Encoding"), "base64") {
+		return base64.NewDecoder(base64.StdEncoding, p)
+	}
+	return p
+}
