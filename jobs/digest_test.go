@@ -83,15 +83,27 @@ func (e estate) source() *fakeSource {
 	return s
 }
 
-// digests extracts the estate, loads the last week and builds a role's mails.
+// digests archives the estate and builds a role's mails of the last week.
 func (e estate) digests(t *testing.T, role reports.Role) map[string]Built {
 	t.Helper()
-	l := newLab(t)
-	s := e.source()
-	window := data.Period{From: day0, To: day0 + estateDays - 1}
+	return e.built(t, e.archived(t), role)
+}
+
+// window is every day of an estate.
+func (e estate) window() data.Period { return data.Period{From: day0, To: day0 + estateDays - 1} }
+
+func (e estate) archived(t *testing.T) *lab {
+	t.Helper()
+	l, s, window := newLab(t), e.source(), e.window()
 	if _, err := l.extract(Extract{Usage: s, Inventory: s, InventoryDay: window.To, Days: &window}); err != nil {
 		t.Fatal(err)
 	}
+	return l
+}
+
+func (e estate) built(t *testing.T, l *lab, role reports.Role) map[string]Built {
+	t.Helper()
+	window := e.window()
 	spec, err := data.ParsePeriod(data.Period{From: window.To - 6, To: window.To}.String())
 	if err != nil {
 		t.Fatal(err)
@@ -267,7 +279,8 @@ func TestDigests_TheSameReportIsTheSameMail(t *testing.T) {
 	e := estate{[]estateCustomer{{id: "c", name: "Contoso", owner: "anna@partner.example", factor: 1,
 		subs: []estateSub{{id: "s", name: "Main", status: data.StatusActive, until: 34, cents: 250, currency: "EUR"},
 			{id: "t", name: "Test", status: data.StatusActive, until: estateDays, cents: 1, currency: "EUR"}}}}}
-	first, second := e.digests(t, reports.SalesAgent)["anna@partner.example"], e.digests(t, reports.SalesAgent)["anna@partner.example"]
+	l := e.archived(t)
+	first, second := e.built(t, l, reports.SalesAgent)["anna@partner.example"], e.built(t, l, reports.SalesAgent)["anna@partner.example"]
 	if !bytes.Equal(first.EML, second.EML) || len(first.EML) == 0 {
 		t.Errorf("two builds of one report differ, or are empty (%d and %d bytes)", len(first.EML), len(second.EML))
 	}

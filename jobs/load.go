@@ -71,9 +71,7 @@ func freshness(view *archive.View) reports.Freshness {
 		f.Extracted = new(data.DayOf(known.UTC()))
 	}
 	for _, t := range []archive.Table{archive.Customers, archive.Subscriptions, archive.UsageTable} {
-		if last, ok := view.Last(t); ok {
-			f.Quarantined += last.Quarantined
-		}
+		f.Quarantined += view.Quarantined(t)
 	}
 	return f
 }

@@ -2,329 +2,615 @@ package archive
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"iter"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/apache/arrow/go/v17/arrow"
-	"github.com/apache/arrow/go/v17/arrow/array"
-	"github.com/apache/arrow/go/v17/arrow/memory"
 	"github.com/google/go-cmp/cmp"
-	"pgregory.net/rapid"
 
 	"tidemark/data"
 )
 
-// fixture is an archive under test with a clock that moves one second a look.
-type fixture struct {
-	t      testing.TB
-	bucket Bucket
-	arc    *Archive
-	mem    *memory.CheckedAllocator
-	now    time.Time
-	runs   int
-}
-
-func newFixture(t testing.TB, b Bucket) *fixture {
-	t.Helper()
-	f := &fixture{t: t, bucket: b, mem: memory.NewCheckedAllocator(memory.NewGoAllocator()), now: time.Date(2026, 11, 16, 2, 0, 0, 0, time.UTC)}
-	arc, err := Open(context.Background(), b, Options{Producer: "tidemark test", Now: f.tick, Allocator: f.mem, TempDir: t.TempDir(), BufferRows: 7})
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.arc = arc
-	if tt, ok := t.(*testing.T); ok {
-		tt.Cleanup(func() { f.mem.AssertSize(tt, 0) })
-	}
-	return f
-}
-
-func (f *fixture) tick() time.Time { f.now = f.now.Add(time.Second); return f.now }
-
-// run archives rows as one extraction and returns what was committed.
-func (f *fixture) run(source string, days data.Period, full bool, rows []data.Usage) (usage, daily Committed, err error) {
-	f.runs++
-	ctx := context.Background()
-	r, err := f.arc.Begin(ctx, RunInfo{ID: fmt.Sprintf("run%04d", f.runs), Source: source, Started: f.now})
-	if err != nil {
-		return usage, daily, err
-	}
-	for _, row := range rows {
-		if err := r.AddUsage(row, Feed{source, row.Origin.Scope, row.Currency}); err != nil {
-			return usage, daily, fmt.Errorf("%w%w", err, r.Abort())
+func TestArchive_EmptyIsAnEmptyView(t *testing.T) {
+	buckets(t, func(t *testing.T, b Bucket) {
+		v := newFixture(t, b).view()
+		if len(v.Versions()) != 0 || v.Seal() != "" || !v.KnownAt().IsZero() || len(v.UsageDays()) != 0 {
+			t.Errorf("view = %v %q %v %v, want an empty one", v.Versions(), v.Seal(), v.KnownAt(), v.UsageDays())
 		}
-	}
-	if usage, err = r.CommitUsage(ctx, Delivery{Source: source, Days: days, Full: full}); err == nil {
-		daily, err = r.Rollup(ctx, rollRows(f.arc.o.Allocator))
-	}
-	if err != nil {
-		return usage, daily, fmt.Errorf("%w%w", err, r.Abort())
-	}
-	_, err = r.Finish(ctx)
-	return usage, daily, err
-}
-
-// rollRows is a stand-in for the real rollup: one daily row per usage row.
-func rollRows(mem memory.Allocator) func(context.Context, Part, iter.Seq2[arrow.Record, error]) (arrow.Record, error) {
-	return func(_ context.Context, _ Part, batches iter.Seq2[arrow.Record, error]) (arrow.Record, error) {
-		b := array.NewRecordBuilder(mem, data.UsageDailySchema())
-		defer b.Release()
-		for rec, err := range batches {
-			if err != nil {
-				return nil, err
-			}
-			for _, row := range usageRows(rec) {
-				b.Field(0).(*array.Date32Builder).Append(arrow.Date32(row.Day))
-				for i, s := range []string{string(row.CustomerID), text((*string)(row.SubscriptionID)), row.Category, text(row.Unit), row.Currency, string(row.ChargeCategory)} {
-					if err := b.Field(i + 1).(*array.BinaryDictionaryBuilder).AppendString(s); err != nil {
-						return nil, err
-					}
-				}
-				for i, d := range []*data.Decimal{row.Cost, row.EffectiveCost, row.CostUSD, row.Quantity} {
-					if d == nil {
-						b.Field(i + 7).AppendNull()
-					} else {
-						b.Field(i + 7).(*array.Decimal128Builder).Append(d.Arrow())
-					}
-				}
-				for i := range 4 {
-					b.Field(i + 11).(*array.Int64Builder).Append(1)
-				}
-				b.Field(15).(*array.Int32Builder).Append(1)
+		for _, table := range Tables() {
+			if got := dump(t, v.Scan(t.Context(), table, allDays)); len(got) != 0 {
+				t.Errorf("%s: %q", table, got)
 			}
 		}
-		return b.NewRecord(), nil
-	}
-}
-
-// usageRows turns a usage record back into rows.
-func usageRows(rec arrow.Record) []data.Usage {
-	r := reader{rec}
-	var rows []data.Usage
-	for i := range int(rec.NumRows()) {
-		row := data.Usage{Day: *r.day("usage_date", i), CustomerID: *cell[data.CustomerID](r, "customer_id", i),
-			SubscriptionID: cell[data.SubscriptionID](r, "subscription_id", i), Category: *cell[string](r, "category", i),
-			Service: cell[string](r, "service", i), MeterID: cell[string](r, "meter_id", i), Region: cell[string](r, "region", i),
-			Unit: cell[string](r, "unit", i), Currency: *cell[string](r, "currency", i),
-			ChargeCategory: *cell[data.ChargeCategory](r, "charge_category", i), BillingPeriod: cell[string](r, "billing_period", i)}
-		row.Quantity, _ = r.decimal("quantity", i)
-		row.Cost, _ = r.decimal("cost", i)
-		row.EffectiveCost, _ = r.decimal("effective_cost", i)
-		row.CostUSD, _ = r.decimal("cost_usd", i)
-		rows = append(rows, row)
-	}
-	return rows
-}
-
-// usage reads the current usage rows back.
-func (f *fixture) usage() []data.Usage {
-	f.t.Helper()
-	v, err := f.arc.View(context.Background(), nil)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	return f.usageOf(v)
-}
-
-func (f *fixture) usageOf(v *View) []data.Usage {
-	f.t.Helper()
-	var rows []data.Usage
-	for rec, err := range v.Scan(context.Background(), UsageTable, data.Period{From: 0, To: 40000}) {
-		if err != nil {
-			f.t.Fatal(err)
+		if _, err := v.Snapshot(t.Context(), Customers, 0); err == nil {
+			t.Error("an empty archive has a snapshot")
 		}
-		rows = append(rows, usageRows(rec)...)
-	}
-	return rows
-}
-
-func drawText(t *rapid.T, name string) string {
-	return rapid.OneOf(rapid.SampledFrom([]string{"", "a", "storage", "\x00", "a\x00b", "line\r\nbreak", "日本", "</script>", "=cmd|", strings.Repeat("x", 200)}), rapid.String()).Draw(t, name)
-}
-
-func drawDecimal(t *rapid.T, name string) *data.Decimal {
-	text := rapid.SampledFrom([]string{"", "0", "-0.000000000000000001", "12.5", "99999999999999999.999999999999999999", "-7"}).Draw(t, name)
-	if text == "" {
-		return nil
-	}
-	d, _, err := data.ParseDecimal(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &d
-}
-
-func drawUsage(t *rapid.T) data.Usage {
-	return data.Usage{
-		Day: data.Day(20000 + rapid.IntRange(0, 3).Draw(t, "day")), CustomerID: data.CustomerID(drawText(t, "customer")),
-		SubscriptionID: data.Optional(data.SubscriptionID(drawText(t, "subscription"))), Category: drawText(t, "category"),
-		Service: data.Optional(drawText(t, "service")), MeterID: data.Optional(drawText(t, "meter")), Region: data.Optional(drawText(t, "region")),
-		Unit: data.Optional(drawText(t, "unit")), Currency: rapid.SampledFrom([]string{"EUR", "USD", ""}).Draw(t, "currency"),
-		ChargeCategory: rapid.SampledFrom([]data.ChargeCategory{data.ChargeUsage, data.ChargeTax}).Draw(t, "charge"),
-		BillingPeriod:  data.Optional(rapid.SampledFrom([]string{"", "2026-10", "2026-11"}).Draw(t, "billing period")),
-		Quantity:       drawDecimal(t, "quantity"), Cost: drawDecimal(t, "cost"), EffectiveCost: drawDecimal(t, "effective"), CostUSD: drawDecimal(t, "usd"),
-	}
-}
-
-// key is a row as text, for comparing multisets independently of any order.
-func key(r data.Usage) string {
-	p := func(s *string) string {
-		if s == nil {
-			return "null"
-		}
-		return fmt.Sprintf("%q", *s)
-	}
-	return fmt.Sprint(r.Day, "|", fmt.Sprintf("%q", r.CustomerID), p((*string)(r.SubscriptionID)), fmt.Sprintf("%q", r.Category), p(r.Service), p(r.MeterID), p(r.Region), p(r.Unit),
-		r.Currency, r.ChargeCategory, p(r.BillingPeriod), r.Quantity, r.Cost, r.EffectiveCost, r.CostUSD)
-}
-
-func bag(rows []data.Usage) map[string]int {
-	m := map[string]int{}
-	for _, r := range rows {
-		m[key(r)]++
-	}
-	return m
-}
-
-func TestUsage_WhatIsWrittenIsReadBack(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		f := newFixture(t, NewMemory())
-		rows := rapid.SliceOfN(rapid.Custom(drawUsage), 0, 40).Draw(rt, "rows")
-		if _, _, err := f.run("tables", data.Period{From: 20000, To: 20003}, true, rows); err != nil {
-			rt.Fatal(err)
-		}
-		if diff := cmp.Diff(bag(f.usage()), bag(rows)); diff != "" {
-			rt.Fatalf("read back (-got +want):\n%s", diff)
-		}
-		f.mem.AssertSize(t, 0)
-		usage, daily, err := f.run("tables", data.Period{From: 20000, To: 20003}, true, rows)
-		if err != nil {
-			rt.Fatal(err)
-		}
-		if usage.Changed || daily.Changed || usage.Version != 0 || daily.Version != 0 {
-			rt.Fatalf("the same rows again committed %+v and %+v", usage, daily)
+		if got := keysIn(t, b, ""); len(got) != 0 {
+			t.Errorf("looking left files: %q", got)
 		}
 	})
 }
 
-func row(day data.Day, customer, currency, cost string) data.Usage {
-	d, _, err := data.ParseDecimal(cost)
-	if err != nil {
-		panic(err)
-	}
-	return data.Usage{Day: day, CustomerID: data.CustomerID(customer), Category: "Storage", Currency: currency, ChargeCategory: data.ChargeUsage, Cost: &d}
+func TestRun_AddsUsageAndReadsItBack(t *testing.T) {
+	buckets(t, func(t *testing.T, b Bucket) {
+		f := newFixture(t, b)
+		rows := []data.Usage{row("2026-11-20", "b", "2.5"), row("2026-11-21", "a", "-1"), row("2026-11-20", "a", "0")}
+		usage, daily := f.usage(Delivery{Source: "tables", Days: days("2026-11-20", "2026-11-21")}, rows...)
+		want := Committed{Table: UsageTable, Version: 0, Changed: true, Added: 2, Rows: 3}
+		if diff := cmp.Diff(want, usage); diff != "" {
+			t.Errorf("usage (-want +got):\n%s", diff)
+		}
+		want.Table = UsageDaily
+		if diff := cmp.Diff(want, daily); diff != "" {
+			t.Errorf("usage_daily (-want +got):\n%s", diff)
+		}
+		v := f.view()
+		got := dump(t, v.Scan(t.Context(), UsageTable, allDays))
+		wantRows := expect("usage_date", func(u data.Usage) data.Day { return u.Day }, []data.Usage{rows[2], rows[0], rows[1]})
+		if diff := cmp.Diff(wantRows, got); diff != "" {
+			t.Errorf("rows (-want +got):\n%s", diff)
+		}
+		wantDays := []DayState{{day("2026-11-20"), 2, 1}, {day("2026-11-21"), 1, 1}}
+		if diff := cmp.Diff(wantDays, v.UsageDays()); diff != "" {
+			t.Errorf("days (-want +got):\n%s", diff)
+		}
+		sums := v.Parts(UsageTable)[0].Sums
+		if diff := cmp.Diff([]Sum{{"cost", "EUR", *dec("2.5")}}, sums); diff != "" {
+			t.Errorf("sums (-want +got):\n%s", diff)
+		}
+	})
 }
 
-func scoped(r data.Usage, scope, period string) data.Usage {
-	r.Origin.Scope, r.BillingPeriod = scope, data.Optional(period)
-	return r
-}
-
-func TestCommitUsage_ReplacesWhatIsDeliveredAgain(t *testing.T) {
-	const d = data.Day(20000)
-	week := data.Period{From: d, To: d + 6}
-	for _, c := range []struct {
-		name   string
-		first  []data.Usage
-		second []data.Usage
-		days   data.Period
-		full   bool
-		want   []data.Usage
+func TestScan_PicksColumnsAndDays(t *testing.T) {
+	f := newFixture(t, NewMemory())
+	f.usage(Delivery{Source: "tables", Days: days("2026-11-20", "2026-11-22")},
+		row("2026-11-20", "a", "1"), row("2026-11-21", "b", "2"), row("2026-11-22", "c", "3"))
+	v := f.view()
+	for name, c := range map[string]struct {
+		period  data.Period
+		columns []string
+		want    []string
 	}{
-		{"a changed day of the source as one is replaced",
-			[]data.Usage{row(d, "c", "EUR", "1"), row(d+1, "c", "EUR", "1")}, []data.Usage{row(d, "c", "EUR", "2")}, data.Period{From: d, To: d}, false,
-			[]data.Usage{row(d, "c", "EUR", "2"), row(d+1, "c", "EUR", "1")}},
-		{"a currency that is gone from a day is removed",
-			[]data.Usage{row(d, "c", "EUR", "1"), row(d, "c", "USD", "1")}, []data.Usage{row(d, "c", "EUR", "1")}, data.Period{From: d, To: d}, false,
-			[]data.Usage{row(d, "c", "EUR", "1")}},
-		{"a day without rows loses its old ones",
-			[]data.Usage{row(d, "c", "EUR", "1")}, nil, data.Period{From: d, To: d}, false, nil},
-		{"a scope that is not delivered stays",
-			[]data.Usage{scoped(row(d, "a", "EUR", "1"), "one", "2026-11"), scoped(row(d, "b", "EUR", "1"), "two", "2026-11")},
-			[]data.Usage{scoped(row(d, "a", "EUR", "5"), "one", "2026-11")}, week, true,
-			[]data.Usage{scoped(row(d, "a", "EUR", "5"), "one", "2026-11"), scoped(row(d, "b", "EUR", "1"), "two", "2026-11")}},
-		{"the next month's export with a late row does not touch the month before",
-			[]data.Usage{scoped(row(d, "a", "EUR", "1"), "one", "2026-10")},
-			[]data.Usage{scoped(row(d, "a", "EUR", "9"), "one", "2026-11"), scoped(row(d+3, "a", "EUR", "2"), "one", "2026-11")}, data.Period{From: d, To: d + 3}, true,
-			[]data.Usage{scoped(row(d, "a", "EUR", "1"), "one", "2026-10"), scoped(row(d, "a", "EUR", "9"), "one", "2026-11"), scoped(row(d+3, "a", "EUR", "2"), "one", "2026-11")}},
-		{"a full delivery drops the scope's days outside the delivered ones",
-			[]data.Usage{scoped(row(d, "a", "EUR", "1"), "one", "2026-11"), scoped(row(d+5, "a", "EUR", "1"), "one", "2026-11")},
-			[]data.Usage{scoped(row(d, "a", "EUR", "1"), "one", "2026-11")}, data.Period{From: d, To: d}, true,
-			[]data.Usage{scoped(row(d, "a", "EUR", "1"), "one", "2026-11")}},
+		"one column of two days":            {days("2026-11-21", "2026-12-01"), []string{"customer_id"}, []string{`customer_id="b" `, `customer_id="c" `}},
+		"the day comes first":               {days("2026-11-20", "2026-11-20"), []string{"customer_id", "usage_date"}, []string{`usage_date=20777 customer_id="a" `}},
+		"only the day":                      {days("2026-11-20", "2026-11-20"), []string{"usage_date"}, []string{"usage_date=20777 "}},
+		"a period without a day has no row": {days("2027-01-01", "2027-02-01"), nil, []string{}},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			f := newFixture(t, NewMemory())
-			if _, _, err := f.run("s", week, true, c.first); err != nil {
-				t.Fatal(err)
+		if diff := cmp.Diff(c.want, dump(t, v.Scan(t.Context(), UsageTable, c.period, c.columns...))); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	for _, err := range v.Scan(t.Context(), UsageTable, allDays, "costs") {
+		if err == nil || !strings.Contains(err.Error(), "costs") {
+			t.Errorf("unknown column: %v", err)
+		}
+	}
+	for _, err := range v.Scan(t.Context(), UsageTable, allDays) { // stopping early releases everything
+		if err != nil {
+			t.Error(err)
+		}
+		break
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, err := range v.Scan(ctx, UsageTable, allDays) {
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("cancelled scan: %v", err)
+		}
+	}
+}
+
+func TestCommitUsage_AgainCommitsNothing(t *testing.T) {
+	f := newFixture(t, NewMemory())
+	d := Delivery{Source: "tables", Days: days("2026-11-20", "2026-11-23")}
+	rows := []data.Usage{row("2026-11-20", "a", "1"), row("2026-11-20", "b", "2"), row("2026-11-22", "a", "3")}
+	f.usage(d, rows...)
+	before := keysIn(t, f.bucket, "usage")
+	seal := f.view().Seal()
+	slices.Reverse(rows)
+	usage, daily := f.usage(d, rows...)
+	if usage.Changed || usage.Unchanged != 4 || usage.Version != 0 || daily.Changed || daily.Unchanged != 4 {
+		t.Errorf("again: %+v %+v, want nothing changed", usage, daily)
+	}
+	if diff := cmp.Diff(before, keysIn(t, f.bucket, "usage")); diff != "" {
+		t.Errorf("files (-before +after):\n%s", diff)
+	}
+	if got := f.view().Seal(); got != seal {
+		t.Errorf("seal %s, before %s", got, seal)
+	}
+}
+
+func TestCommitUsage_DaysWithoutRows(t *testing.T) {
+	f := newFixture(t, NewMemory())
+	d := Delivery{Source: "tables", Days: days("2026-11-20", "2026-11-22")}
+	f.usage(d, row("2026-11-21", "a", "1"))
+	want := []string{"2026-11-20 tables// - 0", "2026-11-21 tables//EUR - 1", "2026-11-22 tables// - 0"}
+	if diff := cmp.Diff(want, partNames(f.view(), UsageTable)); diff != "" {
+		t.Errorf("first (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(want, partNames(f.view(), UsageDaily)); diff != "" {
+		t.Errorf("usage_daily (-want +got):\n%s", diff)
+	}
+	// A day that gets rows loses its empty part, one that loses them gets one.
+	f.usage(d, row("2026-11-20", "a", "1"))
+	want = []string{"2026-11-20 tables//EUR - 1", "2026-11-21 tables// - 0", "2026-11-22 tables// - 0"}
+	if diff := cmp.Diff(want, partNames(f.view(), UsageTable)); diff != "" {
+		t.Errorf("second (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(want, partNames(f.view(), UsageDaily)); diff != "" {
+		t.Errorf("second usage_daily (-want +got):\n%s", diff)
+	}
+	// A delivery without any row at all.
+	f.usage(Delivery{Source: "tables", Days: days("2026-11-20", "2026-11-20")})
+	if diff := cmp.Diff(map[string]int64{"2026-11-20": 0, "2026-11-21": 0, "2026-11-22": 0}, dayRows(f.view())); diff != "" {
+		t.Errorf("third (-want +got):\n%s", diff)
+	}
+}
+
+func TestCommitUsage_RestatesWhatIsDelivered(t *testing.T) {
+	november := []data.Usage{
+		scoped(row("2026-10-30", "a", "1"), "acc1", "2026-11"), scoped(row("2026-11-01", "a", "2"), "acc1", "2026-11"),
+	}
+	october := []data.Usage{
+		scoped(row("2026-10-29", "a", "3"), "acc1", "2026-10"), scoped(row("2026-10-30", "a", "4"), "acc1", "2026-10"),
+	}
+	other := []data.Usage{scoped(row("2026-10-30", "b", "5"), "acc2", "2026-11"), scoped(row("2026-11-02", "b", "5"), "acc2", "2026-11")}
+	whole := Delivery{Source: "focus", Days: days("2026-10-29", "2026-11-02"), Full: true}
+	start := func(t *testing.T) *fixture {
+		f := newFixture(t, NewMemory())
+		f.usage(whole, slices.Concat(november, october, other)...)
+		return f
+	}
+	all := []string{"2026-10-29 focus/acc1/EUR 2026-10 1", "2026-10-30 focus/acc1/EUR 2026-10 1", "2026-10-30 focus/acc1/EUR 2026-11 1",
+		"2026-10-30 focus/acc2/EUR 2026-11 1", "2026-10-31 focus// - 0", "2026-11-01 focus/acc1/EUR 2026-11 1", "2026-11-02 focus/acc2/EUR 2026-11 1"}
+	for name, c := range map[string]struct {
+		delivery Delivery
+		rows     []data.Usage
+		want     []string
+	}{
+		"a billing period of one account leaves the others alone": {
+			Delivery{Source: "focus", Days: days("2026-11-01", "2026-11-01"), Full: true},
+			november[1:],
+			slices.Delete(slices.Clone(all), 2, 3), // its row of 30 October is gone from the export
+		},
+		"the days asked for leave other days alone": {
+			Delivery{Source: "focus", Days: days("2026-11-01", "2026-11-01")}, november[1:], all,
+		},
+		"another source leaves everything alone": {
+			Delivery{Source: "tables", Days: days("2026-11-01", "2026-11-01")},
+			[]data.Usage{row("2026-11-01", "c", "1")},
+			slices.Insert(slices.Clone(all), 6, "2026-11-01 tables//EUR - 1"),
+		},
+		"a day without rows of this run is marked, and the rest stays": {
+			Delivery{Source: "focus", Days: days("2026-11-01", "2026-11-02"), Full: false},
+			november[1:],
+			slices.Insert(slices.Clone(all), 6, "2026-11-02 focus// - 0"),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := start(t)
+			if diff := cmp.Diff(all, partNames(f.view(), UsageTable)); diff != "" {
+				t.Fatalf("start (-want +got):\n%s", diff)
 			}
-			if _, _, err := f.run("s", c.days, c.full, c.second); err != nil {
-				t.Fatal(err)
+			f.usage(c.delivery, c.rows...)
+			if diff := cmp.Diff(c.want, partNames(f.view(), UsageTable)); diff != "" {
+				t.Errorf("usage (-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff(bag(f.usage()), bag(c.want)); diff != "" {
-				t.Errorf("rows (-got +want):\n%s", diff)
-			}
-			if got := len(f.days()); got != 7 {
-				t.Errorf("%d days count as extracted, want 7", got)
+			if diff := cmp.Diff(c.want, partNames(f.view(), UsageDaily)); diff != "" {
+				t.Errorf("usage_daily (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-func (f *fixture) days() []DayState {
-	f.t.Helper()
-	v, err := f.arc.View(context.Background(), nil)
-	if err != nil {
-		f.t.Fatal(err)
+func TestAddUsage_RefusesWhatWouldBeWrongLater(t *testing.T) {
+	bad := func(change func(*data.Usage)) data.Usage {
+		u := row("2026-11-20", "a", "1")
+		change(&u)
+		return u
 	}
-	return v.UsageDays()
-}
-
-func TestCommitUsage_ADayWithoutRowsIsExtracted(t *testing.T) {
-	f := newFixture(t, NewMemory())
-	if _, _, err := f.run("s", data.Period{From: 20000, To: 20002}, true, []data.Usage{row(20001, "c", "EUR", "1")}); err != nil {
-		t.Fatal(err)
-	}
-	want := []DayState{{20000, 0, true}, {20001, 1, true}, {20002, 0, true}}
-	if diff := cmp.Diff(f.days(), want); diff != "" {
-		t.Errorf("days (-got +want):\n%s", diff)
-	}
-}
-
-func TestAddUsage_OneCustomerInTwoScopesNamesBoth(t *testing.T) {
-	f := newFixture(t, NewMemory())
-	_, _, err := f.run("focus", data.Period{From: 20000, To: 20000}, true, []data.Usage{scoped(row(20000, "c", "EUR", "1"), "one", ""), scoped(row(20000, "c", "EUR", "1"), "two", "")})
-	if err == nil || !strings.Contains(err.Error(), "focus/one/EUR and focus/two/EUR") {
-		t.Errorf("error %v, want both feeds named", err)
-	}
-}
-
-func TestView_AsOfIsWhatWasKnownThen(t *testing.T) {
-	f := newFixture(t, NewMemory())
-	day := data.Period{From: 20000, To: 20000}
-	var known []time.Time
-	for _, cost := range []string{"1", "2", "3"} {
-		if _, _, err := f.run("s", day, false, []data.Usage{row(20000, "c", "EUR", cost)}); err != nil {
+	for name, c := range map[string]struct {
+		row  data.Usage
+		feed Feed
+		want string
+	}{
+		"text that is not UTF-8":     {bad(func(u *data.Usage) { u.Service = new("a\xff") }), Feed{"tables", "", "EUR"}, "column service"},
+		"id that is not UTF-8":       {bad(func(u *data.Usage) { u.CustomerID = "\xc3\x28" }), Feed{"tables", "", "EUR"}, "column customer_id"},
+		"decimal beyond 38 digits":   {bad(func(u *data.Usage) { u.Cost = &data.Decimal{0x7f} }), Feed{"tables", "", "EUR"}, "column cost"},
+		"currency of another feed":   {row("2026-11-20", "a", "1"), Feed{"tables", "", "USD"}, "currency"},
+		"scope that is not UTF-8":    {row("2026-11-20", "a", "1"), Feed{"tables", "\xff", "EUR"}, "UTF-8"},
+		"customer in a second scope": {row("2026-11-20", "z", "1"), Feed{"tables", "two", "EUR"}, "feed tables/one/EUR and by feed tables/two/EUR"},
+	} {
+		r := newFixture(t, NewMemory()).begin()
+		if err := r.AddUsage(row("2026-11-20", "z", "1"), Feed{"tables", "one", "EUR"}); err != nil {
 			t.Fatal(err)
 		}
-		known = append(known, f.now)
+		if err := r.AddUsage(c.row, c.feed); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q in it", name, err, c.want)
+		}
+		if got := r.Staged().Rows; got != 1 {
+			t.Errorf("%s: %d rows staged, want 1", name, got)
+		}
 	}
-	for i, at := range known {
-		v, err := f.arc.View(context.Background(), &at)
+}
+
+func TestCommitUsage_RefusesADeliveryThatContradictsItsRows(t *testing.T) {
+	for name, c := range map[string]struct {
+		delivery Delivery
+		want     string
+	}{
+		"rows outside the days": {Delivery{Source: "tables", Days: days("2026-11-21", "2026-11-22")}, "are staged"},
+		"another source":        {Delivery{Source: "focus", Days: days("2026-11-20", "2026-11-22")}, "source focus"},
+		"no source":             {Delivery{Days: days("2026-11-20", "2026-11-22")}, "no source"},
+		"days the wrong way":    {Delivery{Source: "tables", Days: days("2026-11-20", "2026-11-18")}, "before it begins"},
+		"a century":             {Delivery{Source: "tables", Days: days("1926-11-20", "2026-11-20")}, "ten years"},
+	} {
+		f := newFixture(t, NewMemory())
+		r := f.begin()
+		f.stage(r, "tables", row("2026-11-20", "a", "1"))
+		if _, err := r.CommitUsage(t.Context(), c.delivery); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q in it", name, err, c.want)
+		}
+		if got := keysIn(t, f.bucket, ""); len(got) != 0 {
+			t.Errorf("%s: left %q", name, got)
+		}
+	}
+}
+
+func TestRollup_HealsARunThatDiedBeforeIt(t *testing.T) {
+	f := newFixture(t, NewMemory())
+	f.usage(Delivery{Source: "tables", Days: days("2026-11-20", "2026-11-20")}, row("2026-11-20", "a", "1"))
+	before := f.view()
+
+	died := f.begin()
+	f.stage(died, "tables", row("2026-11-20", "a", "7"), row("2026-11-21", "a", "1"))
+	if _, err := died.CommitUsage(t.Context(), Delivery{Source: "tables", Days: days("2026-11-20", "2026-11-21")}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(before.Versions(), f.view().Versions()); diff != "" {
+		t.Errorf("usage without its rollup is already seen (-before +after):\n%s", diff)
+	}
+
+	r := f.begin()
+	got, err := r.Rollup(t.Context(), rollup)
+	if err != nil || !got.Changed || got.Added != 2 || got.Removed != 1 {
+		t.Errorf("healing rollup: %+v, %v", got, err)
+	}
+	v := f.view()
+	if diff := cmp.Diff(map[string]int64{"2026-11-20": 1, "2026-11-21": 1}, dayRows(v)); diff != "" {
+		t.Errorf("days (-want +got):\n%s", diff)
+	}
+	for i, p := range v.Parts(UsageDaily) {
+		if want := v.Parts(UsageTable)[i].SHA256; p.FromSHA256 != want {
+			t.Errorf("%s is rolled from %s, want %s", p.Path, p.FromSHA256, want)
+		}
+	}
+	if again, err := r.Rollup(t.Context(), rollup); err != nil || again.Changed {
+		t.Errorf("rollup again: %+v, %v", again, err)
+	}
+}
+
+func customer(id, name string) data.Customer {
+	return data.Customer{CustomerID: data.CustomerID(id), Name: data.Optional(name), Source: "tables"}
+}
+
+func TestCommitCustomers_ReplacesOnlyTheSameDay(t *testing.T) {
+	f := newFixture(t, NewMemory())
+	r := f.begin()
+	commit := func(on string, rows ...data.Customer) Committed {
+		t.Helper()
+		c, err := r.CommitCustomers(t.Context(), day(on), rows, Delivery{Source: "tables", Expected: 3, Read: 2, Failed: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, want := f.usageOf(v)[0].Cost.String(), fmt.Sprint(i+1, ".00"); got != want {
-			t.Errorf("cost known after run %d = %s, want %s", i+1, got, want)
-		}
-		if v.Versions()[UsageTable] != int64(i) {
-			t.Errorf("usage version after run %d = %d", i+1, v.Versions()[UsageTable])
+		return c
+	}
+	commit("2026-11-20", customer("a", "A"))
+	commit("2026-11-21", customer("b", "B"), customer("a", "A"))
+	if again := commit("2026-11-21", customer("a", "A"), customer("b", "B")); again.Changed || again.Version != 1 || again.Unchanged != 1 {
+		t.Errorf("equal snapshot: %+v, want nothing changed", again)
+	}
+	if changed := commit("2026-11-21", customer("a", "A2")); !changed.Changed || changed.Added != 1 || changed.Removed != 1 {
+		t.Errorf("changed snapshot: %+v", changed)
+	}
+	v := f.view()
+	if diff := cmp.Diff([]data.Day{day("2026-11-20"), day("2026-11-21")}, v.Snapshots(Customers)); diff != "" {
+		t.Errorf("snapshots (-want +got):\n%s", diff)
+	}
+	if c := v.Parts(Customers)[0].Coverage; c != (Coverage{3, 2, 1}) || c.Complete() {
+		t.Errorf("coverage = %+v", c)
+	}
+	rec, err := v.Snapshot(t.Context(), Customers, day("2026-11-21"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rec.Release()
+	want := expect("snapshot_date", func(data.Customer) data.Day { return day("2026-11-21") }, []data.Customer{customer("a", "A2")})
+	if diff := cmp.Diff(want, dumpRecord(rec)); diff != "" {
+		t.Errorf("snapshot (-want +got):\n%s", diff)
+	}
+	if _, err := v.Snapshot(t.Context(), Customers, day("2026-11-22")); err == nil {
+		t.Error("a snapshot of a day without one")
+	}
+	for c, err := range v.Customers(t.Context()) {
+		if diff := cmp.Diff(customer("a", "A2"), c); diff != "" || err != nil {
+			t.Errorf("newest row (-want +got):\n%s%v", diff, err)
 		}
 	}
-	before := known[0].Add(-time.Hour)
-	v, err := f.arc.View(context.Background(), &before)
-	if err != nil || len(v.Versions()) != 0 || !v.KnownAt().IsZero() {
-		t.Errorf("before the first run: versions %v, known at %v, err %v", v.Versions(), v.KnownAt(), err)
+}
+
+func TestCommitCustomers_EmptyInventoryIsASnapshot(t *testing.T) {
+	f := newFixture(t, NewMemory())
+	r := f.begin()
+	if _, err := r.CommitSubscriptions(t.Context(), 5, nil, Delivery{Source: "tables"}); err != nil {
+		t.Fatal(err)
+	}
+	rec, err := f.view().Snapshot(t.Context(), Subscriptions, 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rec.Release()
+	if rec.NumRows() != 0 || !rec.Schema().Equal(data.SubscriptionsSchema()) {
+		t.Errorf("record = %v", rec)
+	}
+}
+
+func TestCommitCustomers_RefusesAnIDThatIsThereTwice(t *testing.T) {
+	r := newFixture(t, NewMemory()).begin()
+	if _, err := r.CommitCustomers(t.Context(), 5, []data.Customer{customer("a", ""), customer("a", "x")}, Delivery{Source: "tables"}); err == nil {
+		t.Error("twice the same customer is accepted")
+	}
+	s := data.Subscription{SubscriptionID: "s", CustomerID: "a", Status: data.StatusActive}
+	if _, err := r.CommitSubscriptions(t.Context(), 5, []data.Subscription{s, s}, Delivery{Source: "tables"}); err == nil {
+		t.Error("twice the same subscription is accepted")
+	}
+}
+
+func TestView_AsOfShowsWhatWasKnownThen(t *testing.T) {
+	f := newFixture(t, NewMemory())
+	var known []time.Time
+	for i, cost := range []string{"1", "2", "3"} {
+		f.usage(Delivery{Source: "tables", Days: days("2026-11-20", "2026-11-20")}, row("2026-11-20", "a", cost))
+		r := f.begin()
+		if _, err := r.CommitCustomers(t.Context(), day("2026-11-20")+data.Day(i), []data.Customer{customer("a", cost)}, Delivery{Source: "tables"}); err != nil {
+			t.Fatal(err)
+		}
+		known = append(known, f.view().KnownAt())
+	}
+	seals := map[string]bool{}
+	for i, at := range known {
+		v, err := f.View(t.Context(), &at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[Table]int64{UsageTable: int64(i), UsageDaily: int64(i), Customers: int64(i)}
+		if diff := cmp.Diff(want, v.Versions()); diff != "" {
+			t.Errorf("as of %v (-want +got):\n%s", at, diff)
+		}
+		if got := dump(t, v.Scan(t.Context(), UsageTable, allDays, "cost")); len(got) != 1 || got[0] != fmt.Sprintf("cost=%d000000000000000000 ", i+1) {
+			t.Errorf("as of %v: %q", at, got)
+		}
+		if len(v.Snapshots(Customers)) != i+1 || !v.KnownAt().Equal(at) {
+			t.Errorf("as of %v: %v, known at %v", at, v.Snapshots(Customers), v.KnownAt())
+		}
+		seals[v.Seal()] = true
+	}
+	if len(seals) != 3 {
+		t.Errorf("seals = %v, want three", seals)
+	}
+	early := known[0].Add(-time.Hour)
+	if v, err := f.View(t.Context(), &early); err != nil || len(v.Versions()) != 0 {
+		t.Errorf("before everything: %v, %v", v.Versions(), err)
+	}
+	now := f.view()
+	if last, err := f.View(t.Context(), &known[2]); err != nil || last.Seal() != now.Seal() {
+		t.Errorf("as of the last commit the seal is %s, now %s, %v", last.Seal(), now.Seal(), err)
+	}
+}
+
+func TestKnownAt_GrowsEvenWhenTheClockDoesNot(t *testing.T) {
+	f := newFixture(t, NewMemory())
+	stopped := f.clock.t
+	f.opts.Now = func() time.Time { stopped = stopped.Add(-time.Hour); return stopped }
+	for i := range 3 {
+		r := f.begin()
+		if _, err := r.CommitCustomers(t.Context(), data.Day(i), nil, Delivery{Source: "tables"}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Finish(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var last time.Time
+	for c, err := range f.History(t.Context(), Customers) {
+		if err != nil || !c.KnownAt.After(last) {
+			t.Errorf("version %d is known at %v, after %v, %v", c.Version, c.KnownAt, last, err)
+		}
+		last = c.KnownAt
+	}
+}
+
+func TestQuarantine_IsKeptAlsoWhenTheRunIsRefused(t *testing.T) {
+	f := newFixture(t, NewMemory())
+	r := f.begin()
+	for _, e := range []*data.RowError{
+		{File: "usage.csv", Line: 3, Column: "quantity", Value: "<a>\r\n", Reason: "not a decimal number"},
+		{File: "usage.csv", Line: 9, Value: "\xff", Reason: "no customer"},
+	} {
+		if err := r.Quarantine(UsageTable, e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := r.Staged().Quarantined[UsageTable]; got != 2 {
+		t.Errorf("%d rows, want 2", got)
+	}
+	if err := errors.Join(r.SaveQuarantine(t.Context()), r.Abort()); err != nil {
+		t.Fatal(err)
+	}
+	want := `{"file":"usage.csv","line":3,"column":"quantity","value":"<a>\r\n","reason":"not a decimal number"}
+{"file":"usage.csv","line":9,"value_base64":"/w==","reason":"no customer"}
+`
+	if got := content(t, f.bucket, "quarantine/run1/usage.jsonl"); got != want {
+		t.Errorf("quarantine:\n%s\nwant:\n%s", got, want)
+	}
+	if got := keysIn(t, f.bucket, ""); len(got) != 1 {
+		t.Errorf("a refused run left %q", got)
+	}
+	if err := r.Quarantine(UsageTable, &data.RowError{}); err == nil {
+		t.Error("a row is quarantined after its file is in the archive")
+	}
+}
+
+func TestQuarantine_ItsHashIsInTheCommit(t *testing.T) {
+	f := newFixture(t, NewMemory())
+	r := f.begin()
+	if err := r.Quarantine(UsageTable, &data.RowError{File: "f", Line: 1, Reason: "r"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.CommitUsage(t.Context(), Delivery{Source: "tables", Days: days("2026-11-20", "2026-11-20"), RowsIn: 1, Quarantined: 1}); err != nil {
+		t.Fatal(err)
+	}
+	record, err := r.Finish(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := hexSum([]byte(content(t, f.bucket, "quarantine/run1/usage.jsonl")))
+	for c, err := range f.History(t.Context(), UsageTable) {
+		if err != nil || c.QuarantineSHA256 != want || c.RowsIn != 1 || c.Quarantined != 1 {
+			t.Errorf("commit = %+v, %v, want hash %s", c, err, want)
+		}
+	}
+	if got := record.Quarantine[UsageTable]; got != (Quarantine{1, want}) {
+		t.Errorf("run record: %+v", got)
+	}
+}
+
+func TestFinish_ChainsTheRuns(t *testing.T) {
+	f := newFixture(t, NewMemory())
+	for range 3 {
+		f.usage(Delivery{Source: "tables", Days: days("2026-11-20", "2026-11-20")}, row("2026-11-20", "a", "1"))
+	}
+	last, _, err := f.lastRun(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last.Run != "run3" || last.Previous != "run2" || last.PreviousSum != hexSum([]byte(content(t, f.bucket, "runs/run2.json"))) {
+		t.Errorf("last run = %+v", last)
+	}
+	if last.Seal != f.view().Seal() || last.Heads[UsageDaily].Version != 0 {
+		t.Errorf("last run = %+v, seal %s", last, f.view().Seal())
+	}
+	_, err = f.Begin(t.Context(), RunInfo{ID: "run3"})
+	if !errors.Is(err, fs.ErrExist) {
+		t.Errorf("the id of an earlier run: %v, want fs.ErrExist", err)
+	}
+	for _, id := range []string{"", "../x", "a/b", "a b", ".x", strings.Repeat("x", 101)} {
+		if _, err := f.Begin(t.Context(), RunInfo{ID: id}); err == nil {
+			t.Errorf("run id %q is accepted", id)
+		}
+	}
+}
+
+func TestAbort_RemovesOnlyTheRunsTemporaries(t *testing.T) {
+	root := t.TempDir()
+	f := newFixtureWith(t, NewDir(root), Options{BufferRows: 2})
+	r, other := f.begin(), f.begin()
+	for i := range 9 {
+		f.stage(r, "tables", row("2026-11-20", "a", fmt.Sprint(i)))
+		f.stage(other, "tables", row("2026-11-20", "a", fmt.Sprint(i)))
+	}
+	if err := r.Quarantine(Customers, &data.RowError{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(r.Abort(), r.Abort()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(r.folder); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("folder of the run after abort: %v", err)
+	}
+	if _, err := other.CommitUsage(t.Context(), Delivery{Source: "tables", Days: days("2026-11-20", "2026-11-20")}); err != nil {
+		t.Errorf("the other run: %v", err)
+	}
+	if left, err := os.ReadDir(filepath.Join(root, "tmp")); err != nil || len(left) != 0 {
+		t.Errorf("temporaries in the archive: %v, %v", left, err)
+	}
+}
+
+func TestBegin_NeedsAClock(t *testing.T) {
+	a, err := Open(t.Context(), NewMemory(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Begin(t.Context(), RunInfo{ID: "x"}); err == nil {
+		t.Error("a run begins without a clock")
+	}
+}
+
+func TestRun_TakesNothingAfterItsEnd(t *testing.T) {
+	f := newFixture(t, NewMemory())
+	r := f.begin()
+	f.stage(r, "tables", row("2026-11-20", "a", "1"))
+	if err := r.Abort(); err != nil {
+		t.Fatal(err)
+	}
+	d := Delivery{Source: "tables", Days: days("2026-11-20", "2026-11-20")}
+	calls := map[string]func() error{
+		"AddUsage":   func() error { return r.AddUsage(row("2026-11-20", "a", "1"), Feed{"tables", "", "EUR"}) },
+		"Quarantine": func() error { return r.Quarantine(UsageTable, &data.RowError{}) },
+		"CommitUsage": func() error {
+			_, err := r.CommitUsage(t.Context(), d)
+			return err
+		},
+		"Rollup": func() error {
+			_, err := r.Rollup(t.Context(), rollup)
+			return err
+		},
+		"CommitCustomers": func() error {
+			_, err := r.CommitCustomers(t.Context(), 1, nil, d)
+			return err
+		},
+		"Finish": func() error {
+			_, err := r.Finish(t.Context())
+			return err
+		},
+	}
+	for name, call := range calls {
+		if err := call(); !errors.Is(err, errEnded) {
+			t.Errorf("%s: %v, want errEnded", name, err)
+		}
+	}
+	if got := keysIn(t, f.bucket, ""); len(got) != 0 {
+		t.Errorf("left %q", got)
+	}
+}
+
+// TestContentHash_IsOfTheDocumentedText pins the text: it decides for years
+// what counts as equal content.
+func TestContentHash_IsOfTheDocumentedText(t *testing.T) {
+	f := newFixture(t, NewMemory())
+	odd := row("2026-11-20", "b", "-0.5")
+	odd.SubscriptionID, odd.Service = nil, new("a\tb\\c\r\nd")
+	f.usage(Delivery{Source: "tables", Days: days("2026-11-20", "2026-11-20")}, odd, row("2026-11-20", "b", "12.345"))
+	want := "customer_id\tsubscription_id\tcategory\tmeter_id\tservice\tregion\tunit\tcurrency\tcharge_category\tbilling_period\tquantity\tcost\teffective_cost\tcost_usd\n" +
+		`b	\N	Storage	\N	a\tb\\c\r\nd	\N	\N	EUR	usage	\N	1.00	-0.50	\N	\N` + "\n" +
+		`b	b-sub	Storage	\N	\N	\N	\N	EUR	usage	\N	1.00	12.345	\N	\N` + "\n"
+	if got := f.view().Parts(UsageTable)[0].ContentSHA256; got != hexSum([]byte(want)) {
+		t.Errorf("content hash %s, of the documented text %s", got, hexSum([]byte(want)))
+	}
+	r := f.begin()
+	full := data.Subscription{SubscriptionID: "s", CustomerID: "c", Status: data.StatusActive, Created: new(day("2026-11-20")), AutoRenew: new(true), Trial: new(false)}
+	if _, err := r.CommitSubscriptions(t.Context(), 1, []data.Subscription{full}, Delivery{Source: "tables"}); err != nil {
+		t.Fatal(err)
+	}
+	want = "customer_id\tsubscription_id\tplan_id\tname\toffer\tstatus\tcreated\tcreated_basis\tcommitment_end\tauto_renew\trenewed_at\tended_at\ttrial\tfirst_usage\tlast_usage\n" +
+		`c	s	\N	\N	\N	active	2026-11-20	\N	\N	true	\N	\N	false	\N	\N` + "\n"
+	if got := f.view().Parts(Subscriptions)[0].ContentSHA256; got != hexSum([]byte(want)) {
+		t.Errorf("content hash %s, of the documented text %s", got, hexSum([]byte(want)))
 	}
 }

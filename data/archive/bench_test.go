@@ -4,48 +4,75 @@ import (
 	"context"
 	"fmt"
 	"testing"
-	"time"
 
+	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/memory"
 
 	"tidemark/data"
 )
 
-// BenchmarkRun archives 200,000 usage rows of 20 days with their rollup: sort,
-// write, read back, commit. The metric that counts is rows/s.
-func BenchmarkRun(b *testing.B) {
-	const days, perDay = 20, 10_000
-	cost, _, err := data.ParseDecimal("12.3456789012")
+// manyRows makes the usage of one day: 20 meters for each subscription.
+func manyRows(n int) []data.Usage {
+	rows := make([]data.Usage, n)
+	for i := range rows {
+		sub := i / 20
+		u := row("2026-11-20", fmt.Sprintf("%08x-1111-4222-8333-444455556666", sub/3), fmt.Sprintf("%d.%09d", i%50, i*7919%1_000_000_000))
+		u.SubscriptionID = new(data.SubscriptionID(fmt.Sprintf("%08x-aaaa-4bbb-8ccc-ddddeeeeffff", sub)))
+		u.MeterID, u.Service, u.Region = new(fmt.Sprintf("%08x-9999-4999-8999-999999999999", i%20)), new(fmt.Sprint("Service ", i%20)), new("westeurope")
+		u.Category, u.Unit = fmt.Sprint("Category ", i%6), new("1 Hour")
+		u.EffectiveCost = u.Cost
+		rows[i] = u
+	}
+	return rows
+}
+
+func BenchmarkCommitUsage(b *testing.B) {
+	rows := manyRows(200_000)
+	b.ReportAllocs()
+	for b.Loop() {
+		a, err := Open(b.Context(), NewMemory(), Options{Now: newClock().now, TempDir: b.TempDir(), BufferRows: 50_000})
+		if err != nil {
+			b.Fatal(err)
+		}
+		r := stageAll(b, a, "run", rows)
+		if _, err := r.CommitUsage(context.Background(), Delivery{Source: "tables", Days: days("2026-11-20", "2026-11-20")}); err != nil {
+			b.Fatal(err)
+		}
+		if err := r.Abort(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(rows)), "ns/row")
+}
+
+func BenchmarkScan(b *testing.B) {
+	rows := manyRows(200_000)
+	a, err := Open(b.Context(), NewMemory(), Options{Now: newClock().now, TempDir: b.TempDir(), Allocator: memory.NewGoAllocator()})
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.ReportAllocs()
-	for b.Loop() {
-		arc, err := Open(context.Background(), NewDir(b.TempDir()), Options{Producer: "bench", Now: time.Now, TempDir: b.TempDir()})
-		if err != nil {
-			b.Fatal(err)
-		}
-		r, err := arc.Begin(context.Background(), RunInfo{ID: "bench"})
-		if err != nil {
-			b.Fatal(err)
-		}
-		for i := range days * perDay {
-			sub := data.SubscriptionID(fmt.Sprintf("11111111-2222-3333-4444-%012d", i*7919%3000))
-			row := data.Usage{Day: data.Day(20000 + i%days), CustomerID: data.CustomerID(fmt.Sprintf("customer-%d", i*7919%3000/4)), SubscriptionID: &sub,
-				Category: "Storage", Currency: "EUR", ChargeCategory: data.ChargeUsage, Cost: &cost, Quantity: &cost}
-			if err := r.AddUsage(row, Feed{"sample", "", "EUR"}); err != nil {
-				b.Fatal(err)
-			}
-		}
-		if _, err := r.CommitUsage(context.Background(), Delivery{Source: "sample", Days: data.Period{From: 20000, To: 20000 + days - 1}, Full: true}); err != nil {
-			b.Fatal(err)
-		}
-		if _, err := r.Rollup(context.Background(), rollRows(memory.DefaultAllocator)); err != nil {
-			b.Fatal(err)
-		}
-		if _, err := r.Finish(context.Background()); err != nil {
-			b.Fatal(err)
-		}
+	r := stageAll(b, a, "run", rows)
+	if _, err := r.CommitUsage(context.Background(), Delivery{Source: "tables", Days: days("2026-11-20", "2026-11-20")}); err != nil {
+		b.Fatal(err)
 	}
-	b.ReportMetric(float64(days*perDay*b.N)/b.Elapsed().Seconds(), "rows/s")
+	v := newest(b, a, UsageTable)
+	for name, columns := range map[string][]string{"all": nil, "rollup": {"customer_id", "subscription_id", "category", "cost", "quantity"}} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				n := int64(0)
+				v.Scan(context.Background(), UsageTable, allDays, columns...)(func(rec arrow.Record, err error) bool {
+					n += rec.NumRows()
+					return err == nil
+				})
+				if n != int64(len(rows)) {
+					b.Fatal(n)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(rows)), "ns/row")
+		})
+	}
+	if err := r.Abort(); err != nil {
+		b.Fatal(err)
+	}
 }

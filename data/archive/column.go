@@ -3,228 +3,142 @@ package archive
 import (
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
-	"github.com/apache/arrow/go/v17/arrow/decimal128"
 	"github.com/apache/arrow/go/v17/arrow/memory"
 	"github.com/parquet-go/parquet-go"
 
 	"tidemark/data"
 )
 
-// column collects the values of one Parquet column chunk for an Arrow array.
-type column struct {
-	field   arrow.Field
-	builder array.Builder
-	texts   *textColumn // dictionary columns are built here
-}
-
-// textColumn is a dictionary column: distinct texts and an index per row, -1
-// for null.
-type textColumn struct {
-	mem     memory.Allocator
-	index   map[string]int32
-	values  []string
-	indexes []int32
-}
-
-func newColumn(mem memory.Allocator, f arrow.Field) *column {
-	if f.Type.ID() == arrow.DICTIONARY {
-		return &column{field: f, texts: &textColumn{mem: mem, index: map[string]int32{}}}
+func repeatDay(mem memory.Allocator, d data.Day, n int) arrow.Array {
+	b := array.NewDate32Builder(mem)
+	defer b.Release()
+	b.Reserve(n)
+	for range n {
+		b.UnsafeAppend(arrow.Date32(d))
 	}
-	return &column{field: f, builder: array.NewBuilder(mem, f.Type)}
+	return b.NewArray()
 }
 
-func (c *column) len() int {
-	if c.texts != nil {
-		return len(c.texts.indexes)
-	}
-	return c.builder.Len()
+// columnReader turns the pages of a column, of one row group or of several in a
+// row, into Arrow arrays. Pages of different columns end at different rows, so
+// each column keeps its own place.
+type columnReader struct {
+	mem    memory.Allocator
+	field  arrow.Field
+	chunks []parquet.ColumnChunk // not begun yet; none at all when the file lacks the column
+	fill   filler                // made with the first chunk
+
+	pages parquet.Pages // of the current chunk
+	page  parquet.Page  // nil between pages
+	row   int           // rows of page already read
+	value int           // values of page already read, nulls not counted
+	valid []bool        // reused
 }
 
-func (c *column) release() {
-	if c.builder != nil {
-		c.builder.Release()
-	}
+// filler collects values into an Arrow array.
+type filler interface {
+	// add appends rows: n values of the page from the at-th on, spread over the
+	// true entries of valid, or n rows without null when valid is nil.
+	add(page parquet.Page, at, n int, valid []bool) error
+	// array returns what was added, and starts again.
+	array() arrow.Array
+	release()
 }
 
-// array finishes the column; the caller must Release the array.
-func (c *column) array() arrow.Array {
-	if c.texts != nil {
-		return c.texts.array()
-	}
-	defer c.builder.Release()
-	return c.builder.NewArray()
+func newColumnReader(mem memory.Allocator, field arrow.Field) *columnReader {
+	return &columnReader{mem: mem, field: field}
 }
 
-func (c *column) constant(day int32, rows int) {
-	b := c.builder.(*array.Date32Builder)
-	b.Reserve(rows)
-	for range rows {
-		b.UnsafeAppend(arrow.Date32(day))
+func (r *columnReader) close() (err error) {
+	if r.page != nil {
+		parquet.Release(r.page)
 	}
+	if r.pages != nil {
+		err = r.pages.Close()
+	}
+	if r.fill != nil {
+		r.fill.release()
+	}
+	return err
 }
 
-func (c *column) nulls(rows int) {
-	if c.texts == nil {
-		c.builder.AppendNulls(rows)
-		return
+// read returns the next n rows. The caller must Release the array.
+func (r *columnReader) read(n int) (arrow.Array, error) {
+	if r.fill == nil {
+		if len(r.chunks) == 0 {
+			return array.MakeArrayOfNull(r.mem, r.field.Type, n), nil
+		}
+		r.fill = newFiller(r.mem, r.field.Type)
 	}
-	for range rows {
-		c.texts.indexes = append(c.texts.indexes, -1)
-	}
-}
-
-func (c *column) read(chunk parquet.ColumnChunk) error {
-	for page, err := range pages(chunk) {
+	for n > 0 {
+		if err := r.nextPage(); err != nil {
+			return nil, err
+		}
+		took, err := r.some(n)
 		if err != nil {
+			return nil, err
+		}
+		n -= took
+	}
+	return r.fill.array(), nil
+}
+
+// nextPage makes sure that there is a current page.
+func (r *columnReader) nextPage() error {
+	for r.page == nil {
+		if r.pages == nil {
+			if len(r.chunks) == 0 {
+				return fmt.Errorf("%w: it has fewer rows than the others", ErrDamaged)
+			}
+			r.pages, r.chunks = r.chunks[0].Pages(), r.chunks[1:]
+		}
+		page, err := r.pages.ReadPage()
+		switch {
+		case errors.Is(err, io.EOF):
+			if err := r.pages.Close(); err != nil {
+				return err
+			}
+			r.pages = nil
+		case err != nil:
 			return err
-		}
-		if err := c.page(page); err != nil {
-			return err
+		default:
+			r.page, r.row, r.value = page, 0, 0
 		}
 	}
 	return nil
 }
 
-// source gives the values of a page: value i of those that are not null. A
-// chunk may begin with dictionary pages and go on with plain ones.
-type source struct {
-	page    parquet.Page
-	indexes []int32 // dictionary page: positions in its dictionary
-	values  parquet.Page
-	count   int
-}
-
-func sourceOf(page parquet.Page) source {
-	s := source{page: page, values: page, count: int(page.NumValues() - page.NumNulls())}
-	if d := page.Dictionary(); d != nil {
-		indexes := page.Data()
-		s.indexes, s.values = indexes.Int32(), d.Page()
-	}
-	return s
-}
-
-// at is the position of value i in the values page.
-func (s source) at(i int) int {
-	if s.indexes != nil {
-		return int(s.indexes[i])
-	}
-	return i
-}
-
-// each calls value for every row with a value and null for the others.
-func (s source) each(value func(i int), null func()) {
-	levels := s.page.DefinitionLevels()
-	if len(levels) == 0 {
-		for i := range s.count {
-			value(s.at(i))
+// some takes up to n rows of the current page.
+func (r *columnReader) some(n int) (int, error) {
+	n = min(n, int(r.page.NumValues())-r.row)
+	values, valid := n, []bool(nil)
+	if levels := r.page.DefinitionLevels(); r.field.Nullable && r.page.NumNulls() > 0 {
+		r.valid, values = r.valid[:0], 0
+		for _, level := range levels[r.row : r.row+n] {
+			r.valid = append(r.valid, level == 1)
+			values += int(level)
 		}
-		return
+		valid = r.valid
 	}
-	next := 0
-	for _, level := range levels {
-		if level == 0 {
-			null()
-			continue
+	if n > 0 {
+		if err := r.fill.add(r.page, r.value, values, valid); err != nil {
+			return 0, err
 		}
-		value(s.at(next))
-		next++
 	}
+	r.row, r.value = r.row+n, r.value+values
+	if r.row == int(r.page.NumValues()) {
+		parquet.Release(r.page)
+		r.page = nil
+	}
+	return n, nil
 }
 
-func (c *column) page(page parquet.Page) error {
-	s := sourceOf(page)
-	values := s.values.Data()
-	switch b := c.builder.(type) {
-	case nil:
-		bytes, offsets := values.ByteArray()
-		c.texts.page(s, bytes, offsets)
-	case *array.StringBuilder:
-		bytes, offsets := values.ByteArray()
-		s.each(func(i int) { b.Append(string(bytes[offsets[i]:offsets[i+1]])) }, b.AppendNull)
-	case *array.Date32Builder:
-		v := values.Int32()
-		s.each(func(i int) { b.Append(arrow.Date32(v[i])) }, b.AppendNull)
-	case *array.Int32Builder:
-		v := values.Int32()
-		s.each(func(i int) { b.Append(v[i]) }, b.AppendNull)
-	case *array.Int64Builder:
-		v := values.Int64()
-		s.each(func(i int) { b.Append(v[i]) }, b.AppendNull)
-	case *array.BooleanBuilder:
-		v := values.Boolean()
-		s.each(func(i int) { b.Append(v[i/8]>>(i%8)&1 == 1) }, b.AppendNull)
-	case *array.Decimal128Builder:
-		return decimals(s, b)
-	default:
-		return fmt.Errorf("has no reader for %s", c.field.Type)
-	}
-	return nil
-}
-
-// decimals reads big-endian two's complement values of 16 bytes.
-func decimals(s source, b *array.Decimal128Builder) error {
-	values := s.values.Data()
-	v, size := values.FixedLenByteArray()
-	if size != len(data.Decimal{}) && len(v) > 0 {
-		return fmt.Errorf("has %d bytes a value", size)
-	}
-	tooLarge := false
-	s.each(func(i int) {
-		d := data.Decimal(v[16*i : 16*i+16])
-		hi, lo := d.Parts()
-		if _, ok := data.DecimalFromParts(hi, lo); !ok {
-			tooLarge = true
-		}
-		b.Append(decimal128.New(hi, lo))
-	}, b.AppendNull)
-	if tooLarge {
-		return errors.New("holds a number of more than 38 digits")
-	}
-	return nil
-}
-
-// page adds a page; of a dictionary page each distinct text is looked up once.
-func (t *textColumn) page(s source, bytes []byte, offsets []uint32) {
-	known := make([]int32, max(len(offsets)-1, 0))
-	s.each(func(i int) {
-		if known[i] == 0 {
-			known[i] = t.add(bytes[offsets[i]:offsets[i+1]]) + 1
-		}
-		t.indexes = append(t.indexes, known[i]-1)
-	}, func() { t.indexes = append(t.indexes, -1) })
-}
-
-func (t *textColumn) add(b []byte) int32 {
-	if i, found := t.index[string(b)]; found {
-		return i
-	}
-	s := string(b)
-	i := int32(len(t.values))
-	t.index[s] = i
-	t.values = append(t.values, s)
-	return i
-}
-
-func (t *textColumn) array() arrow.Array {
-	values := array.NewStringBuilder(t.mem)
-	defer values.Release()
-	values.AppendValues(t.values, nil)
-	dictionary := values.NewArray()
-	defer dictionary.Release()
-	indexes := array.NewInt32Builder(t.mem)
-	defer indexes.Release()
-	indexes.Reserve(len(t.indexes))
-	for _, i := range t.indexes {
-		if i < 0 {
-			indexes.UnsafeAppendBoolToBitmap(false)
-			continue
-		}
-		indexes.UnsafeAppend(i)
-	}
-	rows := indexes.NewArray()
-	defer rows.Release()
-	return array.NewDictionaryArray(data.DictType(), rows, dictionary)
+func emptyRecord(mem memory.Allocator, schema *arrow.Schema) arrow.Record {
+	b := array.NewRecordBuilder(mem, schema)
+	defer b.Release()
+	return b.NewRecord()
 }

@@ -2,106 +2,159 @@ package archive
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/apache/arrow/go/v17/arrow"
-	"github.com/apache/arrow/go/v17/arrow/array"
 
 	"tidemark/data"
 )
 
-// View is what was known at one time. It does not change.
+// View is what was known at a time: each table at one version. It never
+// changes, and any number of goroutines may use it.
 type View struct {
-	a      *Archive
-	states map[Table]*state
+	archive *Archive
+	states  map[Table]*state // without the tables that were empty
 }
 
-// DayState is what the archive has of one usage day.
-type DayState struct {
-	Day      data.Day
-	Rows     int64 // 0: extracted, without usage
-	Complete bool  // no part of the day lacks a customer
-}
-
-// View returns what was known at asOf, nil for now: the newest rollup known
-// then and the usage version that it was made from, and the newest inventory.
-// An empty archive is an empty View.
+// View returns what was known at a time, nil for now: the newest usage_daily
+// that was committed by then with the usage version it was rolled up from, and
+// the newest of every other table. An empty archive is an empty View.
 func (a *Archive) View(ctx context.Context, asOf *time.Time) (*View, error) {
-	v := &View{a: a, states: map[Table]*state{}}
+	v := &View{archive: a, states: map[Table]*state{}}
 	for _, t := range []Table{Customers, Subscriptions, UsageDaily} {
-		s, err := a.replay(ctx, t, -1, asOf)
+		newest, err := a.refresh(ctx, t)
 		if err != nil {
 			return nil, err
 		}
-		v.states[t] = s
-	}
-	v.states[UsageTable] = newState(UsageTable)
-	if named := v.states[UsageDaily].last.UsageVersion; named != nil {
-		s, err := a.replay(ctx, UsageTable, *named, nil)
-		if err != nil {
+		if err := v.pick(ctx, newest, lastVersion(newest, asOf)); err != nil {
 			return nil, err
 		}
-		v.states[UsageTable] = s
 	}
-	return v, nil
+	daily := v.states[UsageDaily]
+	if daily == nil {
+		return v, nil
+	}
+	named := daily.head().usage
+	if named == nil {
+		return nil, fmt.Errorf("%s: it names no usage version", entryKey(UsageDaily, daily.version()))
+	}
+	usage, err := a.refresh(ctx, UsageTable)
+	if err != nil {
+		return nil, err
+	}
+	return v, v.pick(ctx, usage, *named)
 }
 
-func (v *View) heads() map[Table]Head {
-	heads := map[Table]Head{}
-	for t, s := range v.states {
-		if s.version >= 0 {
-			heads[t] = Head{s.version, s.head}
+// lastVersion returns the newest version that was known at a time, -1 for none.
+func lastVersion(s *state, asOf *time.Time) int64 {
+	if asOf == nil {
+		return s.version()
+	}
+	for _, h := range slices.Backward(s.heads) {
+		if !h.knownAt.After(*asOf) {
+			return h.version
 		}
 	}
-	return heads
+	return -1
 }
 
-// Versions returns the version of each table that has one.
+// pick takes a table at a version into the view.
+func (v *View) pick(ctx context.Context, newest *state, version int64) error {
+	switch {
+	case version < 0:
+		return nil
+	case version == newest.version():
+		v.states[newest.table] = newest
+		return nil
+	}
+	s, err := v.archive.replay(ctx, emptyState(newest.table), version)
+	if err != nil {
+		return err
+	}
+	v.states[newest.table] = s
+	return nil
+}
+
+// Versions returns the version of every table that has one.
 func (v *View) Versions() map[Table]int64 {
 	versions := map[Table]int64{}
-	for t, head := range v.heads() {
-		versions[t] = head.Version
+	for t, s := range v.states {
+		versions[t] = s.version()
 	}
 	return versions
 }
 
-// Seal returns 16 hex digits over the heads of all tables: two archives with
-// the same seal have the same history.
-func (v *View) Seal() string { return seal(v.heads()) }
-
-// KnownAt returns when the newest commit of the view was made; the zero time
-// for an empty archive.
-func (v *View) KnownAt() time.Time {
-	var newest time.Time
+// KnownAt returns when the newest commit in the view became known; the zero
+// time for an empty view.
+func (v *View) KnownAt() (newest time.Time) {
 	for _, s := range v.states {
-		if s.version >= 0 && s.last.KnownAt.After(newest) {
-			newest = s.last.KnownAt
+		if at := s.head().knownAt; at.After(newest) {
+			newest = at
 		}
 	}
 	return newest
 }
 
-// Parts returns the active files of a table by day, feed and billing period.
-func (v *View) Parts(t Table) []Part { return sortedParts(v.states[t]) }
+func (v *View) heads() map[Table]Head {
+	heads := map[Table]Head{}
+	for t, s := range v.states {
+		h := s.head()
+		heads[t] = Head{h.version, h.knownAt, h.sha256}
+	}
+	return heads
+}
 
-// UsageDays returns the days with a successful usage extraction, in order.
+// Seal returns 16 hex digits over the newest log entry of every table, and so
+// over everything before them; empty for an empty view.
+func (v *View) Seal() string {
+	var lines strings.Builder
+	for _, t := range Tables() {
+		if s := v.states[t]; s != nil {
+			fmt.Fprintf(&lines, "%s %d %s\n", t, s.version(), s.head().sha256)
+		}
+	}
+	if lines.Len() == 0 {
+		return ""
+	}
+	return hexSum([]byte(lines.String()))[:16]
+}
+
+// Parts returns the active files of a table in the order of day and feed.
+func (v *View) Parts(t Table) []Part {
+	if s := v.states[t]; s != nil {
+		return s.sorted()
+	}
+	return nil
+}
+
+// DayState is one day whose usage was extracted.
+type DayState struct {
+	Day   data.Day
+	Rows  int64 // 0: extracted, and there was no usage
+	Parts int
+}
+
+// UsageDays returns the days whose usage was extracted, in order.
 func (v *View) UsageDays() []DayState {
 	var days []DayState
 	for _, p := range v.Parts(UsageTable) {
-		if n := len(days); n == 0 || days[n-1].Day != p.Day {
-			days = append(days, DayState{Day: p.Day, Complete: true})
+		if len(days) == 0 || days[len(days)-1].Day != p.Day {
+			days = append(days, DayState{Day: p.Day})
 		}
 		last := &days[len(days)-1]
 		last.Rows += p.Rows
-		last.Complete = last.Complete && p.Complete
+		last.Parts++
 	}
 	return days
 }
 
-// Snapshots returns the days with an inventory of table t, in order.
+// Snapshots returns the days that have a snapshot of an inventory table, in
+// order.
 func (v *View) Snapshots(t Table) []data.Day {
 	var days []data.Day
 	for _, p := range v.Parts(t) {
@@ -110,92 +163,132 @@ func (v *View) Snapshots(t Table) []data.Day {
 	return slices.Compact(days)
 }
 
-// Snapshot reads the inventory of a day; a day without one is an error. The
-// caller must Release the record.
+// Snapshot returns the snapshot of an inventory table of one day as one record.
+// The caller must Release it.
 func (v *View) Snapshot(ctx context.Context, t Table, day data.Day) (arrow.Record, error) {
-	if _, found := slices.BinarySearch(v.Snapshots(t), day); !found {
-		return nil, fmt.Errorf("read %s: there is no snapshot of %s", t, day)
+	if t != Customers && t != Subscriptions {
+		return nil, fmt.Errorf("table %s has no snapshots", t)
 	}
-	for rec, err := range v.Scan(ctx, t, data.Period{From: day, To: day}) {
-		if err != nil {
-			return nil, err
-		}
-		rec.Retain()
-		return rec, nil
+	l := v.archive.layouts[t]
+	parts := v.Parts(t)
+	at, found := slices.BinarySearchFunc(parts, day, func(p Part, d data.Day) int { return int(p.Day - d) })
+	if !found {
+		return nil, fmt.Errorf("table %s has no snapshot of %s", t, day)
 	}
-	return emptyRecord(v.a, t.Schema()), nil
+	all, err := l.selectColumns(nil)
+	if err != nil {
+		return nil, err
+	}
+	f, err := v.archive.open(ctx, l, parts[at])
+	if err != nil {
+		return nil, err
+	}
+	rec, err := scan{f, parts[at], v.archive.opts.Allocator, all, int(parts[at].Rows)}.whole(ctx)
+	if err = errors.Join(err, f.close()); err != nil && rec != nil {
+		rec.Release()
+		return nil, err
+	}
+	return rec, err
 }
 
-func emptyRecord(a *Archive, schema *arrow.Schema) arrow.Record {
-	b := array.NewRecordBuilder(a.o.Allocator, schema)
-	defer b.Release()
-	return b.NewRecord()
+// whole returns all rows of a file as one record.
+func (s scan) whole(ctx context.Context) (rec arrow.Record, err error) {
+	if s.part.Rows == 0 {
+		return emptyRecord(s.mem, s.wanted.schema), nil
+	}
+	_, err = s.groups(ctx, s.file.file.RowGroups(), func(r arrow.Record, _ error) bool {
+		r.Retain()
+		rec = r
+		return true
+	})
+	if err != nil {
+		err = fmt.Errorf("read %s: %w", s.file.key, err)
+	}
+	return rec, err
 }
 
-// Scan yields the rows of a table whose day lies in p, a record per row group,
-// ordered by day: the wanted columns in table order (none: all). A record is
-// valid until the next one; Retain it to keep it.
+func (a *Archive) layout(t Table) (*layout, error) {
+	if l := a.layouts[t]; l != nil {
+		return l, nil
+	}
+	return nil, fmt.Errorf("there is no table %q", t)
+}
+
+// Scan yields the rows of a table whose day lies in p, in records of at most
+// 65,536 rows, in the order of day, feed and row. Files of other days are not
+// opened. Without columns a record has all of the table, the day first; else
+// those named, in the order of the table. Each record is good until the next:
+// Retain it to keep it.
 func (v *View) Scan(ctx context.Context, t Table, p data.Period, columns ...string) iter.Seq2[arrow.Record, error] {
 	return func(yield func(arrow.Record, error) bool) {
-		for _, part := range v.Parts(t) {
-			if !p.Contains(part.Day) || part.Rows == 0 {
-				continue
-			}
-			for rec, err := range v.a.readPart(ctx, part, columns) {
-				if !yield(rec, err) || err != nil {
-					return
-				}
-			}
-		}
-	}
-}
-
-// Customers yields the newest customer inventory row by row.
-func (v *View) Customers(ctx context.Context) iter.Seq2[data.Customer, error] {
-	return newest(ctx, v, Customers, customerRows)
-}
-
-// Subscriptions yields the newest subscription inventory row by row.
-func (v *View) Subscriptions(ctx context.Context) iter.Seq2[data.Subscription, error] {
-	return newest(ctx, v, Subscriptions, subscriptionRows)
-}
-
-func newest[T any](ctx context.Context, v *View, t Table, rows func(arrow.Record) iter.Seq[T]) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		days := v.Snapshots(t)
-		if len(days) == 0 {
-			return
-		}
-		rec, err := v.Snapshot(ctx, t, days[len(days)-1])
+		l, err := v.archive.layout(t)
 		if err != nil {
-			var none T
-			yield(none, err)
+			yield(nil, err)
 			return
 		}
-		defer rec.Release()
-		for row := range rows(rec) {
-			if !yield(row, nil) {
+		wanted, err := l.selectColumns(columns)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for _, part := range v.Parts(t) {
+			if p.Contains(part.Day) && part.Rows > 0 && !v.scanPart(ctx, l, part, wanted, yield) {
 				return
 			}
 		}
 	}
 }
 
-// Last returns the newest commit of a table; ok is false while it has none.
-func (v *View) Last(t Table) (c Commit, ok bool) {
-	s := v.states[t]
-	return s.last, s.version >= 0
+// scanPart yields the rows of one file and reports whether to go on.
+func (v *View) scanPart(ctx context.Context, l *layout, p Part, wanted selection, yield func(arrow.Record, error) bool) bool {
+	f, err := v.archive.open(ctx, l, p)
+	if err != nil {
+		yield(nil, err)
+		return false
+	}
+	more := scan{f, p, v.archive.opts.Allocator, wanted, batchRows}.records(ctx, yield)
+	if err := f.close(); err != nil && more {
+		yield(nil, fmt.Errorf("read %s: %w", f.key, err))
+		return false
+	}
+	return more
 }
 
-// Sources returns the kinds of the sources that the active inventory and usage
-// come from, in order.
-func (v *View) Sources() []string {
-	var kinds []string
-	for _, t := range []Table{Customers, UsageTable} {
-		for _, p := range v.states[t].parts {
-			kinds = append(kinds, p.Source)
+// Customers yields the rows of the newest snapshot.
+func (v *View) Customers(ctx context.Context) iter.Seq2[data.Customer, error] {
+	return newestRows(ctx, v, Customers, codeCustomer)
+}
+
+// Subscriptions yields the rows of the newest snapshot.
+func (v *View) Subscriptions(ctx context.Context) iter.Seq2[data.Subscription, error] {
+	return newestRows(ctx, v, Subscriptions, codeSubscription)
+}
+
+func newestRows[T any](ctx context.Context, v *View, t Table, code func(*rowCoder, *T)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
+		days := v.Snapshots(t)
+		if len(days) == 0 {
+			return
+		}
+		newest := days[len(days)-1]
+		decode := newDecoder(code)
+		for rec, err := range v.Scan(ctx, t, data.Period{From: newest, To: newest}) {
+			if err != nil {
+				yield(none, err)
+				return
+			}
+			keyOf, err := recordKeys(v.archive.layouts[t], rec)
+			if err != nil {
+				yield(none, err)
+				return
+			}
+			for i := range int(rec.NumRows()) {
+				key, err := keyOf(nil, i)
+				if !yield(decode.row(key), err) {
+					return
+				}
+			}
 		}
 	}
-	slices.Sort(kinds)
-	return slices.Compact(kinds)
 }

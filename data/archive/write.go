@@ -1,270 +1,253 @@
 package archive
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
-	"maps"
-	"slices"
+	"io"
+	"iter"
 	"strings"
 
-	"github.com/apache/arrow/go/v17/arrow/array"
+	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/parquet-go/parquet-go"
-	"github.com/parquet-go/parquet-go/compress/zstd"
-
-	"tidemark/data"
+	"github.com/parquet-go/parquet-go/compress"
 )
 
-// writerOptions is the profile that every Parquet reader took: pages of version
-// 1, plain or dictionary encoding only, zstd; no bounds for decimals, whose
-// order parquet-go gets wrong below zero.
-func writerOptions(t Table, sorting ...string) []parquet.WriterOption {
+// The profile of the files: what every Parquet reader takes, with bytes that
+// depend on the rows alone.
+const (
+	rowGroupRows  = 1_000_000
+	pageBuffer    = 256 << 10
+	dictionaryMax = 16 << 20
+	boundsSize    = 64 // the default of 16 bytes cuts GUIDs
+	schemaKey     = "tidemark.schema"
+	contentKey    = "tidemark.content_sha256"
+	writeRows     = 1024 // rows handed to parquet-go at once
+)
+
+func writerOptions(l *layout, codec compress.Codec) []parquet.WriterOption {
+	var sorting []parquet.SortingColumn
+	for _, c := range l.columns[:l.lead] {
+		by := parquet.Ascending(c.name)
+		if c.nullable {
+			by = parquet.NullsFirst(by)
+		}
+		sorting = append(sorting, by)
+	}
 	options := []parquet.WriterOption{
-		parquet.DataPageVersion(1),
-		parquet.Compression(&zstd.Codec{Level: zstd.SpeedDefault}),
-		parquet.DefaultEncodingFor(parquet.ByteArray, &parquet.Plain),
-		parquet.DictionaryMaxBytes(16 << 20),
-		parquet.MaxRowsPerRowGroup(1 << 20),
-		parquet.PageBufferSize(256 << 10),
-		parquet.ColumnIndexSizeLimit(func([]string) int { return 64 }),
-		parquet.KeyValueMetadata("tidemark.schema", "1"),
+		l.parquet,
 		parquet.CreatedBy("tidemark", "1", "archive"),
+		parquet.DataPageVersion(1),
+		parquet.Compression(codec),
+		parquet.DefaultEncodingFor(parquet.ByteArray, &parquet.Plain),
+		parquet.DictionaryMaxBytes(dictionaryMax),
+		parquet.MaxRowsPerRowGroup(rowGroupRows),
+		parquet.PageBufferSize(pageBuffer),
+		parquet.ColumnIndexSizeLimit(func([]string) int { return boundsSize }),
+		parquet.SortingWriterConfig(parquet.SortingColumns(sorting...)),
+		parquet.KeyValueMetadata(schemaKey, string(l.table)+"/1"),
 	}
-	for _, name := range t.decimals() {
-		options = append(options, parquet.SkipPageBounds(name))
-	}
-	var columns []parquet.SortingColumn
-	for _, name := range sorting {
-		columns = append(columns, parquet.NullsFirst(parquet.Ascending(name)))
-	}
-	if len(columns) > 0 {
-		options = append(options, parquet.SortingWriterConfig(parquet.SortingColumns(columns...)))
+	for _, c := range l.columns {
+		if c.kind == kindDecimal { // parquet-go bounds them as if they had no sign
+			options = append(options, parquet.SkipPageBounds(c.name))
+		}
 	}
 	return options
 }
 
-// stats is what is counted while a file is written and again when it is read
-// back.
-type stats struct {
-	rows  int64
-	nulls map[string]int64
-	sums  map[string]data.Decimal // per currency and decimal column, "EUR cost"
-	min   map[string]string       // texts
-	max   map[string]string
+// written is a file that was written and waits for its commit.
+type written struct {
+	part  Part
+	facts *facts
 }
 
-// add adds an amount to a sum and refuses to wrap.
-func (s *stats) add(key string, d data.Decimal) error {
-	sum, ok := s.sums[key].Add(d)
-	if !ok {
-		return fmt.Errorf("the sum of %s needs more than 38 digits", key)
-	}
-	s.sums[key] = sum
-	return nil
-}
-
-// partWriter writes one file: rows in, an add action out.
+// partWriter writes the file of one part, row key by row key in order.
 type partWriter[T any] struct {
-	a       *Archive
-	table   Table
-	key     string
+	layout  *layout
+	part    Part
 	object  Object
-	file    hash.Hash
-	content hash.Hash
+	hash    hash.Hash
 	size    int64
-	rows    int64
 	parquet *parquet.GenericWriter[T]
-	buffer  []T
-	text    func(*line, *T)
-	line    line
+	decoder *decoder[T]
+	rows    []T
+	facts   *facts
 }
 
-func newPartWriter[T any](ctx context.Context, a *Archive, t Table, path string, text func(*line, *T), sorting ...string) (*partWriter[T], error) {
-	key := string(t) + "/" + path
-	o, err := a.bucket.Create(ctx, key)
+// newPartWriter begins the file of a part, whose Path is set.
+func newPartWriter[T any](ctx context.Context, b Bucket, l *layout, code func(*rowCoder, *T), p Part) (*partWriter[T], error) {
+	object, err := b.Create(ctx, p.key(l.table))
 	if err != nil {
-		return nil, fmt.Errorf("write %s: %w", key, err)
+		return nil, fmt.Errorf("write %s: %w", p.key(l.table), err)
 	}
-	w := &partWriter[T]{a: a, table: t, key: key, object: o, file: sha256.New(), content: sha256.New(), text: text}
-	w.parquet = parquet.NewGenericWriter[T](w, writerOptions(t, sorting...)...)
+	w := &partWriter[T]{layout: l, part: p, object: object, hash: sha256.New(), decoder: newDecoder(code), facts: newFacts(l)}
+	w.parquet = parquet.NewGenericWriter[T](writerFunc(w.write), l.options...)
 	return w, nil
 }
 
-// Write counts and hashes what goes into the file.
-func (w *partWriter[T]) Write(b []byte) (int, error) {
-	n, err := w.object.Write(b)
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+func (w *partWriter[T]) write(p []byte) (int, error) {
+	n, err := w.object.Write(p)
+	if err == nil && n < len(p) {
+		err = io.ErrShortWrite
+	}
+	w.hash.Write(p[:n])
 	w.size += int64(n)
-	w.file.Write(b[:n])
 	return n, err
 }
 
-const writeBatch = 1024
-
-func (w *partWriter[T]) add(row T) error {
-	w.line.b, w.line.n, w.line.bad = w.line.b[:0], 0, ""
-	w.text(&w.line, &row)
-	if w.line.bad != "" {
-		return fmt.Errorf("write %s: row %d: column %s is not UTF-8", w.key, w.rows+1, w.line.bad)
+func (w *partWriter[T]) add(key []byte) error {
+	if err := w.facts.add(key); err != nil {
+		return w.fail(err)
 	}
-	w.content.Write(append(w.line.b, '\n'))
-	w.rows++
-	if w.buffer = append(w.buffer, row); len(w.buffer) < writeBatch {
-		return nil
+	w.rows = append(w.rows, w.decoder.row(key))
+	if len(w.rows) == writeRows {
+		return w.flush()
 	}
-	return w.flush()
+	return nil
 }
 
 func (w *partWriter[T]) flush() error {
-	n, err := w.parquet.Write(w.buffer)
-	if err == nil && n < len(w.buffer) {
-		err = errors.New("short write")
+	n, err := w.parquet.Write(w.rows)
+	if err == nil && n < len(w.rows) {
+		err = io.ErrShortWrite
 	}
-	clear(w.buffer)
-	w.buffer = w.buffer[:0]
-	if err != nil {
-		return fmt.Errorf("write %s: %w", w.key, err)
-	}
-	return nil
+	w.rows = w.rows[:0]
+	return w.fail(err)
 }
 
-// finish completes the Parquet file; it is not visible before commit.
-func (w *partWriter[T]) finish() error {
+func (w *partWriter[T]) fail(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("write %s: %w", w.part.key(w.layout.table), err)
+}
+
+func (w *partWriter[T]) abort() error { return w.fail(w.object.Abort()) }
+
+// finish completes the file and puts it into its place, where nothing refers to
+// it yet.
+func (w *partWriter[T]) finish() (written, error) {
 	if err := w.flush(); err != nil {
+		return written{}, errors.Join(err, w.abort())
+	}
+	w.facts.into(&w.part)
+	w.parquet.SetKeyValueMetadata(contentKey, w.part.ContentSHA256)
+	if err := w.parquet.Close(); err != nil {
+		return written{}, errors.Join(w.fail(err), w.abort())
+	}
+	w.part.Size, w.part.SHA256 = w.size, hex.EncodeToString(w.hash.Sum(nil))
+	if err := w.object.Commit(); err != nil {
+		return written{}, w.fail(err)
+	}
+	return written{w.part, w.facts}, nil
+}
+
+// verify opens a written file again, reads every row back and compares it with
+// what was to be written.
+func (a *Archive) verify(ctx context.Context, l *layout, w written) error {
+	f, err := a.open(ctx, l, w.part)
+	if err != nil {
 		return err
 	}
-	if err := w.parquet.Close(); err != nil {
-		return fmt.Errorf("write %s: %w", w.key, err)
+	again, err := f.facts(ctx, a, w.part)
+	if err = errors.Join(err, f.close()); err != nil {
+		return err
+	}
+	if diff := again.differs(w.facts); diff != "" {
+		return fmt.Errorf("read %s back: %s", f.key, diff)
 	}
 	return nil
 }
 
-func (w *partWriter[T]) contentHash() string { return hex.EncodeToString(w.content.Sum(nil)) }
-
-// commit makes the file visible, reads it back whole and returns its add action
-// without tags beyond its own. A writer's nil error is not evidence: versions of
-// parquet-go have lost rows and reported success.
-func (w *partWriter[T]) commit(ctx context.Context, day data.Day, tags map[string]string) (addedFile, error) {
-	if err := w.object.Commit(); err != nil {
-		return addedFile{}, fmt.Errorf("write %s: %w", w.key, err)
+// facts reads every row of a file.
+func (f *file) facts(ctx context.Context, a *Archive, p Part) (*facts, error) {
+	if err := f.checkCounts(); err != nil {
+		return nil, fmt.Errorf("read %s: %w", f.key, err)
 	}
-	sum := hex.EncodeToString(w.file.Sum(nil))
-	path := strings.TrimPrefix(w.key, string(w.table)+"/")
-	part := Part{Table: w.table, Day: day, Path: path, Size: w.size, Rows: w.rows, SHA256: sum}
-	s, err := w.a.measure(ctx, part)
-	if err == nil && s.rows != w.rows {
-		err = fmt.Errorf("%d rows were written and %d are read back", w.rows, s.rows)
-	}
+	all, err := f.layout.selectColumns(nil)
 	if err != nil {
-		return addedFile{}, fmt.Errorf("check %s: %w", w.key, err)
+		return nil, err
 	}
-	tags = maps.Clone(tags)
-	tags["sha256"], tags["content_sha256"] = sum, w.contentHash()
-	tags["rows"] = fmt.Sprint(w.rows)
-	sums, err := json.Marshal(s.sums)
+	taken := newFacts(f.layout)
+	scan{f, p, a.opts.Allocator, all, batchRows}.records(ctx, func(rec arrow.Record, e error) bool {
+		if err = e; err == nil {
+			err = taken.addRecord(rec)
+		}
+		return err == nil
+	})
+	return taken, err
+}
+
+func (f *facts) addRecord(rec arrow.Record) error {
+	keyOf, err := recordKeys(f.layout, rec)
 	if err != nil {
-		return addedFile{}, err
+		return err
 	}
-	tags["sums"] = string(sums)
-	text, err := s.delta()
-	return addedFile{Path: path, PartitionValues: map[string]string{w.table.partition(): day.String()}, Size: w.size,
-		ModificationTime: w.a.o.Now().UnixMilli(), DataChange: true, Stats: text, Tags: tags}, err
-}
-
-// delta is the stats text of Delta's add action. Bounds are for texts only,
-// shortened to 32 characters, the upper one rounded up.
-func (s *stats) delta() (string, error) {
-	const limit = 32
-	lower, upper := map[string]string{}, map[string]string{}
-	for name, v := range s.min {
-		lower[name] = string([]rune(v)[:min(limit, len([]rune(v)))])
-	}
-	for name, v := range s.max {
-		if r := []rune(v); len(r) <= limit {
-			upper[name] = v
-		} else if up, ok := roundUp(r[:limit]); ok {
-			upper[name] = up
+	var key []byte
+	for i := range int(rec.NumRows()) {
+		if key, err = keyOf(key[:0], i); err != nil {
+			return err
 		}
-	}
-	b, err := json.Marshal(struct {
-		NumRecords int64             `json:"numRecords"`
-		MinValues  map[string]string `json:"minValues"`
-		MaxValues  map[string]string `json:"maxValues"`
-		NullCount  map[string]int64  `json:"nullCount"`
-	}{s.rows, lower, upper, s.nulls})
-	return string(b), err
-}
-
-// roundUp returns a text that sorts after every text that starts with r.
-func roundUp(r []rune) (string, bool) {
-	for i := len(r) - 1; i >= 0; i-- {
-		if next := r[i] + 1; next < 0xd800 || next > 0xdfff && next <= 0x10ffff {
-			return string(append(slices.Clone(r[:i]), next)), true
-		}
-	}
-	return "", false
-}
-
-// measure reads a file whole, as any reader would, and counts what it holds.
-func (a *Archive) measure(ctx context.Context, p Part) (*stats, error) {
-	s := &stats{nulls: map[string]int64{}, sums: map[string]data.Decimal{}, min: map[string]string{}, max: map[string]string{}}
-	for rec, err := range a.readPart(ctx, p, nil) {
-		if err != nil {
-			return nil, err
-		}
-		s.rows += rec.NumRows()
-		currency := rec.Schema().FieldIndices("currency")
-		for i, f := range rec.Schema().Fields()[1:] {
-			column := rec.Column(i + 1)
-			s.nulls[f.Name] += int64(column.NullN())
-			switch c := column.(type) {
-			case *array.Dictionary:
-				s.bounds(f.Name, c)
-			case *array.Decimal128:
-				if err := s.addColumn(f.Name, c, rec.Column(currency[0]).(*array.Dictionary)); err != nil {
-					return nil, err
-				}
-			}
-		}
-	}
-	return s, nil
-}
-
-func (s *stats) bounds(name string, c *array.Dictionary) {
-	values := c.Dictionary().(*array.String)
-	for i := range values.Len() {
-		v := values.Value(i)
-		if lowest, found := s.min[name]; !found || v < lowest {
-			s.min[name] = v
-		}
-		if highest, found := s.max[name]; !found || v > highest {
-			s.max[name] = v
-		}
-	}
-}
-
-// addColumn adds a decimal column up per currency.
-func (s *stats) addColumn(name string, c *array.Decimal128, currency *array.Dictionary) error {
-	names := currency.Dictionary().(*array.String)
-	sums := make([]data.Decimal, names.Len())
-	for i := range c.Len() {
-		if c.IsNull(i) {
-			continue
-		}
-		d, _ := data.DecimalFromArrow(c.Value(i)) // the column reader has refused larger ones
-		at := currency.GetValueIndex(i)
-		var ok bool
-		if sums[at], ok = sums[at].Add(d); !ok {
-			return fmt.Errorf("the sum of %s in %s needs more than 38 digits", name, names.Value(at))
-		}
-	}
-	for i, d := range sums {
-		if err := s.add(names.Value(i)+" "+name, d); err != nil {
+		if err := f.add(key); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// source is what writePart makes a file of.
+type source struct {
+	id       partID
+	coverage Coverage
+	from     string                   // SHA-256 of the file it is derived from
+	known    string                   // content hash of the active part with this identity
+	rows     iter.Seq2[[]byte, error] // row keys in order
+}
+
+// writePart writes the file of a part and reads it back. When the content turns
+// out to be what is already known, nothing is left on disk.
+func writePart[T any](ctx context.Context, r *Run, l *layout, code func(*rowCoder, *T), s source) (delivered, error) {
+	p := Part{Day: s.id.day, Feed: s.id.feed, BillingPeriod: s.id.billing, FromSHA256: s.from, Coverage: s.coverage}
+	p.Path = r.newPath(l, s.id)
+	w, err := newPartWriter(ctx, r.archive.bucket, l, code, p)
+	if err != nil {
+		return delivered{}, err
+	}
+	for key, err := range s.rows {
+		if err = cmp.Or(err, ctx.Err()); err == nil {
+			err = w.add(key)
+		}
+		if err != nil {
+			return delivered{}, errors.Join(err, w.abort())
+		}
+	}
+	if w.facts.content() == s.known {
+		w.facts.into(&w.part)
+		return delivered{written{w.part, w.facts}, false}, w.abort()
+	}
+	done, err := w.finish()
+	if err == nil {
+		err = r.archive.verify(ctx, l, done)
+	}
+	return delivered{done, true}, err
+}
+
+// slug makes a text fit for a file name, for people; it is not unique.
+func slug(s string) string {
+	const most = 40
+	clean := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '-'
+	}, strings.ToLower(s))
+	return strings.Trim(clean[:min(len(clean), most)], "-")
 }

@@ -1,0 +1,263 @@
+package archive
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"strings"
+
+	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/array"
+	"github.com/apache/arrow/go/v17/arrow/memory"
+	"github.com/parquet-go/parquet-go"
+)
+
+// ErrDamaged says that a file is not what the log says was written. The error
+// that wraps it names the file.
+var ErrDamaged = errors.New("the file is damaged: restore it from a copy")
+
+// ErrSchema says that a file holds other columns than its table. The error that
+// wraps it names the file and the column.
+var ErrSchema = errors.New("other schema than its table")
+
+// readBuffer is how much of a column is read at once.
+const readBuffer = 256 << 10
+
+// file is an open Parquet file of a table that was found to be what the log
+// says.
+type file struct {
+	key    string
+	layout *layout
+	reader Reader
+	file   *parquet.File
+	leaves map[string]int // index of each column that the file has
+}
+
+func (p Part) key(t Table) string { return string(t) + "/" + p.Path }
+
+// open opens the file of a part. Its size and hash are checked first, so that
+// nothing is decoded that was not written here, and then its columns.
+func (a *Archive) open(ctx context.Context, l *layout, p Part) (*file, error) {
+	f := &file{key: p.key(l.table), layout: l}
+	r, err := a.bucket.Open(ctx, f.key)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", f.key, err)
+	}
+	f.reader = r
+	if err := f.check(p); err != nil {
+		return nil, errors.Join(fmt.Errorf("read %s: %w", f.key, err), r.Close())
+	}
+	return f, nil
+}
+
+func (f *file) close() error { return f.reader.Close() }
+
+func (f *file) check(p Part) error {
+	if size := f.reader.Size(); size != p.Size {
+		return fmt.Errorf("%w: it has %d bytes, the log says %d", ErrDamaged, size, p.Size)
+	}
+	h := sha256.New()
+	if _, err := io.Copy(h, io.NewSectionReader(f.reader, 0, p.Size)); err != nil {
+		return err
+	}
+	if sum := hex.EncodeToString(h.Sum(nil)); sum != p.SHA256 {
+		return fmt.Errorf("%w: its SHA-256 is %.16s…, the log says %.16s…", ErrDamaged, sum, p.SHA256)
+	}
+	var err error
+	f.file, err = parquet.OpenFile(f.reader, p.Size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true),
+		parquet.ReadBufferSize(readBuffer))
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if rows := f.file.NumRows(); rows != p.Rows {
+		return fmt.Errorf("%w: it has %d rows, the log says %d", ErrDamaged, rows, p.Rows)
+	}
+	return f.checkColumns()
+}
+
+// checkColumns compares the columns with those of the table. parquet-go itself
+// reads a changed scale or a missing column without a word.
+func (f *file) checkColumns() error {
+	f.leaves = map[string]int{}
+	for i, node := range f.file.Root().Columns() {
+		name := node.Name()
+		want, known := f.layout.leaves[name]
+		if !known {
+			if l := strings.ToLower(name); f.layout.leaves[l] != nil {
+				return fmt.Errorf("%w: column %q is written differently from %q", ErrSchema, name, l)
+			}
+			continue // a later version of the table may have more columns
+		}
+		if !node.Leaf() || node.Repeated() || node.Optional() != want.Optional() || !sameType(node.Type(), want.Type()) {
+			return fmt.Errorf("%w: column %s is %s, not %s", ErrSchema, name, describe(node), describe(want))
+		}
+		if _, twice := f.leaves[name]; twice {
+			return fmt.Errorf("%w: column %s is there twice", ErrSchema, name)
+		}
+		f.leaves[name] = i
+	}
+	for _, c := range f.layout.columns {
+		if _, found := f.leaves[c.name]; !found && !c.nullable {
+			return fmt.Errorf("%w: column %s is missing", ErrSchema, c.name)
+		}
+	}
+	return nil
+}
+
+func sameType(got, want parquet.Type) bool {
+	return got.Kind() == want.Kind() && got.Length() == want.Length() &&
+		reflect.DeepEqual(got.LogicalType(), want.LogicalType())
+}
+
+func describe(n parquet.Node) string {
+	if !n.Leaf() {
+		return "a group"
+	}
+	repetition := "required"
+	switch {
+	case n.Repeated():
+		repetition = "repeated"
+	case n.Optional():
+		repetition = "optional"
+	}
+	return fmt.Sprintf("%s %s (%s)", repetition, n.Type(), n.Type().Kind())
+}
+
+// checkCounts makes sure that every column of every row group has a value or a
+// null for each row: a writer's nil error is no evidence.
+func (f *file) checkCounts() error {
+	for i, g := range f.file.RowGroups() {
+		for _, c := range g.ColumnChunks() {
+			if c.NumValues() != g.NumRows() {
+				return fmt.Errorf("row group %d: column %d has %d values for %d rows", i, c.Column(), c.NumValues(), g.NumRows())
+			}
+		}
+	}
+	return nil
+}
+
+// selection is which columns of a table are read, in the order of its schema.
+type selection struct {
+	schema *arrow.Schema
+	day    bool     // whether the partition column, the first, is among them
+	names  []string // of the others
+}
+
+// selectColumns picks columns by name; none means all.
+func (l *layout) selectColumns(names []string) (selection, error) {
+	wanted := map[string]bool{}
+	for _, name := range names {
+		if len(l.arrow.FieldIndices(name)) == 0 {
+			return selection{}, fmt.Errorf("table %s has no column %s", l.table, name)
+		}
+		wanted[name] = true
+	}
+	var s selection
+	var fields []arrow.Field
+	for i, f := range l.arrow.Fields() {
+		switch {
+		case len(names) > 0 && !wanted[f.Name]:
+			continue
+		case i == 0:
+			s.day = true
+		default:
+			s.names = append(s.names, f.Name)
+		}
+		fields = append(fields, f)
+	}
+	s.schema = arrow.NewSchema(fields, nil)
+	return s, nil
+}
+
+// batchRows is how many rows a record of a scan has at most.
+const batchRows = 64 << 10
+
+// scan reads columns of an open file.
+type scan struct {
+	file   *file
+	part   Part
+	mem    memory.Allocator
+	wanted selection
+	batch  int // rows a record has at most
+}
+
+// records hands the rows to yield, in records that never cross a row group and
+// that are released afterwards. It reports whether to go on.
+func (s scan) records(ctx context.Context, yield func(arrow.Record, error) bool) bool {
+	for _, g := range s.file.file.RowGroups() {
+		more, err := s.groups(ctx, []parquet.RowGroup{g}, yield)
+		if err != nil {
+			yield(nil, fmt.Errorf("read %s: %w", s.file.key, err))
+			return false
+		}
+		if !more {
+			return false
+		}
+	}
+	return true
+}
+
+// groups reads row groups as one.
+func (s scan) groups(ctx context.Context, groups []parquet.RowGroup, yield func(arrow.Record, error) bool) (more bool, err error) {
+	readers := make([]*columnReader, len(s.wanted.names))
+	for i, name := range s.wanted.names {
+		field, _ := s.wanted.schema.FieldsByName(name)
+		readers[i] = newColumnReader(s.mem, field[0])
+		if at, found := s.file.leaves[name]; found {
+			for _, g := range groups {
+				readers[i].chunks = append(readers[i].chunks, g.ColumnChunks()[at])
+			}
+		}
+	}
+	defer func() {
+		for _, r := range readers {
+			err = errors.Join(err, r.close())
+		}
+	}()
+	left := int64(0)
+	for _, g := range groups {
+		left += g.NumRows()
+	}
+	for left > 0 {
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		n := int(min(left, int64(s.batch)))
+		rec, err := s.next(readers, n)
+		if err != nil {
+			return false, err
+		}
+		more := yield(rec, nil)
+		rec.Release()
+		if !more {
+			return false, nil
+		}
+		left -= int64(n)
+	}
+	return true, nil
+}
+
+// next makes a record of the next n rows.
+func (s scan) next(readers []*columnReader, n int) (arrow.Record, error) {
+	columns := make([]arrow.Array, 0, len(readers)+1)
+	defer func() {
+		for _, c := range columns {
+			c.Release()
+		}
+	}()
+	if s.wanted.day {
+		columns = append(columns, repeatDay(s.mem, s.part.Day, n))
+	}
+	for i, r := range readers {
+		c, err := r.read(n)
+		if err != nil {
+			return nil, fmt.Errorf("column %s: %w", s.wanted.names[i], err)
+		}
+		columns = append(columns, c)
+	}
+	return array.NewRecord(s.wanted.schema, columns, int64(n)), nil
+}

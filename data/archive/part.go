@@ -1,0 +1,90 @@
+package archive
+
+import (
+	"cmp"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"tidemark/data"
+)
+
+// Feed is one stream of usage that is restated as a whole.
+type Feed struct {
+	Source   string // kind of the source, e.g. "focus"
+	Scope    string // billing account, customer or export; empty for the source as one
+	Currency string // ISO 4217; empty only for a day without usage
+}
+
+// String returns "source/scope/currency", each percent-encoded where it has to
+// be, so that two feeds never share a text.
+func (f Feed) String() string {
+	return url.PathEscape(f.Source) + "/" + url.PathEscape(f.Scope) + "/" + url.PathEscape(f.Currency)
+}
+
+// ParseFeed reads the form of String.
+func ParseFeed(s string) (Feed, error) {
+	parts := strings.Split(s, "/")
+	if len(parts) != 3 {
+		return Feed{}, fmt.Errorf("feed %q: want source/scope/currency", s)
+	}
+	for i, p := range parts {
+		text, err := url.PathUnescape(p)
+		if err != nil {
+			return Feed{}, fmt.Errorf("feed %q: %w", s, err)
+		}
+		parts[i] = text
+	}
+	return Feed{parts[0], parts[1], parts[2]}, nil
+}
+
+// Part is one active file of a table. Day, Feed and BillingPeriod are its
+// identity: a table never has two active parts that share them.
+type Part struct {
+	Day           data.Day
+	Feed          Feed
+	BillingPeriod string // empty when the rows have none
+
+	Path          string // below the table's folder
+	Size          int64  // bytes
+	Rows          int64
+	SHA256        string // of the file
+	ContentSHA256 string // of the canonical text of its sorted rows
+	FromSHA256    string // usage_daily only: SHA256 of the usage file it was rolled up from
+	Sums          []Sum  // per amount column and currency, in the order of both
+	Coverage      Coverage
+}
+
+// Sum is the sum of one amount column of a part in one currency.
+type Sum struct {
+	Column   string       `json:"column"`
+	Currency string       `json:"currency"`
+	Amount   data.Decimal `json:"amount"`
+}
+
+// Coverage says how many customers a source was asked for and gave.
+type Coverage struct {
+	Expected, Read, Failed int
+}
+
+// Complete reports whether no customer is missing.
+func (c Coverage) Complete() bool { return c.Failed == 0 && c.Read >= c.Expected }
+
+// partID is what two parts of a table never share.
+type partID struct {
+	day     data.Day
+	feed    Feed
+	billing string
+}
+
+func (p Part) id() partID { return partID{p.Day, p.Feed, p.BillingPeriod} }
+
+func compareIDs(a, b partID) int {
+	return cmp.Or(cmp.Compare(a.day, b.day), cmp.Compare(a.feed.Source, b.feed.Source),
+		cmp.Compare(a.feed.Scope, b.feed.Scope), cmp.Compare(a.feed.Currency, b.feed.Currency),
+		cmp.Compare(a.billing, b.billing))
+}
+
+func compareParts(a, b Part) int {
+	return cmp.Or(compareIDs(a.id(), b.id()), cmp.Compare(a.Path, b.Path))
+}

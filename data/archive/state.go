@@ -1,0 +1,247 @@
+package archive
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Commit is one entry of a table's log.
+type Commit struct {
+	Table            Table
+	Version          int64
+	KnownAt          time.Time
+	Run              string
+	Job              string
+	Source           string
+	Producer         string
+	RowsIn           int64
+	RowsOut          int64
+	Quarantined      int64
+	QuarantineSHA256 string // of quarantine/<run>/<table>.jsonl; empty when there is none
+	UsageVersion     *int64 // usage_daily only: the usage version it was rolled up from
+	Added            []Part
+	Removed          []string // paths below the table's folder
+	Previous         string   // SHA-256 of the entry before; empty in the first
+	SHA256           string   // of this entry, what the next one names as Previous
+}
+
+// state is a table at one version. It never changes.
+type state struct {
+	table Table
+	heads []head          // of every version up to this one
+	parts map[string]Part // active, by path
+}
+
+// head is what is kept of every commit.
+type head struct {
+	version int64
+	knownAt time.Time
+	sha256  string
+	usage   *int64
+
+	quarantined int64
+}
+
+func emptyState(t Table) *state { return &state{table: t, parts: map[string]Part{}} }
+
+// version returns the version of the table, -1 before the first commit.
+func (s *state) version() int64 { return int64(len(s.heads)) - 1 }
+
+// head returns the newest head; the zero head for an empty table.
+func (s *state) head() head {
+	if len(s.heads) == 0 {
+		return head{version: -1}
+	}
+	return s.heads[len(s.heads)-1]
+}
+
+// sorted returns the active parts in order.
+func (s *state) sorted() []Part {
+	return slices.SortedFunc(maps.Values(s.parts), compareParts)
+}
+
+// byID returns the active parts by identity.
+func (s *state) byID() map[partID]Part {
+	parts := make(map[partID]Part, len(s.parts))
+	for _, p := range s.parts {
+		parts[p.id()] = p
+	}
+	return parts
+}
+
+// advance takes in a commit. The receiver must not be shared yet.
+func (s *state) advance(c Commit) error {
+	for _, path := range c.Removed {
+		if _, active := s.parts[path]; !active {
+			return fmt.Errorf("%s: it removes %s, which is not part of the table", entryKey(c.Table, c.Version), path)
+		}
+		delete(s.parts, path)
+	}
+	for _, p := range c.Added {
+		s.parts[p.Path] = p
+	}
+	s.heads = append(s.heads, head{c.Version, c.KnownAt, c.SHA256, c.UsageVersion, c.Quarantined})
+	return nil
+}
+
+// clone returns a state that can advance.
+func (s *state) clone() *state {
+	return &state{s.table, slices.Clone(s.heads), maps.Clone(s.parts)}
+}
+
+// refresh returns the newest state of a table, replaying only what is new.
+func (a *Archive) refresh(ctx context.Context, t Table) (*state, error) {
+	a.mu.Lock()
+	known := a.newest[t]
+	a.mu.Unlock()
+	if known == nil {
+		known = emptyState(t)
+	}
+	s, err := a.replay(ctx, known, -1)
+	if err != nil {
+		return nil, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if before := a.newest[t]; before == nil || before.version() < s.version() {
+		a.newest[t] = s
+	}
+	return s, nil
+}
+
+// replay returns the state at version last, or the newest for a negative one,
+// starting from a known state.
+func (a *Archive) replay(ctx context.Context, from *state, last int64) (*state, error) {
+	s := from
+	for c, err := range a.commits(ctx, from) {
+		if err != nil {
+			return nil, err
+		}
+		if last >= 0 && c.Version > last {
+			break
+		}
+		if s == from {
+			s = from.clone()
+		}
+		if err := s.advance(c); err != nil {
+			return nil, err
+		}
+	}
+	if last > s.version() {
+		return nil, fmt.Errorf("table %s: the log ends at version %d, version %d is missing", from.table, s.version(), last)
+	}
+	return s, nil
+}
+
+func logFolder(t Table) string { return string(t) + "/_delta_log/" }
+
+func entryKey(t Table, version int64) string {
+	return fmt.Sprintf("%s%020d.json", logFolder(t), version)
+}
+
+// commits yields the commits of a table after a known state, and checks that
+// none is missing and that each names the one before it.
+func (a *Archive) commits(ctx context.Context, from *state) iter.Seq2[Commit, error] {
+	return func(yield func(Commit, error) bool) {
+		version, previous := from.version()+1, from.head().sha256
+		for info, err := range a.bucket.List(ctx, logFolder(from.table)) {
+			if err != nil {
+				yield(Commit{}, fmt.Errorf("list %s: %w", logFolder(from.table), err))
+				return
+			}
+			if !isEntry(info.Key) || info.Key < entryKey(from.table, version) {
+				continue
+			}
+			c, err := a.readEntry(ctx, from.table, version, previous)
+			if !yield(c, err) || err != nil {
+				return
+			}
+			version, previous = version+1, c.SHA256
+		}
+	}
+}
+
+// isEntry tells log entries from what other programs leave in the folder.
+func isEntry(key string) bool {
+	digits, isJSON := strings.CutSuffix(key[strings.LastIndexByte(key, '/')+1:], ".json")
+	return isJSON && len(digits) == 20 && strings.Trim(digits, "0123456789") == ""
+}
+
+func (a *Archive) readEntry(ctx context.Context, t Table, version int64, previous string) (Commit, error) {
+	key := entryKey(t, version)
+	b, err := readAll(ctx, a.bucket, key)
+	if err != nil {
+		return Commit{}, fmt.Errorf("read log entry %s: %w", key, err)
+	}
+	c, err := a.parseEntry(t, version, b)
+	if err == nil && c.Previous != previous {
+		err = fmt.Errorf("it follows an entry with hash %.16s, but the one before it has %.16s: one of them was replaced", c.Previous, previous)
+	}
+	if err != nil {
+		return Commit{}, fmt.Errorf("log entry %s: %w", key, err)
+	}
+	return c, nil
+}
+
+func (a *Archive) parseEntry(t Table, version int64, b []byte) (Commit, error) {
+	actions, info, err := decodeEntry(b)
+	if err != nil {
+		return Commit{}, err
+	}
+	knownAt, err := time.Parse(knownAtForm, info.KnownAt)
+	if err != nil {
+		return Commit{}, fmt.Errorf("known_at: %w", err)
+	}
+	c := Commit{Table: t, Version: version, KnownAt: knownAt, Run: info.Run, Job: info.Job, Source: info.Source,
+		Producer: info.EngineInfo, RowsIn: info.RowsIn, RowsOut: info.RowsOut, Quarantined: info.Quarantined,
+		QuarantineSHA256: info.QuarantineSHA256, UsageVersion: info.UsageVersion, Previous: info.Previous, SHA256: hexSum(b)}
+	for _, act := range actions {
+		if act.Remove != nil {
+			path, err := decodePath(act.Remove.Path)
+			if err != nil {
+				return Commit{}, err
+			}
+			c.Removed = append(c.Removed, path)
+		}
+		if act.Add != nil {
+			p, err := act.Add.part(a.layouts[t])
+			if err != nil {
+				return Commit{}, err
+			}
+			c.Added = append(c.Added, p)
+		}
+	}
+	return c, nil
+}
+
+func readAll(ctx context.Context, b Bucket, key string) ([]byte, error) {
+	r, err := b.Open(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]byte, r.Size())
+	n, err := r.ReadAt(out, 0)
+	if n == len(out) {
+		err = nil // io.ReaderAt may say io.EOF at the end
+	}
+	if closed := r.Close(); err == nil {
+		err = closed
+	}
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return out, err
+}
+
+func hexSum(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}

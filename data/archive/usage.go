@@ -1,0 +1,281 @@
+package archive
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"unicode/utf8"
+
+	"tidemark/data"
+)
+
+// AddUsage stages a row. Rows are sorted with bounded memory, so there may be
+// any number of them, in any order. The feed's currency is the row's.
+func (r *Run) AddUsage(row data.Usage, feed Feed) error {
+	if r.ended {
+		return errEnded
+	}
+	id := partID{day: row.Day, feed: feed}
+	if row.BillingPeriod != nil {
+		id.billing = *row.BillingPeriod
+	}
+	var err error
+	r.key, err = encodeRow(appendID(r.key[:0], id), r.archive.layouts[UsageTable], codeUsage, &row)
+	switch {
+	case err != nil:
+	case feed.Currency != row.Currency:
+		err = fmt.Errorf("currency %q in feed %s", row.Currency, feed)
+	case !utf8.ValidString(feed.Source) || !utf8.ValidString(feed.Scope):
+		err = fmt.Errorf("feed %s: %w", feed, errNotText)
+	default:
+		err = r.checkScope(row, feed)
+	}
+	if err == nil {
+		err = r.usage.add(r.key)
+	}
+	if err != nil {
+		return fmt.Errorf("stage usage of %q on %s: %w", row.CustomerID, row.Day, err)
+	}
+	r.feeds[feed] = true
+	if r.staged.Rows == 0 {
+		r.staged.First, r.staged.Last = row.Day, row.Day
+	}
+	r.staged.First, r.staged.Last = min(r.staged.First, row.Day), max(r.staged.Last, row.Day)
+	r.staged.Rows++
+	return nil
+}
+
+// checkScope refuses a customer in two scopes: its usage would count twice.
+func (r *Run) checkScope(row data.Usage, feed Feed) error {
+	key := customerKey{feed.Source, row.CustomerID, row.Currency}
+	scope, found := r.scopes[key]
+	if !found {
+		r.scopes[key] = feed.Scope
+		return nil
+	}
+	if scope != feed.Scope {
+		other := Feed{feed.Source, scope, feed.Currency}
+		return fmt.Errorf("the customer is delivered by feed %s and by feed %s; leave one of them out", other, feed)
+	}
+	return nil
+}
+
+// appendID begins a staged key with the identity of the part that the row
+// belongs to, so that sorting also groups the rows by part.
+func appendID(b []byte, id partID) []byte {
+	b = appendInt32(b, int32(id.day))
+	for _, s := range []string{id.feed.Source, id.feed.Scope, id.feed.Currency, id.billing} {
+		b = appendText(b, s)
+	}
+	return b
+}
+
+// cutID reads the identity of the part that a staged key belongs to; rest is
+// the row key.
+func cutID(key []byte) (id partID, rest []byte) {
+	id.day, rest = data.Day(int32Of(key[:4])), key[4:]
+	for _, p := range []*string{&id.feed.Source, &id.feed.Scope, &id.feed.Currency, &id.billing} {
+		var escaped []byte
+		escaped, rest = cutText(rest)
+		*p = unescape(escaped)
+	}
+	return id, rest
+}
+
+// usageDelivery is what one run delivers of usage.
+type usageDelivery struct {
+	Delivery
+	parts  map[partID]delivered
+	scopes map[scopePeriod]bool // with rows, but for scope ""
+}
+
+type scopePeriod struct{ scope, billing string }
+
+// delivered is a part of a delivery. A part that the archive already had with
+// equal content is not on disk a second time.
+type delivered struct {
+	written
+	onDisk bool
+}
+
+// covers reports whether the delivery decides about an active part: then the
+// part goes unless it is delivered again.
+func (u *usageDelivery) covers(p Part) bool {
+	switch {
+	case p.Feed.Source != u.Source:
+		return false
+	case p.Feed.Scope == "":
+		return u.Days.Contains(p.Day)
+	}
+	return u.scopes[scopePeriod{p.Feed.Scope, p.BillingPeriod}] && (u.Full || u.Days.Contains(p.Day))
+}
+
+// plan compares the delivery with a state of the table.
+func (u *usageDelivery) plan(s *state) (plan, error) {
+	var p plan
+	active := s.byID()
+	same := func(id partID) bool {
+		old, found := active[id]
+		d, again := u.parts[id]
+		return found && again && old.ContentSHA256 == d.part.ContentSHA256
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(u.parts), compareIDs) {
+		switch d := u.parts[id]; {
+		case same(id):
+			p.unchanged++
+		case !d.onDisk:
+			return plan{}, ErrConflict
+		default:
+			p.adds = append(p.adds, d.written)
+		}
+	}
+	for _, old := range s.sorted() {
+		if u.covers(old) && !same(old.id()) {
+			p.removes = append(p.removes, old)
+		}
+	}
+	return p, nil
+}
+
+// maxDays bounds what one delivery restates. A range beyond it comes from a
+// wrong date in the input, and would make a file for each day in between.
+const maxDays = 3660
+
+func (r *Run) checkDelivery(d Delivery) error {
+	switch n := d.Days.Days(); {
+	case d.Source == "":
+		return errors.New("the delivery names no source")
+	case n < 1:
+		return fmt.Errorf("the delivery ends on %s, before it begins on %s", d.Days.To, d.Days.From)
+	case n > maxDays:
+		return fmt.Errorf("the delivery reaches from %s to %s, more than ten years: check the dates in the input", d.Days.From, d.Days.To)
+	}
+	if r.staged.Rows > 0 && (r.staged.First < d.Days.From || r.staged.Last > d.Days.To) {
+		return fmt.Errorf("rows of %s to %s are staged, but the delivery is of %s to %s", r.staged.First, r.staged.Last, d.Days.From, d.Days.To)
+	}
+	for f := range r.feeds {
+		if f.Source != d.Source {
+			return fmt.Errorf("rows of feed %s are staged, but the delivery is of source %s", f, d.Source)
+		}
+	}
+	return nil
+}
+
+// CommitUsage commits the staged rows as what the source has of d.Days. Active
+// parts of those days that belong to a scope delivered here and are not
+// delivered again go; a day without any row gets a part with zero rows, so that
+// it counts as extracted. What did not change is not committed again.
+func (r *Run) CommitUsage(ctx context.Context, d Delivery) (Committed, error) {
+	if err := r.checkDelivery(d); err != nil {
+		return Committed{}, fmt.Errorf("commit usage: %w", err)
+	}
+	if err := r.SaveQuarantine(ctx); err != nil {
+		return Committed{}, err
+	}
+	base, err := r.archive.refresh(ctx, UsageTable)
+	if err != nil {
+		return Committed{}, err
+	}
+	u := &usageDelivery{Delivery: d, parts: map[partID]delivered{}, scopes: map[scopePeriod]bool{}}
+	if err := r.writeUsage(ctx, base, u); err != nil {
+		return Committed{}, err
+	}
+	mode := "restate days"
+	if d.Full {
+		mode = "restate billing periods"
+	}
+	return r.commit(ctx, base, change{r.commitInfo(UsageTable, d, mode), u.plan, u.covers})
+}
+
+// writeUsage writes the staged rows, part by part, and the parts of days
+// without rows.
+func (r *Run) writeUsage(ctx context.Context, base *state, u *usageDelivery) error {
+	active := base.byID()
+	l := r.archive.layouts[UsageTable]
+	days := map[data.Day]bool{}
+	for group, err := range groups(r.usage.sorted()) {
+		if err != nil {
+			return err
+		}
+		days[group.id.day] = true
+		if group.id.feed.Scope != "" {
+			u.scopes[scopePeriod{group.id.feed.Scope, group.id.billing}] = true
+		}
+		d, err := writePart(ctx, r, l, codeUsage, source{group.id, u.coverage(), "", active[group.id].ContentSHA256, group.rows})
+		if err != nil {
+			return err
+		}
+		u.parts[group.id] = d
+	}
+	empty := newFacts(l).content()
+	for day := range u.Days.All() {
+		if days[day] {
+			continue
+		}
+		id := partID{day: day, feed: Feed{Source: u.Source}}
+		if active[id].ContentSHA256 == empty {
+			u.parts[id] = delivered{written: written{part: active[id]}}
+			continue
+		}
+		d, err := writePart(ctx, r, l, codeUsage, source{id, u.coverage(), "", "", noErrors(nil)})
+		if err != nil {
+			return err
+		}
+		u.parts[id] = d
+	}
+	return nil
+}
+
+// group is the staged rows of one part.
+type group struct {
+	id   partID
+	rows iter.Seq2[[]byte, error] // row keys in order; to be ranged over to the end
+}
+
+// groups splits sorted staged keys into parts.
+func groups(keys iter.Seq2[[]byte, error]) iter.Seq2[group, error] {
+	return func(yield func(group, error) bool) {
+		var g grouper
+		var stop func()
+		g.pull, stop = iter.Pull2(keys)
+		defer stop()
+		for g.next(); g.more && g.err == nil; {
+			id, rest := cutID(g.key)
+			prefix := bytes.Clone(g.key[:len(g.key)-len(rest)])
+			if !yield(group{id, g.rows(prefix)}, nil) {
+				return
+			}
+		}
+		if g.err != nil {
+			yield(group{}, g.err)
+		}
+	}
+}
+
+// grouper stands at one key of a sequence.
+type grouper struct {
+	pull func() ([]byte, error, bool)
+	key  []byte
+	err  error
+	more bool
+}
+
+func (g *grouper) next() { g.key, g.err, g.more = g.pull() }
+
+// rows yields what follows the prefix, for as long as keys have it.
+func (g *grouper) rows(prefix []byte) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		for ; g.more && g.err == nil && bytes.HasPrefix(g.key, prefix); g.next() {
+			if !yield(g.key[len(prefix):], nil) {
+				return
+			}
+		}
+		if g.err != nil {
+			yield(nil, g.err)
+		}
+	}
+}
