@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"strings"
 	"testing"
 	"time"
 
@@ -266,36 +265,5 @@ func TestWatermark_IsTheNewestUsageDayMinusTheSettleDays(t *testing.T) {
 	}
 	if w := Watermark(l.view(), 3); w == nil || *w != day0+1 {
 		t.Errorf("watermark = %v, want %s: extracted days without rows do not move it", w, day0+1)
-	}
-}
-
-func TestParseSchedule_RefusesWhatNobodyMeans(t *testing.T) {
-	for spec, want := range map[string]string{
-		"0 7 30 2 *":                     "never comes",
-		"CRON_TZ=Europe/Amsterdam":       "give the zone as timezone",
-		"TZ=0":                           "give the zone as timezone",
-		"@every 5m":                      "fields instead",
-		"0 24 * * *":                     "not a cron spec",
-		"0 7 * * 7":                      "not a cron spec",
-		"CRON_TZ=Europe/Paris 0 7 * * *": "give the zone as timezone",
-		"":                               "not a cron spec",
-	} {
-		if _, err := ParseSchedule(spec, ""); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("ParseSchedule(%q): %v, want %q", spec, err, want)
-		}
-	}
-	if _, err := ParseSchedule("0 7 * * MON", "Mars/Olympus"); err == nil {
-		t.Error("an unknown zone is accepted")
-	}
-}
-
-func TestSchedule_NextIsInTheJobsZone(t *testing.T) {
-	s, err := ParseSchedule("0 7 * * MON", "Europe/Amsterdam")
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := s.Next(time.Date(2026, 11, 10, 12, 0, 0, 0, time.UTC))
-	if want := time.Date(2026, 11, 16, 6, 0, 0, 0, time.UTC); !got.Equal(want) {
-		t.Errorf("next = %s, want %s", got, want)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"errors"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -259,13 +260,16 @@ func TestNewMessageID_FollowsFromItsParts(t *testing.T) {
 	}
 }
 
+// noDot stands for a ledger that always agrees.
+func noDot() error { return nil }
+
 func TestFiles_WritesTheBytesAndNothingElse(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "out")
 	raw := seal(t, message())
 	var s Sender = Files{Dir: dir}
 	for range 2 { // a second time replaces
-		if err := s.Send(t.Context(), Envelope{To: "zoe@partner.example", Name: "weekly-zoe"}, raw); err != nil {
-			t.Fatal(err)
+		if r := s.Send(t.Context(), Envelope{To: "zoe@partner.example", Name: "weekly-zoe"}, raw, noDot); r.Outcome != Sent {
+			t.Fatal(r.Err)
 		}
 	}
 	entries, err := os.ReadDir(dir)
@@ -284,16 +288,20 @@ func TestFiles_ErrorsLeaveNoFile(t *testing.T) {
 	}
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
-	for name, send := range map[string]func() error{
-		"a name that is a path":  func() error { return Files{dir}.Send(t.Context(), Envelope{Name: "../x"}, []byte("x")) },
-		"a name that is hidden":  func() error { return Files{dir}.Send(t.Context(), Envelope{Name: ".x"}, []byte("x")) },
-		"no name":                func() error { return Files{dir}.Send(t.Context(), Envelope{}, []byte("x")) },
-		"a folder in the way":    func() error { return Files{dir}.Send(t.Context(), Envelope{Name: "taken"}, []byte("x")) },
-		"a file for a folder":    func() error { return Files{"/dev/null/x"}.Send(t.Context(), Envelope{Name: "a"}, []byte("x")) },
-		"a run that was stopped": func() error { return Files{dir}.Send(cancelled, Envelope{Name: "a"}, []byte("x")) },
+	refused := errors.New("taken over")
+	for name, send := range map[string]func() Result{
+		"a name that is a path":  func() Result { return Files{dir}.Send(t.Context(), Envelope{Name: "../x"}, []byte("x"), noDot) },
+		"a name that is hidden":  func() Result { return Files{dir}.Send(t.Context(), Envelope{Name: ".x"}, []byte("x"), noDot) },
+		"no name":                func() Result { return Files{dir}.Send(t.Context(), Envelope{}, []byte("x"), noDot) },
+		"a folder in the way":    func() Result { return Files{dir}.Send(t.Context(), Envelope{Name: "taken"}, []byte("x"), noDot) },
+		"a file for a folder":    func() Result { return Files{"/dev/null/x"}.Send(t.Context(), Envelope{Name: "a"}, []byte("x"), noDot) },
+		"a run that was stopped": func() Result { return Files{dir}.Send(cancelled, Envelope{Name: "a"}, []byte("x"), noDot) },
+		"a dot that is refused": func() Result {
+			return Files{dir}.Send(t.Context(), Envelope{Name: "a"}, []byte("x"), func() error { return refused })
+		},
 	} {
-		if err := send(); err == nil {
-			t.Errorf("%s: no error", name)
+		if r := send(); r.Outcome == Sent || r.Outcome == Unknown || r.Err == nil {
+			t.Errorf("%s: %+v", name, r)
 		}
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {

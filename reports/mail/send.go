@@ -16,10 +16,30 @@ type Envelope struct {
 	Name string // name of the message without ending, e.g. "weekly-sales-anna"; used by Files
 }
 
-// Sender hands sealed bytes on. A nil error means that the next hop took
-// responsibility for them.
+// Outcome is what became of one attempt to hand a mail on.
+type Outcome int
+
+// The outcomes. Only Unsent may be tried again without a person's word.
+const (
+	Sent    Outcome = iota // the next hop took responsibility
+	Unsent                 // surely not taken: try again later
+	Refused                // refused for good
+	Unknown                // the answer to the final dot was lost: it may have been taken
+)
+
+// Result is an outcome with what the next hop said.
+type Result struct {
+	Outcome Outcome
+	Reply   string // the next hop's answer, e.g. "250 2.0.0 Ok: queued as 4F1"; for people
+	Err     error  // why it was not sent, nil for Sent
+}
+
+// Sender hands sealed bytes on to one recipient. dot is called when everything
+// but the last step is done, from which on the mail may arrive; an error of it
+// stops the mail, which then is Unsent. A Sender is used by one goroutine.
 type Sender interface {
-	Send(ctx context.Context, e Envelope, raw []byte) error
+	Send(ctx context.Context, e Envelope, raw []byte, dot func() error) Result
+	Close() error
 }
 
 // Files is a Sender that writes NAME.eml into a folder.
@@ -27,25 +47,33 @@ type Files struct {
 	Dir string // created when missing
 }
 
+// Close implements Sender; there is nothing to close.
+func (Files) Close() error { return nil }
+
 // Send writes the bytes under their final name only when they are complete and
 // on disk. An existing file of that name is replaced.
-func (f Files) Send(ctx context.Context, e Envelope, raw []byte) error {
+func (f Files) Send(ctx context.Context, e Envelope, raw []byte, dot func() error) Result {
+	unsent := func(err error) Result {
+		return Result{Outcome: Unsent, Reply: err.Error(), Err: fmt.Errorf("write mail to %s: %w", e.To, err)}
+	}
 	if err := ctx.Err(); err != nil {
-		return err
+		return unsent(err)
 	}
 	if e.Name == "" || strings.ContainsAny(e.Name, `/\`) || strings.HasPrefix(e.Name, ".") || hasControl(e.Name) {
-		return fmt.Errorf("write mail to %s: %q is not a file name", e.To, e.Name)
+		err := fmt.Errorf("write mail to %s: %q is not a file name", e.To, e.Name)
+		return Result{Outcome: Refused, Reply: err.Error(), Err: err}
 	}
 	if err := os.MkdirAll(f.Dir, 0o777); err != nil {
-		return fmt.Errorf("write mail to %s: %w", e.To, err)
+		return unsent(err)
 	}
-	if err := writeFile(filepath.Join(f.Dir, e.Name+".eml"), raw); err != nil {
-		return fmt.Errorf("write mail to %s: %w", e.To, err)
+	path := filepath.Join(f.Dir, e.Name+".eml")
+	if err := writeFile(path, raw, dot); err != nil {
+		return unsent(err)
 	}
-	return nil
+	return Result{Outcome: Sent, Reply: "written to " + path}
 }
 
-func writeFile(path string, raw []byte) (err error) {
+func writeFile(path string, raw []byte, dot func() error) (err error) {
 	dir := filepath.Dir(path)
 	tmp, err := os.CreateTemp(dir, ".eml-*")
 	if err != nil {
@@ -64,6 +92,9 @@ func writeFile(path string, raw []byte) (err error) {
 		return err
 	}
 	if err = tmp.Close(); err != nil {
+		return err
+	}
+	if err = dot(); err != nil {
 		return err
 	}
 	if err = os.Rename(tmp.Name(), path); err != nil {

@@ -1,0 +1,323 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// clock is a clock that tests move.
+type clock struct {
+	mu sync.Mutex
+	t  time.Time
+}
+
+func (c *clock) now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c.t }
+func (c *clock) pass(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.t = c.t.Add(d)
+}
+
+var ctx = context.Background()
+
+func open(t *testing.T, file, owner string, c *clock) *Ledger {
+	t.Helper()
+	l, err := Open(ctx, file, Options{Now: c.now, Owner: owner, Lease: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return l
+}
+
+func newLedger(t *testing.T) (*Ledger, *clock) {
+	t.Helper()
+	c := &clock{t: time.Date(2026, 11, 16, 7, 0, 0, 0, time.UTC)}
+	return open(t, filepath.Join(t.TempDir(), "tidemark.db"), "a", c), c
+}
+
+func must[T any](t *testing.T) func(T, error) T {
+	t.Helper()
+	return func(v T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+func TestOpen_StartedManyTimesAtOnce(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "path with spaces?", "..", "tidemark.db")
+	c := &clock{t: time.Unix(0, 0)}
+	var wg sync.WaitGroup
+	errs := make([]error, 8)
+	for i := range errs {
+		wg.Go(func() {
+			l, err := Open(ctx, filepath.Clean(file), Options{Now: c.now, Owner: fmt.Sprint(i)})
+			if err == nil {
+				err = l.Close()
+			}
+			errs[i] = err
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestPlan_ASlotIsPlannedOnce(t *testing.T) {
+	l, c := newLedger(t)
+	slots := []time.Time{c.now(), c.now().Add(time.Hour)}
+	if n := must[int](t)(l.Plan(ctx, "nightly", slots)); n != 2 {
+		t.Errorf("planned %d, want 2", n)
+	}
+	if n := must[int](t)(l.Plan(ctx, "nightly", slots)); n != 0 {
+		t.Errorf("planned %d again, want 0", n)
+	}
+	last, ok, err := l.LastSlot(ctx, "nightly")
+	if err != nil || !ok || !last.Equal(slots[1]) {
+		t.Errorf("last slot %v, %v, %v", last, ok, err)
+	}
+}
+
+func TestClaim_OneRunOfAJobAtATime(t *testing.T) {
+	l, c := newLedger(t)
+	must[int](t)(l.Plan(ctx, "nightly", []time.Time{c.now(), c.now().Add(time.Second), c.now().Add(time.Hour)}))
+	c.pass(time.Minute)
+	first := must[*Run](t)(l.Claim(ctx, ""))
+	if first == nil || first.Attempt != 1 || first.Owner != "a" {
+		t.Fatalf("first claim %+v", first)
+	}
+	if again := must[*Run](t)(l.Claim(ctx, "")); again != nil {
+		t.Fatalf("a second run of the job is claimed: %+v", again)
+	}
+	if err := l.Finish(ctx, first, Done, "", "{}"); err != nil {
+		t.Fatal(err)
+	}
+	if second := must[*Run](t)(l.Claim(ctx, "nightly")); second == nil || second.ID == first.ID {
+		t.Errorf("after the first: %+v", second)
+	}
+	if third := must[*Run](t)(l.Claim(ctx, "")); third != nil {
+		t.Errorf("a run that is not due is claimed: %+v", third)
+	}
+}
+
+func TestClaim_ManyProcessesNeverShareARun(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "tidemark.db")
+	c := &clock{t: time.Date(2026, 11, 16, 7, 0, 0, 0, time.UTC)}
+	first := open(t, file, "p0", c)
+	for i := range 40 {
+		must[int](t)(first.Plan(ctx, fmt.Sprintf("job%d", i), []time.Time{c.now()}))
+	}
+	var mu sync.Mutex
+	claimed := map[string]string{}
+	var wg sync.WaitGroup
+	for i := range 4 {
+		l := open(t, file, fmt.Sprint("p", i+1), c)
+		wg.Go(func() {
+			for {
+				r, err := l.Claim(ctx, "")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if r == nil {
+					return
+				}
+				mu.Lock()
+				if other, found := claimed[r.ID]; found {
+					t.Errorf("%s is claimed by %s and %s", r.ID, other, r.Owner)
+				}
+				claimed[r.ID] = r.Owner
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if len(claimed) != 40 {
+		t.Errorf("%d runs claimed, want 40", len(claimed))
+	}
+}
+
+func TestLease_AnOwnerThatSleptIsRefused(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "tidemark.db")
+	c := &clock{t: time.Date(2026, 11, 16, 7, 0, 0, 0, time.UTC)}
+	a, b := open(t, file, "a", c), open(t, file, "b", c)
+	must[int](t)(a.Plan(ctx, "weekly", []time.Time{c.now()}))
+	old := must[*Run](t)(a.Claim(ctx, ""))
+	c.pass(30 * time.Second)
+	if err := a.Renew(ctx, old); err != nil {
+		t.Fatal(err)
+	}
+	c.pass(45 * time.Second)
+	if r := must[*Run](t)(b.Claim(ctx, "")); r != nil {
+		t.Fatalf("a renewed run is taken over: %+v", r)
+	}
+	c.pass(30 * time.Second)
+	r := must[*Run](t)(b.Claim(ctx, ""))
+	if r == nil || r.Attempt != 2 {
+		t.Fatalf("after the lease: %+v", r)
+	}
+	for name, err := range map[string]error{"renew": a.Renew(ctx, old), "finish": a.Finish(ctx, old, Done, "", ""), "requeue": a.Requeue(ctx, old, c.now(), "")} {
+		if !errors.Is(err, ErrTakenOver) {
+			t.Errorf("%s by the old owner: %v, want taken over", name, err)
+		}
+	}
+	if err := b.Finish(ctx, r, Done, "", ""); err != nil {
+		t.Error(err)
+	}
+}
+
+func mail(run, recipient string, deadline time.Time) Mail {
+	return Mail{Delivery: Delivery{ID: recipient + "@id", Kind: "digest", Role: "sales_agent", Period: "2026-11-06..2026-11-12", Recipient: recipient,
+		Deadline: deadline, Subject: "s", Report: "r"}, EML: []byte("mail to " + recipient)}
+}
+
+func TestEnqueue_TheSameReportReachesNobodyTwice(t *testing.T) {
+	l, c := newLedger(t)
+	deadline := c.now().Add(time.Hour)
+	if n := must[int](t)(l.Enqueue(ctx, "run1", []Mail{mail("run1", "Anna@Partner.example", deadline), mail("run1", "bram@partner.example", deadline)})); n != 2 {
+		t.Fatalf("stored %d, want 2", n)
+	}
+	again := mail("run2", "anna@partner.EXAMPLE", deadline)
+	again.ID = "other@id"
+	if n := must[int](t)(l.Enqueue(ctx, "run2", []Mail{again})); n != 0 {
+		t.Errorf("the same report to the same person is stored %d times more", n)
+	}
+	again.Edition = 1
+	if n := must[int](t)(l.Enqueue(ctx, "run2", []Mail{again})); n != 1 {
+		t.Errorf("another edition is stored %d times, want 1", n)
+	}
+	d := must[[]Delivery](t)(l.Deliveries(ctx, Query{Run: "run1", Recipient: "ANNA@partner.example"}))
+	if len(d) != 1 || d[0].State != Pending {
+		t.Fatalf("deliveries %+v", d)
+	}
+	if eml := must[[]byte](t)(l.EML(ctx, d[0].SHA256)); string(eml) != "mail to Anna@Partner.example" {
+		t.Errorf("sealed bytes %q", eml)
+	}
+}
+
+func TestDelivery_WhatACrashLeavesIsSettled(t *testing.T) {
+	l, c := newLedger(t)
+	deadline := c.now().Add(time.Hour)
+	var mails []Mail
+	for i := range 3 {
+		mails = append(mails, mail("run", fmt.Sprintf("p%d@partner.example", i), deadline))
+	}
+	must[int](t)(l.Enqueue(ctx, "run", mails))
+	sending, dot := must[*Delivery](t)(l.Next(ctx, "run")), must[*Delivery](t)(l.Next(ctx, "run"))
+	if err := l.Advance(ctx, dot, Sending, Dot, ""); err != nil {
+		t.Fatal(err)
+	}
+	if n := must[int64](t)(l.Recover(ctx, "run")); n != 1 {
+		t.Errorf("%d unknown, want 1", n)
+	}
+	want := map[DeliveryState]int{Pending: 2, Unknown: 1}
+	if diff := cmp.Diff(must[map[DeliveryState]int](t)(l.Counts(ctx, "run")), want); diff != "" {
+		t.Errorf("states (-got +want):\n%s", diff)
+	}
+	// The owner that slept may not go past the dot any more; an answer that it
+	// has received is still the truth.
+	if err := l.Advance(ctx, sending, Sending, Dot, ""); !errors.Is(err, ErrTakenOver) {
+		t.Errorf("the dot of a delivery that was given back: %v, want taken over", err)
+	}
+	if err := l.Settle(ctx, dot, "250 2.0.0 Ok: queued as ABC"); err != nil {
+		t.Errorf("a late answer: %v", err)
+	}
+	// The next attempt has another number: the old one cannot touch it.
+	next := must[*Delivery](t)(l.Next(ctx, "run"))
+	old := *next
+	old.Attempt--
+	if err := l.Advance(ctx, &old, Sending, Dot, ""); !errors.Is(err, ErrTakenOver) {
+		t.Errorf("an old attempt: %v, want taken over", err)
+	}
+}
+
+func TestRetry_EndsAtTheDeadline(t *testing.T) {
+	l, c := newLedger(t)
+	must[int](t)(l.Enqueue(ctx, "run", []Mail{mail("run", "a@partner.example", c.now().Add(10*time.Minute))}))
+	d := must[*Delivery](t)(l.Next(ctx, "run"))
+	if err := l.Retry(ctx, d, c.now().Add(5*time.Minute), "450 later"); err != nil {
+		t.Fatal(err)
+	}
+	if d := must[*Delivery](t)(l.Next(ctx, "run")); d != nil {
+		t.Fatalf("taken before it is due: %+v", d)
+	}
+	due, ok, err := l.NextDue(ctx, "run")
+	if err != nil || !ok || !due.Equal(c.now().Add(5*time.Minute)) {
+		t.Errorf("due %v, %v, %v", due, ok, err)
+	}
+	c.pass(5 * time.Minute)
+	d = must[*Delivery](t)(l.Next(ctx, "run"))
+	if err := l.Retry(ctx, d, c.now().Add(15*time.Minute), "450 later"); err != nil {
+		t.Fatal(err)
+	}
+	if got := must[Delivery](t)(l.Delivery(ctx, d.ID)); got.State != Refused {
+		t.Errorf("after the deadline: %s, want failed", got.State)
+	}
+}
+
+func TestPrune_KeepsWhatIsStillNeeded(t *testing.T) {
+	l, c := newLedger(t)
+	finish := func(slot time.Time, states ...DeliveryState) {
+		t.Helper()
+		must[int](t)(l.Plan(ctx, "weekly", []time.Time{slot}))
+		r := must[*Run](t)(l.Claim(ctx, ""))
+		for i, s := range states {
+			m := mail(r.ID, fmt.Sprintf("p%d@partner.example", i), c.now().Add(time.Hour))
+			m.ID, m.Period = fmt.Sprint(r.ID, i), r.ID
+			must[int](t)(l.Enqueue(ctx, r.ID, []Mail{m}))
+			d := must[*Delivery](t)(l.Next(ctx, r.ID))
+			if err := l.Advance(ctx, d, Sending, s, ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := l.Finish(ctx, r, Done, "", ""); err != nil {
+			t.Fatal(err)
+		}
+		c.pass(7 * 24 * time.Hour)
+	}
+	finish(c.now(), Sent)
+	finish(c.now(), Sent, Unknown)
+	finish(c.now(), Sent)
+	if _, _, err := l.Prune(ctx, c.now()); err != nil {
+		t.Fatal(err)
+	}
+	runs := must[[]Run](t)(l.Runs(ctx, "", 10))
+	if len(runs) != 2 {
+		t.Errorf("%d runs left, want the newest and the one with an unknown delivery", len(runs))
+	}
+	if diff := cmp.Diff(must[map[DeliveryState]int](t)(l.Counts(ctx, "")), map[DeliveryState]int{Unknown: 1}); diff != "" {
+		t.Errorf("deliveries (-got +want):\n%s", diff)
+	}
+}
+
+func TestPause_SlotsWaitUntilResume(t *testing.T) {
+	l, c := newLedger(t)
+	if err := l.Pause(ctx, "weekly", "holiday"); err != nil {
+		t.Fatal(err)
+	}
+	must[int](t)(l.Plan(ctx, "weekly", []time.Time{c.now()}))
+	if r := must[*Run](t)(l.Claim(ctx, "")); r != nil {
+		t.Fatalf("a paused job runs: %+v", r)
+	}
+	if err := l.Resume(ctx, "weekly"); err != nil {
+		t.Fatal(err)
+	}
+	if r := must[*Run](t)(l.Claim(ctx, "")); r == nil {
+		t.Error("a resumed job does not run")
+	}
+}

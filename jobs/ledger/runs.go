@@ -1,0 +1,268 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// RunState is where a run stands.
+type RunState string
+
+// The states of a run.
+const (
+	Queued  RunState = "queued"
+	Running RunState = "running"
+	Done    RunState = "done"
+	Warned  RunState = "warned"  // done, with warnings
+	Failed  RunState = "failed"  // every attempt failed
+	Held    RunState = "held"    // waits for release or drop
+	Skipped RunState = "skipped" // never ran: why is in Note
+)
+
+// Run is one execution of a job for one slot.
+type Run struct {
+	ID       string     `json:"id"` // job@slot
+	Job      string     `json:"job"`
+	Slot     time.Time  `json:"slot"`
+	State    RunState   `json:"state"`
+	Attempt  int        `json:"attempt"`
+	Due      time.Time  `json:"due"`
+	Owner    string     `json:"owner"`
+	Lease    time.Time  `json:"lease"`
+	Started  *time.Time `json:"started"`
+	Finished *time.Time `json:"finished"`
+	Note     string     `json:"note"`
+	Result   string     `json:"result"` // JSON of the job's own
+}
+
+const runColumns = `id, job, slot, state, attempt, due, owner, lease, started, finished, note, result`
+
+func scanRun(row interface{ Scan(...any) error }) (Run, error) {
+	var r Run
+	var slot, due, lease int64
+	var started, finished sql.NullInt64
+	err := row.Scan(&r.ID, &r.Job, &slot, &r.State, &r.Attempt, &due, &r.Owner, &lease, &started, &finished, &r.Note, &r.Result)
+	r.Slot, r.Due, r.Lease, r.Started, r.Finished = at(slot), at(due), at(lease), optional(started), optional(finished)
+	return r, err
+}
+
+// RunID names the run of a job for a slot.
+func RunID(job string, slot time.Time) string { return job + "@" + slot.UTC().Format(time.RFC3339) }
+
+// Plan enters a run for each slot that has none yet and returns how many were
+// new. Any process may plan any slot any number of times.
+func (l *Ledger) Plan(ctx context.Context, job string, slots []time.Time) (int, error) {
+	planned := 0
+	err := l.tx(ctx, func(tx *sql.Tx) error {
+		for _, slot := range slots {
+			r, err := tx.ExecContext(ctx, `INSERT INTO runs (id, job, slot, state, due) VALUES ($1, $2, $3, $4, $3) ON CONFLICT (id) DO NOTHING`,
+				RunID(job, slot), job, slot.UnixMilli(), Queued)
+			if err != nil {
+				return err
+			}
+			n, err := r.RowsAffected()
+			if err != nil {
+				return err
+			}
+			planned += int(n)
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("plan %s: %w", job, err)
+	}
+	return planned, nil
+}
+
+// Skip enters a run that will never run, with the reason, unless the slot has
+// one already.
+func (l *Ledger) Skip(ctx context.Context, job string, slot time.Time, why string) error {
+	_, err := l.db.ExecContext(ctx, `INSERT INTO runs (id, job, slot, state, due, finished, note) VALUES ($1, $2, $3, $4, $3, $5, $6) ON CONFLICT (id) DO NOTHING`,
+		RunID(job, slot), job, slot.UnixMilli(), Skipped, l.now(), why)
+	if err != nil {
+		return fmt.Errorf("skip %s: %w", RunID(job, slot), err)
+	}
+	return nil
+}
+
+// LastSlot returns the newest slot that was planned or skipped for a job; ok is
+// false for a job that the ledger has never seen.
+func (l *Ledger) LastSlot(ctx context.Context, job string) (slot time.Time, ok bool, err error) {
+	var ms sql.NullInt64
+	if err := l.db.QueryRowContext(ctx, `SELECT max(slot) FROM runs WHERE job = $1`, job).Scan(&ms); err != nil {
+		return time.Time{}, false, fmt.Errorf("last slot of %s: %w", job, err)
+	}
+	return at(ms.Int64), ms.Valid, nil
+}
+
+// Claim takes a queued run that is due and marks it running; nil when there is
+// none, or when another run of the job is going on. Runs whose lease ran out are
+// queued again first. Paused jobs are passed over. An empty job means any.
+func (l *Ledger) Claim(ctx context.Context, job string) (*Run, error) {
+	var claimed *Run
+	err := l.tx(ctx, func(tx *sql.Tx) error {
+		now := l.now()
+		if _, err := tx.ExecContext(ctx, `UPDATE runs SET state = $1, owner = '', note = 'taken over: the lease of ' || owner || ' ran out' WHERE state = $2 AND lease < $3`,
+			Queued, Running, now); err != nil {
+			return err
+		}
+		r, err := scanRun(tx.QueryRowContext(ctx, `UPDATE runs SET state = $1, attempt = attempt + 1, owner = $2, lease = $3, started = $4
+			WHERE state = $5 AND id = (SELECT q.id FROM runs q WHERE q.state = $5 AND q.due <= $4 AND (q.job = $6 OR $6 = '')
+				AND NOT EXISTS (SELECT 1 FROM runs o WHERE o.job = q.job AND o.state = $1)
+				AND NOT EXISTS (SELECT 1 FROM pauses p WHERE p.job = q.job)
+				ORDER BY q.due, q.id LIMIT 1)
+			RETURNING `+runColumns, Running, l.o.Owner, now+l.o.Lease.Milliseconds(), now, Queued, job))
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		claimed = &r
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("claim a run: %w", err)
+	}
+	return claimed, nil
+}
+
+// Renew holds a run for another lease. ErrTakenOver means: stop at once.
+func (l *Ledger) Renew(ctx context.Context, r *Run) error {
+	until := l.now() + l.o.Lease.Milliseconds()
+	err := changed(l.db.ExecContext(ctx, `UPDATE runs SET lease = $1 WHERE id = $2 AND attempt = $3 AND state = $4`, until, r.ID, r.Attempt, Running))
+	if err != nil {
+		return fmt.Errorf("renew run %s: %w", r.ID, err)
+	}
+	r.Lease = at(until)
+	return nil
+}
+
+// Finish ends a run of this attempt.
+func (l *Ledger) Finish(ctx context.Context, r *Run, state RunState, note, result string) error {
+	err := changed(l.db.ExecContext(ctx, `UPDATE runs SET state = $1, finished = $2, note = $3, result = $4 WHERE id = $5 AND attempt = $6 AND state = $7`,
+		state, l.now(), note, result, r.ID, r.Attempt, Running))
+	if err != nil {
+		return fmt.Errorf("finish run %s: %w", r.ID, err)
+	}
+	return nil
+}
+
+// Requeue gives a run of this attempt back, to be tried again at due.
+func (l *Ledger) Requeue(ctx context.Context, r *Run, due time.Time, note string) error {
+	err := changed(l.db.ExecContext(ctx, `UPDATE runs SET state = $1, owner = '', due = $2, note = $3 WHERE id = $4 AND attempt = $5 AND state = $6`,
+		Queued, due.UnixMilli(), note, r.ID, r.Attempt, Running))
+	if err != nil {
+		return fmt.Errorf("requeue run %s: %w", r.ID, err)
+	}
+	return nil
+}
+
+// Decide ends a held run: Queued releases it to go on, Skipped drops it.
+func (l *Ledger) Decide(ctx context.Context, id string, to RunState, note string) error {
+	err := changed(l.db.ExecContext(ctx, `UPDATE runs SET state = $1, due = $2, note = $3 WHERE id = $4 AND state = $5`, to, l.now(), note, id, Held))
+	if errors.Is(err, ErrTakenOver) {
+		return fmt.Errorf("run %s is not held", id)
+	} else if err != nil {
+		return fmt.Errorf("decide run %s: %w", id, err)
+	}
+	return nil
+}
+
+// Run returns one run.
+func (l *Ledger) Run(ctx context.Context, id string) (Run, error) {
+	r, err := scanRun(l.db.QueryRowContext(ctx, `SELECT `+runColumns+` FROM runs WHERE id = $1`, id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return r, fmt.Errorf("run %s: %w", id, ErrNotFound)
+	}
+	return r, err
+}
+
+// Runs returns the newest runs of a job, or of all jobs, the newest first.
+func (l *Ledger) Runs(ctx context.Context, job string, limit int) ([]Run, error) {
+	rows, err := l.db.QueryContext(ctx, `SELECT `+runColumns+` FROM runs WHERE job = $1 OR $1 = '' ORDER BY slot DESC, id LIMIT $2`, job, limit)
+	if err != nil {
+		return nil, fmt.Errorf("list runs: %w", err)
+	}
+	return collect(rows, scanRun)
+}
+
+// LastIn returns the newest run of a job in a state, nil for none.
+func (l *Ledger) LastIn(ctx context.Context, job string, state RunState) (*Run, error) {
+	r, err := scanRun(l.db.QueryRowContext(ctx, `SELECT `+runColumns+` FROM runs WHERE job = $1 AND state = $2 ORDER BY slot DESC LIMIT 1`, job, state))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("last %s run of %s: %w", state, job, err)
+	}
+	return &r, nil
+}
+
+// collect scans and closes rows.
+func collect[T any](rows *sql.Rows, scan func(interface{ Scan(...any) error }) (T, error)) (all []T, err error) {
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		v, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, v)
+	}
+	return all, rows.Err()
+}
+
+// Pause keeps a job from running until Resume; its slots are still planned.
+func (l *Ledger) Pause(ctx context.Context, job, note string) error {
+	_, err := l.db.ExecContext(ctx, `INSERT INTO pauses (job, note, since) VALUES ($1, $2, $3) ON CONFLICT (job) DO UPDATE SET note = excluded.note`, job, note, l.now())
+	return err
+}
+
+// Resume ends a pause.
+func (l *Ledger) Resume(ctx context.Context, job string) error {
+	_, err := l.db.ExecContext(ctx, `DELETE FROM pauses WHERE job = $1`, job)
+	return err
+}
+
+// Paused returns the paused jobs with the note of each.
+func (l *Ledger) Paused(ctx context.Context) (map[string]string, error) {
+	rows, err := l.db.QueryContext(ctx, `SELECT job, note FROM pauses`)
+	if err != nil {
+		return nil, err
+	}
+	type pause struct{ job, note string }
+	all, err := collect(rows, func(row interface{ Scan(...any) error }) (p pause, err error) { return p, row.Scan(&p.job, &p.note) })
+	paused := map[string]string{}
+	for _, p := range all {
+		paused[p.job] = p.note
+	}
+	return paused, err
+}
+
+// Prune removes runs that ended before a time with their deliveries, except
+// deliveries that still need a person, and mails that no delivery refers to.
+func (l *Ledger) Prune(ctx context.Context, before time.Time) (runs, mails int64, err error) {
+	err = l.tx(ctx, func(tx *sql.Tx) error {
+		const old = `SELECT id FROM runs WHERE finished IS NOT NULL AND finished < $1`
+		if _, err := tx.ExecContext(ctx, `DELETE FROM deliveries WHERE state IN ('sent', 'failed', 'diverted', 'dropped') AND run IN (`+old+`)`, before.UnixMilli()); err != nil {
+			return err
+		}
+		// The newest run of a job stays: the planner counts slots from it.
+		r, err := tx.ExecContext(ctx, `DELETE FROM runs WHERE id IN (`+old+`) AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.run = runs.id)
+			AND slot < (SELECT max(n.slot) FROM runs n WHERE n.job = runs.job)`, before.UnixMilli())
+		if err != nil {
+			return err
+		}
+		if runs, err = r.RowsAffected(); err != nil {
+			return err
+		}
+		if r, err = tx.ExecContext(ctx, `DELETE FROM mails WHERE sha256 NOT IN (SELECT sha256 FROM deliveries)`); err != nil {
+			return err
+		}
+		mails, err = r.RowsAffected()
+		return err
+	})
+	if err != nil {
+		err = fmt.Errorf("prune ledger: %w", err)
+	}
+	return runs, mails, err
+}

@@ -1,0 +1,374 @@
+package mail
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"io"
+	"math/big"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-sasl"
+	"github.com/emersion/go-smtp"
+)
+
+// relay is a real SMTP server that answers by script.
+type relay struct {
+	mu     sync.Mutex
+	fault  string            // what the next transaction meets; used up by it
+	stored map[string]string // mails taken, by recipient
+	conns  map[string]bool   // by the client's address
+	user   string            // when set, log-in is required
+	hold   chan struct{}
+}
+
+func (r *relay) NewSession(c *smtp.Conn) (smtp.Session, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.conns[c.Conn().RemoteAddr().String()] = true
+	return &session{r: r, c: c}, nil
+}
+
+// take uses the fault up if it is the given one.
+func (r *relay) take(fault string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.fault != fault {
+		return false
+	}
+	r.fault = ""
+	return true
+}
+
+type session struct {
+	r    *relay
+	c    *smtp.Conn
+	to   string
+	user string
+}
+
+func (s *session) AuthMechanisms() []string { return []string{sasl.Plain, sasl.Login} }
+
+func (s *session) Auth(mechanism string) (sasl.Server, error) {
+	check := func(user, password string) error {
+		if user != s.r.user || password != "right" {
+			return &smtp.SMTPError{Code: 535, EnhancedCode: smtp.EnhancedCode{5, 7, 8}, Message: "authentication failed"}
+		}
+		s.user = user
+		return nil
+	}
+	if mechanism == sasl.Login {
+		return &loginServer{check: check}, nil
+	}
+	return sasl.NewPlainServer(func(_, user, password string) error { return check(user, password) }), nil
+}
+
+// loginServer is the server side of AUTH LOGIN.
+type loginServer struct {
+	check func(user, password string) error
+	user  string
+	step  int
+}
+
+func (l *loginServer) Next(response []byte) (challenge []byte, done bool, err error) {
+	l.step++
+	switch l.step {
+	case 1:
+		return []byte("Username:"), false, nil
+	case 2:
+		l.user = string(response)
+		return []byte("Password:"), false, nil
+	}
+	return nil, true, l.check(l.user, string(response))
+}
+
+func (s *session) Mail(string, *smtp.MailOptions) error {
+	if s.r.user != "" && s.user == "" {
+		return &smtp.SMTPError{Code: 530, EnhancedCode: smtp.EnhancedCode{5, 7, 57}, Message: "client not authenticated"}
+	}
+	return nil
+}
+
+func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
+	s.to = to
+	switch {
+	case s.r.take("rcpt 450"):
+		return &smtp.SMTPError{Code: 450, EnhancedCode: smtp.EnhancedCode{4, 2, 0}, Message: "greylisted"}
+	case s.r.take("rcpt 550"):
+		return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "no such user"}
+	case s.r.take("rcpt 5.7.30"):
+		return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 7, 30}, Message: "Basic authentication is not supported for Client Submission"}
+	case s.r.take("lost at rcpt"):
+		return s.c.Conn().Close()
+	}
+	return nil
+}
+
+func (s *session) Data(body io.Reader) error {
+	if s.r.take("lost in content") {
+		_, _ = io.CopyN(io.Discard, body, 100)
+		return s.c.Conn().Close()
+	}
+	b, err := io.ReadAll(body)
+	if err != nil {
+		return err
+	}
+	store := func() {
+		s.r.mu.Lock()
+		defer s.r.mu.Unlock()
+		s.r.stored[s.to] += string(b)
+	}
+	switch {
+	case s.r.take("data 451"):
+		return &smtp.SMTPError{Code: 451, Message: "try again"}
+	case s.r.take("data 554"):
+		return &smtp.SMTPError{Code: 554, Message: "no"}
+	case s.r.take("data 552"):
+		return &smtp.SMTPError{Code: 552, EnhancedCode: smtp.EnhancedCode{5, 3, 4}, Message: "too big"}
+	case s.r.take("lost after the dot, taken"):
+		store()
+		return s.c.Conn().Close()
+	case s.r.take("lost after the dot, not taken"):
+		return s.c.Conn().Close()
+	case s.r.take("answer too late"):
+		store()
+		<-s.r.hold
+		return nil
+	}
+	store()
+	return nil
+}
+
+func (*session) Reset()        {}
+func (*session) Logout() error { return nil }
+
+// serve starts the relay on loopback and returns options that reach it.
+func (r *relay) serve(t *testing.T, implicit bool) SMTPOptions {
+	t.Helper()
+	r.stored, r.conns, r.hold = map[string]string{}, map[string]bool{}, make(chan struct{})
+	cert, ca := certificate(t)
+	srv := smtp.NewServer(r)
+	srv.Domain, srv.TLSConfig, srv.MaxMessageBytes = "localhost", &tls.Config{Certificates: []tls.Certificate{cert}}, 10<<20
+	srv.ErrorLog = discard{}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := SMTPOptions{Host: "localhost", Port: l.Addr().(*net.TCPAddr).Port, TLS: "starttls", CA: ca, Now: time.Now, Timeout: 5 * time.Second, DotTimeout: 5 * time.Second}
+	if implicit {
+		l, o.TLS = tls.NewListener(l, srv.TLSConfig), "tls"
+	}
+	done := make(chan struct{})
+	go func() { defer close(done); _ = srv.Serve(l) }()
+	t.Cleanup(func() {
+		close(r.hold)
+		_ = srv.Close()
+		<-done
+	})
+	return o
+}
+
+type discard struct{}
+
+func (discard) Printf(string, ...any) {}
+func (discard) Println(...any)        {}
+
+// certificate makes a certificate for localhost and its authority's PEM.
+func certificate(t *testing.T) (tls.Certificate, []byte) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}
+
+func newSMTP(t *testing.T, o SMTPOptions) *SMTP {
+	t.Helper()
+	s, err := NewSMTP(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.drop() })
+	return s
+}
+
+// TestSMTP_EveryFaultIsJudgedRight plays the faults of a relay one by one. After
+// each the next mail on the same Sender must go through, and nothing may arrive
+// that was not called sent or unknown.
+func TestSMTP_EveryFaultIsJudgedRight(t *testing.T) {
+	raw := seal(t, message())
+	for _, c := range []struct {
+		fault  string
+		want   Outcome
+		stored bool
+		dots   int // how often the dot was allowed
+		hint   string
+	}{
+		{fault: "none", want: Sent, stored: true, dots: 1},
+		{fault: "rcpt 450", want: Unsent},
+		{fault: "rcpt 550", want: Refused},
+		{fault: "rcpt 5.7.30", want: Refused, hint: "Exchange Online"},
+		{fault: "data 451", want: Unsent, dots: 1},
+		{fault: "data 554", want: Refused, dots: 1},
+		{fault: "data 552", want: Refused, dots: 1},
+		{fault: "lost at rcpt", want: Unsent},
+		{fault: "lost in content", want: Unsent},
+		{fault: "lost after the dot, taken", want: Unknown, stored: true, dots: 1},
+		{fault: "lost after the dot, not taken", want: Unknown, dots: 1},
+		{fault: "answer too late", want: Unknown, stored: true, dots: 1},
+	} {
+		t.Run(c.fault, func(t *testing.T) {
+			r := &relay{fault: c.fault}
+			o := r.serve(t, false)
+			if c.fault == "answer too late" {
+				o.DotTimeout = 50 * time.Millisecond
+			}
+			s := newSMTP(t, o)
+			dots := 0
+			big := raw
+			if c.fault == "lost in content" {
+				big = append(bytes.Clone(raw), bytes.Repeat([]byte("x"), 8<<20)...) // more than the sockets hold
+			}
+			got := s.Send(t.Context(), Envelope{From: "a@partner.example", To: "b@partner.example"}, big, func() error { dots++; return nil })
+			if got.Outcome != c.want || (got.Err == nil) != (c.want == Sent) || !strings.Contains(got.Reply, c.hint) {
+				t.Errorf("outcome %d, reply %q, error %v; want outcome %d", got.Outcome, got.Reply, got.Err, c.want)
+			}
+			if dots != c.dots && c.fault != "lost in content" {
+				t.Errorf("%d dots were allowed, want %d", dots, c.dots)
+			}
+			r.mu.Lock()
+			_, stored := r.stored["b@partner.example"]
+			r.mu.Unlock()
+			if stored != c.stored {
+				t.Errorf("the relay has the mail: %v, want %v", stored, c.stored)
+			}
+			if next := s.Send(t.Context(), Envelope{From: "a@partner.example", To: "next@partner.example"}, raw, noDot); next.Outcome != Sent {
+				t.Errorf("the next mail: %d, %v", next.Outcome, next.Err)
+			}
+		})
+	}
+}
+
+func TestSMTP_ADotThatIsRefusedStopsTheMail(t *testing.T) {
+	r := &relay{}
+	s := newSMTP(t, r.serve(t, false))
+	taken := errors.New("taken over")
+	got := s.Send(t.Context(), Envelope{From: "a@partner.example", To: "b@partner.example"}, seal(t, message()), func() error { return taken })
+	if got.Outcome != Unsent || !errors.Is(got.Err, taken) {
+		t.Errorf("outcome %d, %v", got.Outcome, got.Err)
+	}
+	if next := s.Send(t.Context(), Envelope{From: "a@partner.example", To: "c@partner.example"}, seal(t, message()), noDot); next.Outcome != Sent {
+		t.Fatal(next.Err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, stored := r.stored["b@partner.example"]; stored {
+		t.Error("half a mail was delivered")
+	}
+}
+
+func TestSMTP_OneConnectionForManyMails(t *testing.T) {
+	for _, implicit := range []bool{false, true} {
+		r := &relay{user: "usage"}
+		o := r.serve(t, implicit)
+		o.Username, o.Password = "usage", "right"
+		s := newSMTP(t, o)
+		raw := seal(t, message())
+		for range 5 {
+			if got := s.Send(t.Context(), Envelope{From: "a@partner.example", To: "b@partner.example"}, raw, noDot); got.Outcome != Sent || !strings.HasPrefix(got.Reply, "250 ") {
+				t.Fatalf("%d, %q, %v", got.Outcome, got.Reply, got.Err)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		r.mu.Lock()
+		if len(r.conns) != 1 {
+			t.Errorf("%d connections for five mails, want 1", len(r.conns))
+		}
+		if want := strings.ReplaceAll(string(raw), "\r\n", "\n"); !strings.HasPrefix(strings.ReplaceAll(r.stored["b@partner.example"], "\r\n", "\n"), want) {
+			t.Error("the relay stored other bytes than were sealed")
+		}
+		r.mu.Unlock()
+	}
+}
+
+func TestSMTP_WhatStandsInTheWayIsExplained(t *testing.T) {
+	r := &relay{user: "usage"}
+	good := r.serve(t, false)
+	good.Username, good.Password = "usage", "right"
+	for _, c := range []struct {
+		name string
+		set  func(*SMTPOptions)
+		want string
+	}{
+		{"a wrong password", func(o *SMTPOptions) { o.Password = "wrong-secret" }, "user name or password is wrong"},
+		{"a wrong password with LOGIN", func(o *SMTPOptions) { o.Password, o.Auth = "wrong-secret", "login" }, "user name or password is wrong"},
+		{"no log-in", func(o *SMTPOptions) { o.Username = "" }, "the server wants a log-in"},
+		{"an unknown authority", func(o *SMTPOptions) { o.CA = nil }, "mail.smtp.ca"},
+		{"a port that is closed", func(o *SMTPOptions) { o.Port = 1 }, "connection refused"},
+		{"TLS on a STARTTLS port", func(o *SMTPOptions) { o.TLS = "tls" }, "connect to localhost"},
+	} {
+		o := good
+		c.set(&o)
+		got := newSMTP(t, o).Send(t.Context(), Envelope{From: "a@partner.example", To: "b@partner.example"}, []byte("x"), noDot)
+		if got.Outcome == Sent || got.Outcome == Unknown || !strings.Contains(got.Reply, c.want) {
+			t.Errorf("%s: outcome %d, %q; want %q", c.name, got.Outcome, got.Reply, c.want)
+		}
+		if strings.Contains(got.Reply, "wrong-secret") || strings.Contains(got.Err.Error(), "wrong-secret") {
+			t.Errorf("%s: the reply holds the password", c.name)
+		}
+	}
+	o := good
+	o.Auth = "login"
+	if got := newSMTP(t, o).Send(t.Context(), Envelope{From: "a@partner.example", To: "b@partner.example"}, []byte("x"), noDot); got.Outcome != Sent {
+		t.Errorf("AUTH LOGIN: %v", got.Err)
+	}
+}
+
+func TestSMTP_ACancelledContextEndsTheWaiting(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and never says a word
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	s := newSMTP(t, SMTPOptions{Host: "localhost", Port: l.Addr().(*net.TCPAddr).Port, Now: time.Now, Timeout: time.Hour})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if got := s.Send(ctx, Envelope{From: "a@partner.example", To: "b@partner.example"}, []byte("x"), noDot); got.Outcome != Unsent {
+		t.Errorf("outcome %d, %v", got.Outcome, got.Err)
+	}
+}
+
+func TestNewSMTP_RefusesWhatCannotBeMeant(t *testing.T) {
+	for name, o := range map[string]SMTPOptions{
+		"no host":             {Now: time.Now},
+		"no clock":            {Host: "h"},
+		"an unknown tls mode": {Host: "h", Now: time.Now, TLS: "ssl"},
+		"an unknown auth":     {Host: "h", Now: time.Now, Auth: "xoauth"},
+		"a password in clear": {Host: "h", Now: time.Now, TLS: "none", Username: "u"},
+		"a ca that is none":   {Host: "h", Now: time.Now, CA: []byte("x")},
+	} {
+		if _, err := NewSMTP(o); err == nil {
+			t.Errorf("%s is accepted", name)
+		}
+	}
+}
