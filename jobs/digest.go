@@ -36,6 +36,7 @@ type Digests struct {
 	ReplyTo *netmail.Address
 	Date    time.Time // of the mails
 	Edition int       // raised by a resend only
+	Divert  string    // when set, mails are made for this address, with the real recipient in subject and banner
 }
 
 // Built is one recipient's digest, or why there is none.
@@ -127,6 +128,10 @@ func (d Digests) build(r reports.Recipient) (Built, error) {
 		Ownership: d.Ownership, Agents: WithRole(d.Recipients, reports.SalesAgent)}); err != nil {
 		return b, err
 	}
+	if d.Divert != "" {
+		b.Digest.Banner = fmt.Sprintf("Diverted by mail.divert: this mail was made for %s and did not reach them.", r.Address)
+		b.Digest.Subject = fmt.Sprintf("[for %s] %s", r.Address, b.Digest.Subject)
+	}
 	if b.Rendered, err = reports.Render(b.Digest); err != nil {
 		return b, err
 	}
@@ -138,19 +143,46 @@ func (d Digests) build(r reports.Recipient) (Built, error) {
 // same report to the same person has the same id however often it is built.
 func (d Digests) seal(b Built) ([]byte, error) {
 	p := d.Portfolio.Inputs.Period
-	_, domain, _ := strings.Cut(d.From.Address, "@")
-	id, err := mail.NewMessageID(domain, "digest", string(d.Role), p.From.String(), p.To.String(),
-		strings.ToLower(b.Recipient.Address), strconv.Itoa(d.Edition))
+	id, err := d.messageID(b.Recipient)
 	if err != nil {
 		return nil, err
 	}
 	answers := cmp.Or(d.ReplyTo, &d.From)
+	to := netmail.Address{Name: b.Recipient.Name, Address: b.Recipient.Address}
+	if d.Divert != "" {
+		to = netmail.Address{Address: d.Divert}
+	}
 	return mail.Message{
-		From: d.From, To: netmail.Address{Name: b.Recipient.Name, Address: b.Recipient.Address}, ReplyTo: d.ReplyTo,
+		From: d.From, To: to, ReplyTo: d.ReplyTo,
 		Subject: b.Digest.Subject, Text: b.Rendered.Text, HTML: b.Rendered.HTML,
 		Attachments: []mail.Part{{Name: string(d.Role) + "-" + p.To.String() + ".csv", ContentType: "text/csv; charset=utf-8", Data: b.Rendered.CSV}},
 		MessageID:   id, Date: d.Date, ReportID: b.Digest.ReportID, Unsubscribe: answers.Address,
 	}.Seal()
+}
+
+// messageID is the same for the same report to the same person.
+func (d Digests) messageID(r reports.Recipient) (string, error) {
+	_, domain, _ := strings.Cut(d.From.Address, "@")
+	return mail.NewMessageID(domain, d.kind(), string(d.Role), d.period(), strings.ToLower(r.Address), strconv.Itoa(d.Edition))
+}
+
+// kind keeps diverted copies apart from the mails that people get.
+func (d Digests) kind() string {
+	if d.Divert != "" {
+		return kindDiverted
+	}
+	return kindDigest
+}
+
+const (
+	kindDigest   = "digest"
+	kindDiverted = "digest-diverted"
+)
+
+// period is the part of the delivery key that names the days.
+func (d Digests) period() string {
+	p := d.Portfolio.Inputs.Period
+	return p.From.String() + ".." + p.To.String()
 }
 
 // fileName is the base name of a recipient's files: readable, and safe whatever

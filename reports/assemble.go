@@ -75,7 +75,7 @@ func (f Freshness) within(scope Scope) Freshness {
 		}
 	}
 	f.Failed = failed
-	if !scope.others {
+	if !scope.all() {
 		f.Quarantined = 0 // of the portfolio as a whole
 	}
 	return f

@@ -10,6 +10,7 @@ type Digest struct {
 	ReportID  string
 	Subject   string
 	Preheader string // what a mail client shows beside the subject
+	Banner    string // above everything else, e.g. that the mail was diverted; mostly empty
 	Headline  string
 	Lead      string // the one line between headline and first call
 	Partner   string

@@ -90,13 +90,21 @@ type coverConfig struct {
 }
 
 type mailConfig struct {
-	Kind         string     `yaml:"kind"` // files or smtp
-	Out          string     `yaml:"out"`
-	From         string     `yaml:"from"`
-	ReplyTo      string     `yaml:"reply_to"`
-	AllowDomains []string   `yaml:"allow_domains"`
-	Divert       string     `yaml:"divert"`
-	SMTP         smtpConfig `yaml:"smtp"`
+	Kind         string      `yaml:"kind"` // files or smtp
+	Out          string      `yaml:"out"`
+	From         string      `yaml:"from"`
+	ReplyTo      string      `yaml:"reply_to"`
+	AllowDomains []string    `yaml:"allow_domains"`
+	Divert       string      `yaml:"divert"`
+	SMTP         smtpConfig  `yaml:"smtp"`
+	Brake        brakeConfig `yaml:"brake"`
+}
+
+// brakeConfig are shares, e.g. 0.4; 0 means the default.
+type brakeConfig struct {
+	MaxChange        float64 `yaml:"max_change"`
+	MaxUsageDrop     float64 `yaml:"max_usage_drop"`
+	MaxRecipientDrop float64 `yaml:"max_recipient_drop"`
 }
 
 type smtpConfig struct {

@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"tidemark/data"
 	"tidemark/jobs"
+	"tidemark/jobs/ledger"
 	"tidemark/reports"
 )
 
@@ -39,26 +42,57 @@ role a sealed .eml, its .html and .txt, the interactive page and the attachment.
 func (a *app) digestCommand() *cobra.Command {
 	var f figures
 	var role string
+	var send bool
 	cmd := &cobra.Command{
 		Use:   "digest --role R --period P",
-		Short: "Build every recipient's mail as a sealed .eml in mail.out",
+		Short: "Build every recipient's mail; with --send deliver it, once",
 		Long: `Build every recipient's mail as a sealed .eml in mail.out (default outbox).
-Nothing is sent. The digest of sales agents is held (exit 14) while ownership is
-missing, unreadable or empty.`,
-		Example: "  tidemark digest --role sales_agent --period latest-7d\n  tidemark digest --role global_admin --period last-month",
+
+With --send the mails are delivered under the rules of the ledger: whoever has
+the report of this period already is not mailed again. Without it nothing is
+sent. The digest of sales agents is held (exit 14) while ownership is missing,
+unreadable or empty.`,
+		Example: "  tidemark digest --role sales_agent --period latest-7d\n  tidemark digest --role global_admin --period last-month --send",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.writeDigests(cmd.Context(), f, role, "", func(c *config) string {
-				if c.Mail.Out == "" {
-					return c.path("outbox")
-				}
-				return c.path(c.Mail.Out)
-			}, a.writeEML)
+			if send {
+				return a.sendDigests(cmd.Context(), f, role)
+			}
+			return a.writeDigests(cmd.Context(), f, role, "", (*config).outbox, a.writeEML)
 		},
 	}
 	f.add(cmd, "")
 	roleFlag(cmd, &role)
+	cmd.Flags().BoolVar(&send, "send", false, "deliver the mails")
 	return cmd
+}
+
+// sendDigests runs an unscheduled digest through the ledger.
+func (a *app) sendDigests(ctx context.Context, f figures, roleText string) (err error) {
+	role, err := reports.ParseRole(roleText)
+	if err != nil {
+		return usagef("--role: %w", err)
+	}
+	m := mailing{role: role, ref: a.today(), zone: time.UTC, send: true}
+	if m.period, err = data.ParsePeriod(f.period); err != nil {
+		return usagef("--period: %w", err)
+	}
+	if m.asOf, err = parseAsOf(f.asOf); err != nil {
+		return err
+	}
+	c, err := a.config()
+	if err != nil {
+		return err
+	}
+	r, done, err := a.runner(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	job := jobs.Job{Name: "digest-" + string(role), Execute: func(ctx context.Context, run *ledger.Run) (jobs.Outcome, error) {
+		return a.runDigest(ctx, c, r.Ledger, run, m)
+	}}
+	return a.execute(ctx, r, job, a.now().Truncate(time.Second), "")
 }
 
 func roleFlag(cmd *cobra.Command, role *string) {

@@ -18,6 +18,8 @@ const (
 	exitUsage       = 2
 	exitWarnings    = 3
 	exitNoKnownDay  = 10
+	exitBusy        = 11
+	exitNotAccepted = 12
 	exitHeld        = 14
 	exitInterrupted = 130
 )
@@ -51,6 +53,9 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 
 // exitCode maps the error of a command to the exit code.
 func exitCode(err error) int {
+	if code, ok := isMonitor(err); ok {
+		return code
+	}
 	var usage usageError
 	var config *configError
 	switch {
@@ -62,6 +67,10 @@ func exitCode(err error) int {
 		return exitWarnings
 	case errors.Is(err, transform.ErrNoKnownDay):
 		return exitNoKnownDay
+	case errors.Is(err, errBusy):
+		return exitBusy
+	case errors.Is(err, jobs.ErrNotAccepted):
+		return exitNotAccepted
 	case errors.Is(err, jobs.ErrHeld):
 		return exitHeld
 	case errors.Is(err, context.Canceled):

@@ -61,7 +61,7 @@ func run(ctx context.Context, args []string, env environment) int {
 	root.SetErr(env.stderr)
 	err := root.ExecuteContext(ctx)
 	code := exitCode(err)
-	if err != nil && code != exitWarnings {
+	if _, monitor := isMonitor(err); err != nil && !monitor && code != exitWarnings {
 		a.complain(err)
 	}
 	return code
@@ -100,7 +100,8 @@ New here?  tidemark demo            the whole pipeline on a built-in sample
 		return nil
 	}
 	root.AddCommand(a.demoCommand(), a.initCommand(), a.extractCommand(), a.metricsCommand(), a.churnCommand(),
-		a.reportCommand(), a.digestCommand(), a.ownersCommand(), a.archiveCommand(), a.checkCommand(),
+		a.reportCommand(), a.digestCommand(), a.runCommand(), a.serveCommand(), a.jobsCommand(), a.runsCommand(),
+		a.deliveriesCommand(), a.releaseCommand(), a.dropCommand(), a.statusCommand(), a.ownersCommand(), a.archiveCommand(), a.checkCommand(),
 		a.versionCommand(), exitHelp())
 	root.InitDefaultCompletionCmd()
 	wrapUsage(root)

@@ -152,14 +152,14 @@ func (l *Ledger) Advance(ctx context.Context, d *Delivery, from, to DeliveryStat
 }
 
 // Settle records an answer that came after all, also for a delivery that was
-// already called unknown: an accepted mail is sent.
-func (l *Ledger) Settle(ctx context.Context, d *Delivery, reply string) error {
+// already called unknown: an accepted mail is Sent, or Diverted.
+func (l *Ledger) Settle(ctx context.Context, d *Delivery, to DeliveryState, reply string) error {
 	err := changed(l.db.ExecContext(ctx, `UPDATE deliveries SET state = $1, reply = $2, updated = $3 WHERE id = $4 AND attempt = $5 AND state IN ('dot', 'unknown')`,
-		Sent, reply, l.now(), d.ID, d.Attempt))
+		to, reply, l.now(), d.ID, d.Attempt))
 	if err != nil {
 		return fmt.Errorf("delivery %s: %w", d.ID, err)
 	}
-	d.State, d.Reply = Sent, reply
+	d.State, d.Reply = to, reply
 	return nil
 }
 
@@ -280,4 +280,38 @@ func (l *Ledger) Suppressed(ctx context.Context, address string) (reason string,
 		return "", false, nil
 	}
 	return reason, err == nil, err
+}
+
+// Again queues a delivery once more that failed or is unknown, as a person asks.
+func (l *Ledger) Again(ctx context.Context, id string, deadline time.Time, note string) error {
+	err := changed(l.db.ExecContext(ctx, `UPDATE deliveries SET state = $1, due = $2, deadline = $3, reply = $4, updated = $2 WHERE id = $5 AND state IN ('failed', 'unknown')`,
+		Pending, l.now(), deadline.UnixMilli(), note, id))
+	if errors.Is(err, ErrTakenOver) {
+		d, err := l.Delivery(ctx, id)
+		if err != nil {
+			return err
+		}
+		return fmt.Errorf("delivery %s is %s: only a failed or an unknown one is sent again", id, d.State)
+	}
+	return err
+}
+
+// DropRun gives a held run up with every mail of it that has not left, and
+// returns how many those were.
+func (l *Ledger) DropRun(ctx context.Context, id string) (dropped int64, err error) {
+	err = l.tx(ctx, func(tx *sql.Tx) error {
+		if err := changed(tx.ExecContext(ctx, `UPDATE runs SET state = $1, finished = $2, note = 'dropped' WHERE id = $3 AND state = $4`, Skipped, l.now(), id, Held)); err != nil {
+			return err
+		}
+		r, err := tx.ExecContext(ctx, `DELETE FROM deliveries WHERE run = $1 AND state = $2`, id, Pending)
+		if err != nil {
+			return err
+		}
+		dropped, err = r.RowsAffected()
+		return err
+	})
+	if errors.Is(err, ErrTakenOver) {
+		return 0, fmt.Errorf("run %s is not held", id)
+	}
+	return dropped, err
 }

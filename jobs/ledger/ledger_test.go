@@ -234,7 +234,7 @@ func TestDelivery_WhatACrashLeavesIsSettled(t *testing.T) {
 	if err := l.Advance(ctx, sending, Sending, Dot, ""); !errors.Is(err, ErrTakenOver) {
 		t.Errorf("the dot of a delivery that was given back: %v, want taken over", err)
 	}
-	if err := l.Settle(ctx, dot, "250 2.0.0 Ok: queued as ABC"); err != nil {
+	if err := l.Settle(ctx, dot, Sent, "250 2.0.0 Ok: queued as ABC"); err != nil {
 		t.Errorf("a late answer: %v", err)
 	}
 	// The next attempt has another number: the old one cannot touch it.

@@ -101,7 +101,13 @@ func (l *Ledger) LastSlot(ctx context.Context, job string) (slot time.Time, ok b
 // Claim takes a queued run that is due and marks it running; nil when there is
 // none, or when another run of the job is going on. Runs whose lease ran out are
 // queued again first. Paused jobs are passed over. An empty job means any.
-func (l *Ledger) Claim(ctx context.Context, job string) (*Run, error) {
+func (l *Ledger) Claim(ctx context.Context, job string) (*Run, error) { return l.claim(ctx, job, "") }
+
+// ClaimRun is Claim for one run, due or not, and of a paused job too: a person
+// asks for it.
+func (l *Ledger) ClaimRun(ctx context.Context, id string) (*Run, error) { return l.claim(ctx, "", id) }
+
+func (l *Ledger) claim(ctx context.Context, job, id string) (*Run, error) {
 	var claimed *Run
 	err := l.tx(ctx, func(tx *sql.Tx) error {
 		now := l.now()
@@ -110,11 +116,11 @@ func (l *Ledger) Claim(ctx context.Context, job string) (*Run, error) {
 			return err
 		}
 		r, err := scanRun(tx.QueryRowContext(ctx, `UPDATE runs SET state = $1, attempt = attempt + 1, owner = $2, lease = $3, started = $4
-			WHERE state = $5 AND id = (SELECT q.id FROM runs q WHERE q.state = $5 AND q.due <= $4 AND (q.job = $6 OR $6 = '')
+			WHERE state = $5 AND id = (SELECT q.id FROM runs q WHERE q.state = $5 AND (q.job = $6 OR $6 = '')
+				AND (q.id = $7 OR $7 = '' AND q.due <= $4 AND NOT EXISTS (SELECT 1 FROM pauses p WHERE p.job = q.job))
 				AND NOT EXISTS (SELECT 1 FROM runs o WHERE o.job = q.job AND o.state = $1)
-				AND NOT EXISTS (SELECT 1 FROM pauses p WHERE p.job = q.job)
 				ORDER BY q.due, q.id LIMIT 1)
-			RETURNING `+runColumns, Running, l.o.Owner, now+l.o.Lease.Milliseconds(), now, Queued, job))
+			RETURNING `+runColumns, Running, l.o.Owner, now+l.o.Lease.Milliseconds(), now, Queued, job, id))
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}
@@ -165,6 +171,17 @@ func (l *Ledger) Decide(ctx context.Context, id string, to RunState, note string
 		return fmt.Errorf("run %s is not held", id)
 	} else if err != nil {
 		return fmt.Errorf("decide run %s: %w", id, err)
+	}
+	return nil
+}
+
+// Reopen queues a run again that has ended, as if it had never run; what it
+// delivered stays delivered.
+func (l *Ledger) Reopen(ctx context.Context, id, note string) error {
+	err := changed(l.db.ExecContext(ctx, `UPDATE runs SET state = $1, due = $2, attempt = 0, finished = NULL, result = '', note = $3 WHERE id = $4 AND state IN ($5, $6, $7, $8)`,
+		Queued, l.now(), note, id, Done, Warned, Failed, Skipped))
+	if err != nil && !errors.Is(err, ErrTakenOver) {
+		return fmt.Errorf("reopen run %s: %w", id, err)
 	}
 	return nil
 }
@@ -265,4 +282,27 @@ func (l *Ledger) Prune(ctx context.Context, before time.Time) (runs, mails int64
 		err = fmt.Errorf("prune ledger: %w", err)
 	}
 	return runs, mails, err
+}
+
+// Newest returns the newest run of a job with a slot at or before a time, those
+// that never ran aside; nil for none.
+func (l *Ledger) Newest(ctx context.Context, job string, slot time.Time) (*Run, error) {
+	r, err := scanRun(l.db.QueryRowContext(ctx, `SELECT `+runColumns+` FROM runs WHERE job = $1 AND slot <= $2 AND state <> $3 ORDER BY slot DESC LIMIT 1`,
+		job, slot.UnixMilli(), Skipped))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("newest run of %s: %w", job, err)
+	}
+	return &r, nil
+}
+
+// Postpone gives a run back that did not begin: the attempt does not count.
+func (l *Ledger) Postpone(ctx context.Context, r *Run, due time.Time, note string) error {
+	err := changed(l.db.ExecContext(ctx, `UPDATE runs SET state = $1, attempt = attempt - 1, owner = '', due = $2, note = $3 WHERE id = $4 AND attempt = $5 AND state = $6`,
+		Queued, due.UnixMilli(), note, r.ID, r.Attempt, Running))
+	if err != nil {
+		return fmt.Errorf("postpone run %s: %w", r.ID, err)
+	}
+	return nil
 }

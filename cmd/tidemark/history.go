@@ -1,0 +1,307 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tidemark/jobs"
+	"tidemark/jobs/ledger"
+)
+
+// withLedger runs f with the configuration's ledger.
+func (a *app) withLedger(ctx context.Context, f func(*config, *ledger.Ledger) error) (err error) {
+	c, err := a.config()
+	if err != nil {
+		return err
+	}
+	l, err := a.openLedger(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	return f(c, l)
+}
+
+// sendResult is what a digest run says about itself; ok is false for others.
+func sendResult(r ledger.Run) (out jobs.SendResult, ok bool) {
+	return out, r.Result != "" && json.Unmarshal([]byte(r.Result), &out) == nil && out.Batch != nil
+}
+
+func (a *app) jobsCommand() *cobra.Command {
+	var format string
+	cmd := &cobra.Command{
+		Use:     "jobs",
+		Short:   "List the jobs with their last run and the next five times",
+		Example: "  tidemark jobs\n  tidemark jobs pause weekly-sales --why holiday",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withLedger(cmd.Context(), func(c *config, l *ledger.Ledger) error { return a.listJobs(cmd.Context(), c, l, format) })
+		},
+	}
+	formatFlag(cmd, &format, "text", "text", "json")
+	var why string
+	pause := &cobra.Command{Use: "pause JOB", Short: "Keep a job from running; its slots wait", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeJobs,
+		Example: "  tidemark jobs pause weekly-sales --why holiday",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withLedger(cmd.Context(), func(_ *config, l *ledger.Ledger) error { return l.Pause(cmd.Context(), args[0], why) })
+		}}
+	pause.Flags().StringVar(&why, "why", "", "`REASON`, shown by jobs and status")
+	resume := &cobra.Command{Use: "resume JOB", Short: "End a pause", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeJobs,
+		Example: "  tidemark jobs resume weekly-sales",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withLedger(cmd.Context(), func(_ *config, l *ledger.Ledger) error { return l.Resume(cmd.Context(), args[0]) })
+		}}
+	cmd.AddCommand(pause, resume)
+	return cmd
+}
+
+// jobListing is the JSON of `jobs`.
+type jobListing struct {
+	Name    string      `json:"name"`
+	Do      string      `json:"do"`
+	Cron    string      `json:"cron"`
+	Next    []time.Time `json:"next"`
+	Last    *ledger.Run `json:"last"`
+	Paused  *string     `json:"paused"`
+	Warning string      `json:"warning,omitempty"`
+}
+
+func (a *app) listJobs(ctx context.Context, c *config, l *ledger.Ledger, format string) error {
+	paused, err := l.Paused(ctx)
+	if err != nil {
+		return err
+	}
+	all := []jobListing{}
+	for _, j := range c.Jobs {
+		job, err := a.job(c, l, j)
+		if err != nil {
+			return err
+		}
+		listing := jobListing{Name: j.Name, Do: j.Do, Cron: j.Cron, Warning: job.Schedule.Warning()}
+		for at := job.Schedule.Next(a.now()); len(listing.Next) < 5 && !at.IsZero(); at = job.Schedule.Next(at) {
+			listing.Next = append(listing.Next, at)
+		}
+		if listing.Last, err = l.Newest(ctx, j.Name, a.now()); err != nil {
+			return err
+		}
+		if note, found := paused[j.Name]; found {
+			listing.Paused = &note
+		}
+		all = append(all, listing)
+	}
+	if format == "json" {
+		return a.printJSON(all)
+	}
+	for _, j := range all {
+		a.printf("%s  %s  %q\n", printable(j.Name), j.Do, j.Cron)
+		if j.Paused != nil {
+			a.printf("  paused: %s\n", printable(*j.Paused))
+		}
+		if j.Warning != "" {
+			a.printf("  warning: %s\n", printable(j.Warning))
+		}
+		if j.Last != nil {
+			a.printf("  last  %s  %s  %s\n", j.Last.Slot.Format(time.RFC3339), j.Last.State, printable(j.Last.Note))
+		}
+		for _, at := range j.Next {
+			a.printf("  next  %s\n", at.Format("Mon 2006-01-02 15:04 MST"))
+		}
+	}
+	if len(all) == 0 {
+		a.printf("no jobs are configured; add jobs to %s\n", c.file)
+	}
+	return nil
+}
+
+func (a *app) runsCommand() *cobra.Command {
+	var job, format string
+	var limit int
+	cmd := &cobra.Command{
+		Use:     "runs",
+		Short:   "List what was run, the newest first",
+		Example: "  tidemark runs\n  tidemark runs --job nightly --format json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withLedger(cmd.Context(), func(_ *config, l *ledger.Ledger) error {
+				runs, err := l.Runs(cmd.Context(), job, limit)
+				if err != nil {
+					return err
+				}
+				if format == "json" {
+					return a.printJSON(runs)
+				}
+				for _, r := range runs {
+					took := ""
+					if r.Started != nil && r.Finished != nil {
+						took = r.Finished.Sub(*r.Started).Round(time.Second).String()
+					}
+					a.printf("%-44s %-8s try %d  %-6s %s\n", printable(r.ID), r.State, r.Attempt, took, printable(r.Note))
+				}
+				return nil
+			})
+		},
+	}
+	cmd.Flags().StringVar(&job, "job", "", "only runs of this `JOB`")
+	cmd.Flags().IntVar(&limit, "limit", 50, "at most this `MANY`")
+	formatFlag(cmd, &format, "text", "text", "json")
+	return cmd
+}
+
+func (a *app) releaseCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "release RUN", Short: "Let a held run go on and deliver its mails", Args: cobra.ExactArgs(1),
+		Long:    "Let a held run go on. `serve` delivers its mails, exactly those that were sealed\nwhen it was held; `run JOB --slot T` does it at once.",
+		Example: "  tidemark release weekly-sales@2026-11-16T06:00:00Z",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withLedger(cmd.Context(), func(_ *config, l *ledger.Ledger) error {
+				if err := l.Decide(cmd.Context(), args[0], ledger.Queued, jobs.Released); err != nil {
+					return err
+				}
+				a.printf("released: %s is delivered by the next `tidemark serve`\n", args[0])
+				return nil
+			})
+		},
+	}
+}
+
+func (a *app) dropCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "drop RUN", Short: "Give a held run up: nobody is mailed", Args: cobra.ExactArgs(1),
+		Example: "  tidemark drop weekly-sales@2026-11-16T06:00:00Z",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withLedger(cmd.Context(), func(_ *config, l *ledger.Ledger) error {
+				n, err := l.DropRun(cmd.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				a.printf("dropped: %d mails of %s are never sent\n", n, args[0])
+				return nil
+			})
+		},
+	}
+}
+
+func (a *app) deliveriesCommand() *cobra.Command {
+	var q ledger.Query
+	var state, format string
+	cmd := &cobra.Command{
+		Use:   "deliveries",
+		Short: "List who got what",
+		Long: `List who got what, the newest first.
+
+sent means that the next hop accepted the mail. unknown means that the answer was
+lost: it may have arrived; it is never sent again by itself. Look, then decide
+with resend or mark-sent.`,
+		Example: "  tidemark deliveries --state unknown\n  tidemark deliveries --recipient anna@partner.example",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			q.State = ledger.DeliveryState(state)
+			return a.withLedger(cmd.Context(), func(_ *config, l *ledger.Ledger) error {
+				all, err := l.Deliveries(cmd.Context(), q)
+				if err != nil {
+					return err
+				}
+				if format == "json" {
+					return a.printJSON(all)
+				}
+				for _, d := range all {
+					a.printf("%-9s %-32s %-12s %s  %s\n  %s  %s\n", d.State, printable(d.Recipient), d.Role, d.Period, d.ID, printable(d.Subject), printable(d.Reply))
+				}
+				return nil
+			})
+		},
+	}
+	cmd.Flags().StringVar(&q.Run, "run", "", "only deliveries of this `RUN`")
+	cmd.Flags().StringVar(&q.Recipient, "recipient", "", "only to this `ADDRESS`")
+	cmd.Flags().StringVar(&state, "state", "", "only in this `STATE`: pending, sending, dot, sent, failed, unknown, diverted, dropped")
+	formatFlag(cmd, &format, "text", "text", "json")
+	cmd.AddCommand(a.deliveryShowCommand(), a.deliveryResendCommand(), a.deliveryMarkCommand())
+	return cmd
+}
+
+func (a *app) deliveryShowCommand() *cobra.Command {
+	var eml bool
+	cmd := &cobra.Command{
+		Use: "show ID", Short: "Show one delivery, or with --eml the sealed mail", Args: cobra.ExactArgs(1),
+		Example: "  tidemark deliveries show abc@partner.example --eml > mail.eml",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withLedger(cmd.Context(), func(_ *config, l *ledger.Ledger) error {
+				d, err := l.Delivery(cmd.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				if !eml {
+					return a.printJSON(d)
+				}
+				raw, err := l.EML(cmd.Context(), d.SHA256)
+				if err == nil {
+					_, err = a.stdout.Write(raw)
+				}
+				return err
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&eml, "eml", false, "print the sealed mail")
+	return cmd
+}
+
+func (a *app) deliveryResendCommand() *cobra.Command {
+	var why string
+	cmd := &cobra.Command{
+		Use: "resend ID", Short: "Send a failed or unknown delivery once more, with the same Message-ID", Args: cobra.ExactArgs(1),
+		Example: "  tidemark deliveries resend abc@partner.example --why 'not in her mailbox'",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withLedger(cmd.Context(), func(c *config, l *ledger.Ledger) error {
+				return a.resend(cmd.Context(), c, l, args[0], why)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&why, "why", "", "`REASON`, recorded")
+	_ = cmd.MarkFlagRequired("why") // the flag exists
+	return cmd
+}
+
+// resend queues the delivery and delivers what is pending of its run.
+func (a *app) resend(ctx context.Context, c *config, l *ledger.Ledger, id, why string) (err error) {
+	if err := l.Again(ctx, id, a.now().Add(jobs.DefaultDeliverWithin), "again: "+why); err != nil {
+		return err
+	}
+	d, err := l.Delivery(ctx, id)
+	if err != nil {
+		return err
+	}
+	deliverer, done, err := a.deliverer(c, l)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	out, err := deliverer.Deliver(ctx, d.Run, jobs.FileOf)
+	if err != nil {
+		return err
+	}
+	if d, err = l.Delivery(ctx, id); err != nil {
+		return err
+	}
+	a.printf("%s  %s  %s\n", d.ID, d.State, printable(d.Reply))
+	if d.State != ledger.Sent && d.State != ledger.Diverted {
+		return fmt.Errorf("resend %s: %w (%d failed, %d unknown)", id, jobs.ErrNotAccepted, out.Failed, out.Unknown)
+	}
+	return nil
+}
+
+func (a *app) deliveryMarkCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "mark-sent ID", Short: "Record that an unknown delivery did arrive", Args: cobra.ExactArgs(1),
+		Example: "  tidemark deliveries mark-sent abc@partner.example",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withLedger(cmd.Context(), func(_ *config, l *ledger.Ledger) error {
+				return l.Mark(cmd.Context(), args[0], ledger.Sent, "marked as sent by a person", ledger.Unknown)
+			})
+		},
+	}
+}

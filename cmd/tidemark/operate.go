@@ -1,0 +1,276 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"html"
+	"net/http"
+	netmail "net/mail"
+	"os"
+	"strings"
+	"time"
+
+	"tidemark/data"
+	"tidemark/jobs"
+	"tidemark/jobs/ledger"
+	"tidemark/reports"
+	"tidemark/reports/mail"
+	"tidemark/transform/churn"
+)
+
+// openLedger opens the ledger of the configuration, by default tidemark.db
+// beside it. The caller must Close it.
+func (a *app) openLedger(ctx context.Context, c *config) (*ledger.Ledger, error) {
+	path := c.path(cmp.Or(c.Ledger.Path, "tidemark.db"))
+	host, _ := os.Hostname() // a name for people only
+	return ledger.Open(ctx, path, ledger.Options{Now: a.now, Owner: fmt.Sprintf("%s/%d", host, os.Getpid())})
+}
+
+// secret returns what env:NAME or file:PATH stands for.
+func (a *app) secret(c *config, key, value string) (string, error) {
+	if name, found := strings.CutPrefix(value, "env:"); found {
+		if v := a.getenv(name); v != "" {
+			return v, nil
+		}
+		return "", fmt.Errorf("%s: the environment has no %s", key, name)
+	}
+	if path, found := strings.CutPrefix(value, "file:"); found {
+		b, err := os.ReadFile(c.path(path))
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", key, err)
+		}
+		return strings.TrimSpace(string(b)), nil
+	}
+	return "", nil
+}
+
+// sender makes the sender of the configuration.
+func (a *app) sender(c *config) (mail.Sender, error) {
+	if c.Mail.Kind != "smtp" {
+		return mail.Files{Dir: c.outbox()}, nil
+	}
+	m := c.Mail.SMTP
+	password, err := a.secret(c, "mail.smtp.password", m.Password)
+	if err != nil {
+		return nil, err
+	}
+	var ca []byte
+	if m.CA != "" {
+		if ca, err = os.ReadFile(c.path(m.CA)); err != nil {
+			return nil, fmt.Errorf("mail.smtp.ca: %w", err)
+		}
+	}
+	return mail.NewSMTP(mail.SMTPOptions{Host: m.Host, Port: m.Port, TLS: m.TLS, CA: ca, Auth: m.Auth, Username: m.Username, Password: password, Now: a.now})
+}
+
+func (c *config) outbox() string { return c.path(cmp.Or(c.Mail.Out, "outbox")) }
+
+// pace is how many mails a minute the host takes, 0 for any number.
+func (c *config) pace() int {
+	if host := strings.ToLower(c.Mail.SMTP.Host); c.Mail.Kind == "smtp" && (strings.HasSuffix(host, ".office365.com") || strings.HasSuffix(host, ".outlook.com")) {
+		return jobs.ExchangePace
+	}
+	return 0
+}
+
+// alarms wires the ways to reach the operators.
+func (a *app) alarms(c *config) (jobs.Alarms, error) {
+	al := jobs.Alarms{Log: a.log(), Client: &http.Client{Timeout: 20 * time.Second}}
+	var err error
+	if al.Webhook, err = a.secret(c, "operators.webhook", c.Operators.Webhook); err != nil {
+		return al, err
+	}
+	if al.Ping, err = a.secret(c, "operators.ping", c.Operators.Ping); err != nil {
+		return al, err
+	}
+	if len(c.Operators.Mail) > 0 {
+		al.Mail = func(ctx context.Context, subject, text string) error { return a.mailOperators(ctx, c, subject, text) }
+	}
+	return al, nil
+}
+
+// mailOperators sends a plain mail to every operator.
+func (a *app) mailOperators(ctx context.Context, c *config, subject, text string) (err error) {
+	from, err := netmail.ParseAddress(cmp.Or(c.Mail.From, defaultFrom))
+	if err != nil {
+		return err
+	}
+	sender, err := a.sender(c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, sender.Close()) }()
+	now := a.now().UTC()
+	for i, to := range c.Operators.Mail {
+		_, domain, _ := strings.Cut(from.Address, "@")
+		id, err := mail.NewMessageID(domain, "alarm", subject, now.String(), to)
+		if err != nil {
+			return err
+		}
+		eml, err := mail.Message{From: *from, To: netmail.Address{Address: to}, Subject: subject, Text: text, HTML: alarmHTML(text),
+			MessageID: id, Date: now, ReportID: "alarm"}.Seal()
+		if err != nil {
+			return err
+		}
+		name := fmt.Sprintf("alarm-%s-%d", now.Format("20060102t150405"), i)
+		if r := sender.Send(ctx, mail.Envelope{From: from.Address, To: to, Name: name}, eml, func() error { return nil }); r.Err != nil {
+			return r.Err
+		}
+	}
+	return nil
+}
+
+// runner wires the configured jobs to the ledger. The caller must call the
+// returned function when done.
+func (a *app) runner(ctx context.Context, c *config) (*jobs.Runner, func() error, error) {
+	l, err := a.openLedger(ctx, c)
+	if err != nil {
+		return nil, nil, err
+	}
+	alarms, err := a.alarms(c)
+	if err != nil {
+		return nil, nil, errors.Join(err, l.Close())
+	}
+	r := &jobs.Runner{Ledger: l, Now: a.now, Log: a.log(), Alarms: alarms}
+	for _, j := range c.Jobs {
+		job, err := a.job(c, l, j)
+		if err != nil {
+			return nil, nil, errors.Join(err, l.Close())
+		}
+		r.Jobs = append(r.Jobs, job)
+	}
+	return r, l.Close, nil
+}
+
+// job wires one configured job.
+func (a *app) job(c *config, l *ledger.Ledger, j jobConfig) (jobs.Job, error) {
+	s, err := jobs.ParseSchedule(j.Cron, cmp.Or(j.Timezone, c.Partner.Timezone))
+	if err != nil {
+		return jobs.Job{}, fmt.Errorf("job %s: %w", j.Name, err)
+	}
+	job := jobs.Job{Name: j.Name, Schedule: s, Do: j.Do, Role: j.Role, After: j.After, Otherwise: j.Otherwise, CatchUp: j.CatchUp, Send: j.Send}
+	if j.Wait != "" {
+		if job.Wait, err = time.ParseDuration(j.Wait); err != nil {
+			return job, fmt.Errorf("job %s: %w", j.Name, err)
+		}
+	}
+	if j.Do == "extract" {
+		job.Execute = func(ctx context.Context, run *ledger.Run) (jobs.Outcome, error) { return a.runExtract(ctx, c, run) }
+		return job, nil
+	}
+	m, err := a.mailing(c, j)
+	if err != nil {
+		return job, err
+	}
+	job.Period = m.period
+	job.Execute = func(ctx context.Context, run *ledger.Run) (jobs.Outcome, error) {
+		return a.runDigest(ctx, c, l, run, m.at(run.Slot))
+	}
+	return job, nil
+}
+
+// mailing is what a digest job mails.
+func (a *app) mailing(c *config, j jobConfig) (m mailing, err error) {
+	m.send = j.Send
+	if m.period, err = data.ParsePeriod(j.Period); err == nil {
+		m.zone, err = time.LoadLocation(cmp.Or(j.Timezone, c.Partner.Timezone))
+	}
+	if err == nil {
+		m.role, err = reports.ParseRole(j.Role)
+	}
+	if err != nil {
+		err = fmt.Errorf("job %s: %w", j.Name, err)
+	}
+	return m, err
+}
+
+func (a *app) runExtract(ctx context.Context, c *config, run *ledger.Run) (jobs.Outcome, error) {
+	arc, err := a.openArchive(ctx, c, false)
+	if err != nil {
+		return jobs.Outcome{}, err
+	}
+	x, err := a.extraction(c, arc, nil, a.today())
+	if err != nil {
+		return jobs.Outcome{}, err
+	}
+	out, err := x.Extract(ctx)
+	if errors.Is(err, jobs.ErrRefused) {
+		err = jobs.Permanent{Err: err}
+	}
+	return jobs.Outcome{Result: out, Warnings: out.Warnings}, err
+}
+
+// mailing is one digest to be built and, with send, delivered.
+type mailing struct {
+	role   reports.Role
+	period data.PeriodSpec
+	zone   *time.Location
+	ref    data.Day // what relative periods count from
+	asOf   *time.Time
+	send   bool
+	only   string
+	again  string
+}
+
+// at is the mailing for a slot: relative periods count from it in the job's zone.
+func (m mailing) at(slot time.Time) mailing {
+	m.ref = data.DayOf(slot.In(m.zone))
+	return m
+}
+
+// deliverer wires the delivery; the function closes its connection.
+func (a *app) deliverer(c *config, l *ledger.Ledger) (jobs.Deliverer, func() error, error) {
+	from, err := netmail.ParseAddress(cmp.Or(c.Mail.From, defaultFrom))
+	if err != nil {
+		return jobs.Deliverer{}, nil, fmt.Errorf("mail.from: %w", err)
+	}
+	sender, err := a.sender(c)
+	if err != nil {
+		return jobs.Deliverer{}, nil, err
+	}
+	return jobs.Deliverer{Ledger: l, Sender: sender, From: from.Address, Divert: c.Mail.Divert, AllowDomains: c.Mail.AllowDomains,
+		Pace: c.pace(), Wait: jobs.Sleep(a.now), Now: a.now, Log: a.log()}, sender.Close, nil
+}
+
+func (a *app) runDigest(ctx context.Context, c *config, l *ledger.Ledger, run *ledger.Run, m mailing) (out jobs.Outcome, err error) {
+	view, err := a.view(ctx, c, m.asOf)
+	if err != nil {
+		return out, err
+	}
+	p, err := jobs.Load(ctx, view, jobs.Query{Period: m.period, Ref: m.ref, SettleDays: c.settleDays(), Model: churn.Rules()})
+	if err != nil {
+		return out, err
+	}
+	defer p.Release()
+	d, err := a.digests(c, p, m.role)
+	if err != nil {
+		return out, err
+	}
+	d.Only = m.only
+	if !m.send {
+		return out, a.writeBuilt(ctx, d, c.outbox(), a.writeEML)
+	}
+	d.Divert = c.Mail.Divert
+	deliverer, done, err := a.deliverer(c, l)
+	if err != nil {
+		return out, err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	s := jobs.Sending{Ledger: l, Run: run, Again: m.again, Brake: c.brake(), Deliverer: deliverer}
+	result, err := s.Send(ctx, d)
+	return jobs.Outcome{Result: result, Warnings: result.Skipped}, err
+}
+
+// brake are the thresholds of the configuration.
+func (c *config) brake() jobs.Brake {
+	b := c.Mail.Brake
+	return jobs.Brake{MaxChange: b.MaxChange, MaxUsageDrop: b.MaxUsageDrop, MaxRecipientDrop: b.MaxRecipientDrop}
+}
+
+// alarmHTML is the HTML part of an alarm: the same text.
+func alarmHTML(text string) string {
+	return `<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>tidemark</title></head><body><pre style="font-size:14px;white-space:pre-wrap;">` +
+		html.EscapeString(text) + "</pre></body></html>"
+}

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tidemark/data"
+	"tidemark/jobs"
+	"tidemark/jobs/ledger"
+)
+
+// status is everything on one screen.
+type status struct {
+	Watermark *data.Day                    `json:"watermark"`
+	Seal      string                       `json:"seal"`
+	Jobs      []jobStatus                  `json:"jobs"`
+	Mail      map[ledger.DeliveryState]int `json:"deliveries"`
+	Alarms    []ledger.Alarm               `json:"alarms"`
+	Notes     []string                     `json:"notes"` // what deserves a look, without being wrong
+}
+
+type jobStatus struct {
+	Name    string      `json:"name"`
+	Success *time.Time  `json:"last_success"`
+	Last    *ledger.Run `json:"last"`
+	Next    time.Time   `json:"next"`
+	Paused  bool        `json:"paused"`
+}
+
+func (a *app) statusCommand() *cobra.Command {
+	var check bool
+	var format string
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Everything on one screen; --check for monitors",
+		Long: `Everything on one screen: last success and next time of every job, the
+watermark, deliveries that need a person, alarms.
+
+With --check one line, and the exit code of a monitor: 0 well, 1 warning
+(unknown deliveries, paused jobs), 2 critical (a job failed or is held).`,
+		Example: "  tidemark status\n  tidemark status --check",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withLedger(cmd.Context(), func(c *config, l *ledger.Ledger) error {
+				s, err := a.status(cmd.Context(), c, l)
+				switch {
+				case err != nil:
+					return err
+				case check:
+					return a.checkStatus(s)
+				case format == "json":
+					return a.printJSON(s)
+				}
+				a.printStatus(s)
+				return nil
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&check, "check", false, "one line, exit code 0, 1 or 2")
+	formatFlag(cmd, &format, "text", "text", "json")
+	return cmd
+}
+
+func (a *app) status(ctx context.Context, c *config, l *ledger.Ledger) (status, error) {
+	s := status{Jobs: []jobStatus{}}
+	view, err := a.view(ctx, c, nil)
+	if err == nil {
+		s.Watermark, s.Seal = jobs.Watermark(view, c.settleDays()), view.Seal()
+	} else {
+		s.Notes = append(s.Notes, err.Error())
+	}
+	if s.Mail, err = l.Counts(ctx, ""); err != nil {
+		return s, err
+	}
+	if s.Alarms, err = l.Alarms(ctx); err != nil {
+		return s, err
+	}
+	paused, err := l.Paused(ctx)
+	if err != nil {
+		return s, err
+	}
+	for _, j := range c.Jobs {
+		js, err := a.jobStatus(ctx, c, l, j)
+		if err != nil {
+			return s, err
+		}
+		_, js.Paused = paused[j.Name]
+		s.Jobs = append(s.Jobs, js)
+	}
+	if c.Operators.Webhook == "" && c.Operators.Ping == "" {
+		s.Notes = append(s.Notes, "alarms have no second way: set operators.webhook or operators.ping, mail cannot report that mail is down")
+	}
+	return s, nil
+}
+
+func (a *app) jobStatus(ctx context.Context, c *config, l *ledger.Ledger, j jobConfig) (jobStatus, error) {
+	js := jobStatus{Name: j.Name}
+	job, err := a.job(c, l, j)
+	if err != nil {
+		return js, err
+	}
+	js.Next = job.Schedule.Next(a.now())
+	if js.Last, err = l.Newest(ctx, j.Name, a.now()); err != nil {
+		return js, err
+	}
+	for _, state := range []ledger.RunState{ledger.Done, ledger.Warned} {
+		r, err := l.LastIn(ctx, j.Name, state)
+		if err != nil {
+			return js, err
+		}
+		if r != nil && (js.Success == nil || r.Finished.After(*js.Success)) {
+			js.Success = r.Finished
+		}
+	}
+	return js, nil
+}
+
+// level is a monitor's: 0 well, 1 warning, 2 critical, with what is wrong.
+func (s status) level() (int, []string) {
+	level := 0
+	var why []string
+	raise := func(to int, format string, args ...any) {
+		level = max(level, to)
+		why = append(why, fmt.Sprintf(format, args...))
+	}
+	for _, j := range s.Jobs {
+		if j.Last != nil && (j.Last.State == ledger.Failed || j.Last.State == ledger.Held) {
+			raise(2, "%s is %s", j.Name, j.Last.State)
+		}
+		if j.Paused {
+			raise(1, "%s is paused", j.Name)
+		}
+	}
+	if n := s.Mail[ledger.Unknown] + s.Mail[ledger.Dot]; n > 0 {
+		raise(1, "%d deliveries are unknown", n)
+	}
+	if n := s.Mail[ledger.Refused]; n > 0 {
+		raise(1, "%d deliveries failed", n)
+	}
+	return level, why
+}
+
+// monitorError carries the exit code of a monitor.
+type monitorError struct {
+	code int
+}
+
+func (monitorError) Error() string { return "status" }
+
+func (a *app) checkStatus(s status) error {
+	level, why := s.level()
+	word := []string{"OK", "WARNING", "CRITICAL"}[level]
+	line := fmt.Sprintf("%s: usage complete up to %s", word, orDash(s.Watermark))
+	for _, j := range s.Jobs {
+		if j.Success != nil {
+			line += fmt.Sprintf(", %s %s", j.Name, j.Success.Format("2006-01-02T15:04Z"))
+		}
+	}
+	if len(why) > 0 {
+		line += "; " + strings.Join(why, "; ")
+	}
+	a.printf("%s\n", printable(line))
+	if level > 0 {
+		return monitorError{level}
+	}
+	return nil
+}
+
+func (a *app) printStatus(s status) {
+	a.printf("usage complete up to %s, seal %s\n", orDash(s.Watermark), s.Seal)
+	for _, j := range s.Jobs {
+		success, last := "never", "-"
+		if j.Success != nil {
+			success = j.Success.Format(time.RFC3339)
+		}
+		if j.Last != nil {
+			last = fmt.Sprintf("%s %s", j.Last.State, printable(j.Last.Note))
+		}
+		a.printf("%-20s last success %-20s next %-22s %s\n", printable(j.Name), success, j.Next.Format("Mon 2006-01-02 15:04 MST"), last)
+	}
+	for _, state := range []ledger.DeliveryState{ledger.Unknown, ledger.Dot, ledger.Refused, ledger.Pending, ledger.Sending, ledger.Sent, ledger.Diverted} {
+		if n := s.Mail[state]; n > 0 {
+			a.printf("deliveries %-9s %d\n", state, n)
+		}
+	}
+	for _, al := range s.Alarms {
+		a.printf("ALARM since %s  %s: %s\n", al.Since.Format(time.RFC3339), printable(al.Key), printable(al.Message))
+	}
+	for _, n := range s.Notes {
+		a.printf("note  %s\n", printable(n))
+	}
+}
+
+// isMonitor returns the exit code of a monitor's verdict.
+func isMonitor(err error) (int, bool) {
+	var m monitorError
+	ok := errors.As(err, &m)
+	return m.code, ok
+}

@@ -1,0 +1,65 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// RaiseAlarm notes that something is wrong. fresh is true when it was not noted
+// before, or for another reason: only then people are told.
+func (l *Ledger) RaiseAlarm(ctx context.Context, key, message string) (since time.Time, fresh bool, err error) {
+	err = l.tx(ctx, func(tx *sql.Tx) error {
+		var was string
+		var ms int64
+		err := tx.QueryRowContext(ctx, `SELECT message, since FROM alarms WHERE key = $1`, key).Scan(&was, &ms)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			since, fresh = at(l.now()), true
+			_, err = tx.ExecContext(ctx, `INSERT INTO alarms (key, message, since) VALUES ($1, $2, $3)`, key, message, since.UnixMilli())
+		case err == nil:
+			since, fresh = at(ms), was != message
+			_, err = tx.ExecContext(ctx, `UPDATE alarms SET message = $1 WHERE key = $2`, message, key)
+		}
+		return err
+	})
+	if err != nil {
+		err = fmt.Errorf("raise alarm %s: %w", key, err)
+	}
+	return since, fresh, err
+}
+
+// ClearAlarm notes that it works again; raised is true when it had not.
+func (l *Ledger) ClearAlarm(ctx context.Context, key string) (since time.Time, raised bool, err error) {
+	var ms int64
+	err = l.db.QueryRowContext(ctx, `DELETE FROM alarms WHERE key = $1 RETURNING since`, key).Scan(&ms)
+	if errors.Is(err, sql.ErrNoRows) {
+		return time.Time{}, false, nil
+	} else if err != nil {
+		return time.Time{}, false, fmt.Errorf("clear alarm %s: %w", key, err)
+	}
+	return at(ms), true, nil
+}
+
+// Alarm is something that is wrong now.
+type Alarm struct {
+	Key     string    `json:"key"`
+	Message string    `json:"message"`
+	Since   time.Time `json:"since"`
+}
+
+// Alarms returns what is wrong now, the oldest first.
+func (l *Ledger) Alarms(ctx context.Context) ([]Alarm, error) {
+	rows, err := l.db.QueryContext(ctx, `SELECT key, message, since FROM alarms ORDER BY since, key`)
+	if err != nil {
+		return nil, fmt.Errorf("list alarms: %w", err)
+	}
+	return collect(rows, func(row interface{ Scan(...any) error }) (a Alarm, err error) {
+		var ms int64
+		err = row.Scan(&a.Key, &a.Message, &ms)
+		a.Since = at(ms)
+		return a, err
+	})
+}

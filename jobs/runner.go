@@ -1,0 +1,263 @@
+package jobs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"tidemark/data"
+	"tidemark/jobs/ledger"
+)
+
+// Job is one configured job.
+type Job struct {
+	Name      string
+	Schedule  Schedule
+	Do        string // "extract" or "digest"
+	Role      string
+	Period    data.PeriodSpec
+	After     string        // a job whose newest run must have ended well first
+	Wait      time.Duration // how long after the slot that is waited for
+	Otherwise string        // then: "send" or "skip"
+	CatchUp   string        // "latest", "all" or "none" of the slots that were missed
+	Send      bool
+
+	// Execute runs the job for a run's slot. Its error is judged: ErrHeld holds
+	// the run, a permanent one fails it at once, any other is tried again.
+	Execute func(ctx context.Context, run *ledger.Run) (Outcome, error)
+}
+
+// Outcome is what a job says about a run that ended.
+type Outcome struct {
+	Result   any // kept as JSON
+	Warnings []string
+}
+
+// Permanent marks an error that another try cannot mend.
+type Permanent struct{ Err error }
+
+func (p Permanent) Error() string { return p.Err.Error() }
+func (p Permanent) Unwrap() error { return p.Err }
+
+// Runner plans the slots of its jobs and executes what is due, one run of a job
+// at a time, across any number of processes on one ledger.
+type Runner struct {
+	Ledger *ledger.Ledger
+	Jobs   []Job
+	Now    func() time.Time
+	Log    *slog.Logger
+	Alarms Alarms
+
+	Window time.Duration // slots missed longer ago are not caught up; 0 means seven days
+	Tries  int           // of a run that fails; 0 means 3
+	Grace  time.Duration // a slot this late still counts as on time; 0 means ten minutes
+}
+
+// walkLimit bounds how many missed slots are looked at.
+const walkLimit = 10_000
+
+// Plan enters every slot that has come since the newest known one. A job seen
+// for the first time starts now. Of missed slots those are run that the job
+// catches up; the others are entered as skipped, so that nothing is silent.
+func (r *Runner) Plan(ctx context.Context) error {
+	var errs []error
+	for _, j := range r.Jobs {
+		if err := r.plan(ctx, j); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (r *Runner) plan(ctx context.Context, j Job) error {
+	now := r.Now()
+	last, known, err := r.Ledger.LastSlot(ctx, j.Name)
+	if err != nil {
+		return err
+	}
+	if !known {
+		return r.Ledger.Skip(ctx, j.Name, now.Truncate(time.Second), "first seen: slots count from here")
+	}
+	var due []time.Time
+	for slot := j.Schedule.Next(last); !slot.IsZero() && !slot.After(now) && len(due) < walkLimit; slot = j.Schedule.Next(slot) {
+		due = append(due, slot)
+	}
+	window, grace := orDefault(r.Window, 7*24*time.Hour), orDefault(r.Grace, 10*time.Minute)
+	for i, slot := range due {
+		late := now.Sub(slot)
+		why := ""
+		switch {
+		case late <= grace:
+		case late > window:
+			why = fmt.Sprintf("missed, and longer ago than %s", window)
+		case j.CatchUp == "none":
+			why = "missed; the job does not catch up"
+		case j.CatchUp != "all" && i < len(due)-1:
+			why = "missed; the newest slot is run instead"
+		}
+		if why != "" {
+			r.Log.Warn("slot missed", "job", j.Name, "slot", slot, "why", why)
+			err = r.Ledger.Skip(ctx, j.Name, slot, why)
+		} else {
+			_, err = r.Ledger.Plan(ctx, j.Name, []time.Time{slot})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func orDefault(d, standard time.Duration) time.Duration {
+	if d == 0 {
+		return standard
+	}
+	return d
+}
+
+// Serve plans and works until the context ends. It then finishes what it has
+// begun to send and gives the rest back.
+func (r *Runner) Serve(ctx context.Context, tick time.Duration) error {
+	wait := Sleep(r.Now)
+	for {
+		if err := r.Plan(ctx); err != nil && ctx.Err() == nil {
+			r.Log.Error("plan", "err", err)
+		}
+		for {
+			worked, err := r.Work(ctx, "")
+			if err != nil && ctx.Err() == nil {
+				r.Log.Error("work", "err", err)
+			}
+			if !worked || ctx.Err() != nil {
+				break
+			}
+		}
+		if err := wait(ctx, r.Now().Add(tick)); err != nil {
+			return nil
+		}
+	}
+}
+
+// Work claims one run that is due and executes it; worked is false when there is
+// none.
+func (r *Runner) Work(ctx context.Context, job string) (worked bool, err error) {
+	run, err := r.Ledger.Claim(ctx, job)
+	if err != nil || run == nil {
+		return false, err
+	}
+	at := slices.IndexFunc(r.Jobs, func(j Job) bool { return j.Name == run.Job })
+	if at < 0 {
+		return true, r.Ledger.Finish(ctx, run, ledger.Skipped, "the job is not configured any more", "")
+	}
+	_, err = r.Execute(ctx, r.Jobs[at], run)
+	return true, err
+}
+
+// Execute runs a claimed run to its end and writes that down. The first error is
+// the job's, the second the ledger's; a job that fails is no error of the runner.
+func (r *Runner) Execute(ctx context.Context, j Job, run *ledger.Run) (jobErr, err error) {
+	if waits, err := r.waits(ctx, j, run); waits || err != nil {
+		return nil, err
+	}
+	r.Alarms.Started(ctx, j.Name)
+	runCtx, stop := context.WithCancelCause(ctx)
+	renewed := make(chan struct{})
+	go func() {
+		defer close(renewed)
+		r.renew(runCtx, stop, *run)
+	}()
+	out, jobErr := r.guarded(runCtx, j, run)
+	stop(nil)
+	<-renewed
+	return jobErr, r.settle(context.WithoutCancel(ctx), j, run, out, jobErr)
+}
+
+// renew holds the lease until the context ends, and ends it when the lease is
+// lost.
+func (r *Runner) renew(ctx context.Context, stop context.CancelCauseFunc, run ledger.Run) {
+	wait := Sleep(r.Now)
+	for {
+		third := run.Lease.Sub(r.Now()) / 3
+		if wait(ctx, r.Now().Add(max(third, time.Second))) != nil {
+			return
+		}
+		if err := r.Ledger.Renew(ctx, &run); err != nil && ctx.Err() == nil {
+			r.Log.Error("lease", "run", run.ID, "err", err)
+			if errors.Is(err, ledger.ErrTakenOver) {
+				stop(err)
+				return
+			}
+		}
+	}
+}
+
+// guarded executes the job; a panic is an error of this run alone.
+func (r *Runner) guarded(ctx context.Context, j Job, run *ledger.Run) (out Outcome, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = Permanent{fmt.Errorf("panic: %v\n%s", p, debug.Stack())}
+		}
+	}()
+	return j.Execute(ctx, run)
+}
+
+// settle writes the end of a run down, or gives it back for another try.
+func (r *Runner) settle(ctx context.Context, j Job, run *ledger.Run, out Outcome, jobErr error) error {
+	result, err := json.Marshal(out.Result)
+	if err != nil {
+		return err
+	}
+	var permanent Permanent
+	state, note := ledger.Done, ""
+	switch {
+	case jobErr == nil && len(out.Warnings) > 0:
+		state, note = ledger.Warned, out.Warnings[0]
+	case jobErr == nil:
+	case errors.Is(jobErr, ErrHeld):
+		state, note = ledger.Held, jobErr.Error()
+	case errors.Is(jobErr, ErrNotAccepted):
+		state, note = ledger.Warned, jobErr.Error()
+	case errors.Is(jobErr, context.Canceled):
+		return r.Ledger.Postpone(ctx, run, r.Now(), "stopped before its end")
+	case errors.As(jobErr, &permanent), run.Attempt >= max(r.Tries, 1) && r.Tries > 0, r.Tries == 0 && run.Attempt >= 3:
+		state, note = ledger.Failed, jobErr.Error()
+	default:
+		r.Log.Warn("run failed, to be tried again", "run", run.ID, "attempt", run.Attempt, "err", jobErr)
+		return r.Ledger.Requeue(ctx, run, r.Now().Add(backoff(run.Attempt)), jobErr.Error())
+	}
+	if err := r.Ledger.Finish(ctx, run, state, note, string(result)); err != nil {
+		return err
+	}
+	r.Log.Info("run ended", "run", run.ID, "state", state, "note", note)
+	return r.Alarms.Ended(ctx, r.Ledger, *run, state, note)
+}
+
+// waits gives a run back while the job it comes after has not ended well.
+func (r *Runner) waits(ctx context.Context, j Job, run *ledger.Run) (bool, error) {
+	if j.After == "" || run.Note == Released {
+		return false, nil
+	}
+	newest, err := r.Ledger.Newest(ctx, j.After, run.Slot)
+	if err != nil {
+		return false, err
+	}
+	if newest == nil || newest.State == ledger.Done || newest.State == ledger.Warned {
+		return false, nil
+	}
+	if r.Now().Before(run.Slot.Add(j.Wait)) {
+		return true, r.Ledger.Postpone(ctx, run, r.Now().Add(time.Minute), "waits for "+newest.ID)
+	}
+	if j.Otherwise == "skip" {
+		return true, r.Ledger.Finish(ctx, run, ledger.Skipped, newest.ID+" did not end well in time", "")
+	}
+	r.Log.Warn("goes on without", "run", run.ID, "after", newest.ID, "state", newest.State)
+	return false, nil
+}
+
+// Released is the note of a run that a person let go on.
+const Released = "released"
