@@ -24,10 +24,13 @@ test-browser: assets ## mails and page in headless Chromium (needs chromium)
 	@test -n "$(CHROMIUM)" || { echo "make test-browser: no chromium found; install it (Debian: apt-get install chromium)"; exit 1; }
 	TIDEMARK_CHROMIUM=$(CHROMIUM) go test -count=1 -tags browser -run Browser ./reports/... ./cmd/...
 
+test-kill: ## deliver to 300 people while the program is killed 50 times
+	go test -count=1 -tags kill -run Kill -v ./cmd/tidemark
+
 lint: ## gofmt, vet, staticcheck, errcheck
 	@files=$$(gofmt -l cmd data jobs reports templates/*.go transform); test -z "$$files" || { echo "gofmt: run gofmt -w on:"; echo "$$files"; exit 1; }
-	go vet ./... && go vet -tags browser,shareddata ./...
-	go tool staticcheck -tags browser,shareddata ./...
+	go vet ./... && go vet -tags browser,shareddata,kill ./...
+	go tool staticcheck -tags browser,shareddata,kill ./...
 	go tool errcheck -ignoretests ./...
 
 bench: ## benchmarks, with memory
@@ -52,4 +55,4 @@ check: lint build test ## what must be green before a commit
 clean: ## remove what the other targets made
 	rm -rf bin $(OUT) templates/assets/node_modules templates/assets/dist/*.js templates/assets/dist/*.txt
 
-.PHONY: help build demo test test-browser lint bench golden fuzz assets check clean
+.PHONY: help build demo test test-browser test-kill lint bench golden fuzz assets check clean

@@ -9,7 +9,10 @@ import (
 	"net/http"
 	netmail "net/mail"
 	"os"
+	"runtime"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"tidemark/data"
@@ -24,8 +27,27 @@ import (
 // beside it. The caller must Close it.
 func (a *app) openLedger(ctx context.Context, c *config) (*ledger.Ledger, error) {
 	path := c.path(cmp.Or(c.Ledger.Path, "tidemark.db"))
-	host, _ := os.Hostname() // a name for people only
-	return ledger.Open(ctx, path, ledger.Options{Now: a.now, Owner: fmt.Sprintf("%s/%d", host, os.Getpid())})
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return ledger.Open(ctx, path, ledger.Options{Now: a.now, Owner: fmt.Sprintf("%s/%d", host, os.Getpid()),
+		Dead: func(owner string) bool { return gone(host, owner) }})
+}
+
+// gone reports whether an owner, named HOST/PID, was a process of this machine
+// that has ended: a crash then need not wait for its lease.
+func gone(host, owner string) bool {
+	pid, ours := strings.CutPrefix(owner, host+"/")
+	n, err := strconv.Atoi(pid)
+	if !ours || err != nil || host == "unknown" || runtime.GOOS == "windows" {
+		return false
+	}
+	p, err := os.FindProcess(n)
+	if err != nil {
+		return false
+	}
+	return errors.Is(p.Signal(syscall.Signal(0)), os.ErrProcessDone)
 }
 
 // secret returns what env:NAME or file:PATH stands for.

@@ -39,7 +39,10 @@ var migrations embed.FS
 // Options are the settings of a ledger; Now and Owner are required.
 type Options struct {
 	Now   func() time.Time
-	Owner string        // names this process, e.g. host and process id
+	Owner string // names this process, e.g. host and process id
+	// Dead reports whether an owner is known to be gone, so that its runs need
+	// not wait for their lease; nil: nobody is.
+	Dead  func(owner string) bool
 	Lease time.Duration // how long a run is held without renewal; 0 means 60 s
 }
 

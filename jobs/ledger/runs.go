@@ -111,6 +111,9 @@ func (l *Ledger) claim(ctx context.Context, job, id string) (*Run, error) {
 	var claimed *Run
 	err := l.tx(ctx, func(tx *sql.Tx) error {
 		now := l.now()
+		if err := l.expireDead(ctx, tx); err != nil {
+			return err
+		}
 		if _, err := tx.ExecContext(ctx, `UPDATE runs SET state = $1, owner = '', note = 'taken over: the lease of ' || owner || ' ran out' WHERE state = $2 AND lease < $3`,
 			Queued, Running, now); err != nil {
 			return err
@@ -131,6 +134,30 @@ func (l *Ledger) claim(ctx context.Context, job, id string) (*Run, error) {
 		return nil, fmt.Errorf("claim a run: %w", err)
 	}
 	return claimed, nil
+}
+
+// expireDead ends the leases of owners that are known to be gone.
+func (l *Ledger) expireDead(ctx context.Context, tx *sql.Tx) error {
+	if l.o.Dead == nil {
+		return nil
+	}
+	rows, err := tx.QueryContext(ctx, `SELECT DISTINCT owner FROM runs WHERE state = $1`, Running)
+	if err != nil {
+		return err
+	}
+	owners, err := collect(rows, func(row interface{ Scan(...any) error }) (owner string, err error) { return owner, row.Scan(&owner) })
+	if err != nil {
+		return err
+	}
+	for _, owner := range owners {
+		if owner == l.o.Owner || !l.o.Dead(owner) {
+			continue
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE runs SET lease = 0 WHERE state = $1 AND owner = $2`, Running, owner); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Renew holds a run for another lease. ErrTakenOver means: stop at once.

@@ -1,0 +1,230 @@
+//go:build kill
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-smtp"
+
+	"tidemark/jobs/ledger"
+)
+
+// flaky is a relay that takes its time and drops one connection in forty after
+// it has taken the mail.
+type flaky struct {
+	mu       sync.Mutex
+	taken    map[string]int // mails by recipient
+	dropped  int
+	accepted chan struct{}
+}
+
+func (f *flaky) NewSession(c *smtp.Conn) (smtp.Session, error) { return &flakySession{f: f, c: c}, nil }
+
+type flakySession struct {
+	f  *flaky
+	c  *smtp.Conn
+	to string
+}
+
+func (s *flakySession) Mail(string, *smtp.MailOptions) error      { return nil }
+func (s *flakySession) Rcpt(to string, _ *smtp.RcptOptions) error { s.to = to; return nil }
+func (*flakySession) Reset()                                      {}
+func (*flakySession) Logout() error                               { return nil }
+
+func (s *flakySession) Data(r io.Reader) error {
+	if _, err := io.Copy(io.Discard, r); err != nil {
+		return err // cut before the dot: nothing is taken
+	}
+	s.f.mu.Lock()
+	s.f.taken[s.to]++
+	drop := rand.IntN(40) == 0
+	if drop {
+		s.f.dropped++
+	}
+	s.f.mu.Unlock()
+	select {
+	case s.f.accepted <- struct{}{}:
+	default:
+	}
+	<-time.After(time.Duration(2+rand.IntN(10)) * time.Millisecond) // a relay that scans
+	if drop {
+		return s.c.Conn().Close()
+	}
+	return nil
+}
+
+const (
+	killRecipients = 300
+	killTimes      = 50
+)
+
+// TestKill_NobodyIsMailedTwiceAndNobodyIsLost kills the program without warning,
+// again and again, while it delivers to 300 people over a relay that loses
+// answers, until it ends by itself. Then every person has exactly one mail, or
+// the delivery is listed as unknown and held.
+func TestKill_NobodyIsMailedTwiceAndNobodyIsLost(t *testing.T) {
+	f := &flaky{taken: map[string]int{}, accepted: make(chan struct{}, 1)}
+	ca, port := f.serve(t)
+	dir := t.TempDir()
+	bin := filepath.Join(dir, "tidemark")
+	if out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	writeKillInput(t, dir, ca, port)
+	tidemark := func(args ...string) *exec.Cmd {
+		cmd := exec.Command(bin, append([]string{"--config", filepath.Join(dir, "tidemark.yaml"), "-q"}, args...)...)
+		cmd.Env = append(os.Environ(), "TIDEMARK_NOW=")
+		return cmd
+	}
+	if out, err := tidemark("extract").CombinedOutput(); err != nil {
+		t.Fatalf("extract: %v\n%s", err, out)
+	}
+	kills, starts := 0, 0
+	run := func() bool { // reports whether the program ended by itself
+		starts++
+		cmd := tidemark("run", "weekly", "--slot", "2026-11-16T06:00:00Z")
+		var out strings.Builder
+		cmd.Stdout, cmd.Stderr = &out, &out
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- cmd.Wait() }()
+		if kills < killTimes {
+			select {
+			case <-f.accepted:
+				select {
+				case <-time.After(time.Duration(rand.IntN(40)) * time.Millisecond):
+				case <-ended:
+					t.Fatalf("ended after %d kills: %s", kills, out.String())
+				}
+				_ = cmd.Process.Kill()
+				<-ended
+				kills++
+				return false
+			case <-ended:
+				t.Fatalf("ended after %d kills: %s", kills, out.String())
+			}
+		}
+		<-ended
+		t.Logf("at the end: %s", out.String())
+		return true
+	}
+	for !run() {
+		select { // what the killed one had begun
+		case <-f.accepted:
+		default:
+		}
+	}
+	f.judge(t, dir, kills)
+}
+
+// judge compares what arrived with what the ledger says.
+func (f *flaky) judge(t *testing.T, dir string, kills int) {
+	t.Helper()
+	l, err := ledger.Open(context.Background(), filepath.Join(dir, "tidemark.db"), ledger.Options{Now: time.Now, Owner: "judge"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	all, err := l.Deliveries(context.Background(), ledger.Query{Limit: 10 * killRecipients})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	states := map[ledger.DeliveryState]int{}
+	duplicates, lost, arrived := 0, 0, 0
+	for _, d := range all {
+		states[d.State]++
+		switch n := f.taken[d.Recipient]; {
+		case n > 1:
+			duplicates++
+		case n == 0 && d.State != ledger.Unknown:
+			lost++
+		case n == 1 && d.State == ledger.Unknown:
+			arrived++
+		}
+	}
+	t.Logf("%d recipients, %d kills, %d answers dropped: %v, %d duplicates, %d lost; of the unknown %d arrived", len(all), kills, f.dropped, states, duplicates, lost, arrived)
+	if len(all) != killRecipients || duplicates+lost > 0 || states[ledger.Sent]+states[ledger.Unknown] != killRecipients || kills < killTimes {
+		t.Fail()
+	}
+}
+
+// serve starts the relay with STARTTLS and returns its authority and port.
+func (f *flaky) serve(t *testing.T) (ca []byte, port int) {
+	t.Helper()
+	https := httptest.NewUnstartedServer(nil) // for its certificate
+	https.StartTLS()
+	t.Cleanup(https.Close)
+	srv := smtp.NewServer(f)
+	srv.Domain, srv.TLSConfig = "localhost", https.TLS
+	srv.ErrorLog = quiet{}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() { defer close(done); _ = srv.Serve(l) }()
+	t.Cleanup(func() { _ = srv.Close(); <-done })
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: https.Certificate().Raw}), l.Addr().(*net.TCPAddr).Port
+}
+
+type quiet struct{}
+
+func (quiet) Printf(string, ...any) {}
+func (quiet) Println(...any)        {}
+
+func writeKillInput(t *testing.T, dir string, ca []byte, port int) {
+	t.Helper()
+	var owners, people, customers, subscriptions, usage strings.Builder
+	owners.WriteString("customer_id,address\n")
+	people.WriteString("address,name,role\n")
+	customers.WriteString("customer_id,name\n")
+	subscriptions.WriteString("subscription_id,customer_id,status\n")
+	usage.WriteString("usage_date,customer_id,subscription_id,category,quantity,cost,currency\n")
+	for i := range killRecipients {
+		fmt.Fprintf(&owners, "c%d,p%d@partner.example\n", i, i)
+		fmt.Fprintf(&people, "p%d@partner.example,Person %d,sales_agent\n", i, i)
+		fmt.Fprintf(&customers, "c%d,Customer %d\n", i, i)
+		fmt.Fprintf(&subscriptions, "s%d,c%d,active\n", i, i)
+		for day := 1; day <= 9; day++ {
+			fmt.Fprintf(&usage, "2026-11-%02d,c%d,s%d,Storage,1,1.00,EUR\n", day, i, i)
+		}
+	}
+	config, err := json.Marshal(map[string]any{
+		"source":     map[string]any{"kind": "tables", "path": "in", "settle_days": 0},
+		"recipients": map[string]any{"file": "people.csv"}, "ownership": map[string]any{"file": "owners.csv"},
+		"mail": map[string]any{"kind": "smtp", "from": "usage@partner.example", "smtp": map[string]any{"host": "127.0.0.1", "port": port, "ca": "ca.pem"}},
+		"jobs": []any{map[string]any{"name": "weekly", "cron": "0 7 * * MON", "do": "digest", "role": "sales_agent", "period": "2026-11-03..2026-11-09", "send": true}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"owners.csv": owners.String(), "people.csv": people.String(), "in/customers.csv": customers.String(),
+		"in/subscriptions.csv": subscriptions.String(), "in/usage.csv": usage.String(), "tidemark.yaml": string(config), "ca.pem": string(ca)} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
