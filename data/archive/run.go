@@ -69,7 +69,7 @@ type Delivery struct {
 	Full bool
 
 	Expected int // customers the source was asked for
-	Read   int // of them read
+	Read     int // of them read
 	Failed   int // of them not read
 
 	RowsIn      int64 // rows read, bad ones included

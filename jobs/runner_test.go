@@ -1,0 +1,314 @@
+package jobs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"tidemark/data"
+	"tidemark/jobs/ledger"
+)
+
+// plant is a runner under test with a clock that the test moves.
+type plant struct {
+	t      *testing.T
+	file   string
+	mu     sync.Mutex
+	clock  time.Time
+	ledger *ledger.Ledger
+	runner *Runner
+	starts int
+}
+
+func newPlant(t *testing.T, start time.Time, jobs ...Job) *plant {
+	t.Helper()
+	p := &plant{t: t, file: filepath.Join(t.TempDir(), "tidemark.db"), clock: start}
+	p.restart(jobs...)
+	return p
+}
+
+func (p *plant) now() time.Time { p.mu.Lock(); defer p.mu.Unlock(); return p.clock }
+
+func (p *plant) pass(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.clock = p.clock.Add(d)
+}
+
+// restart is another process on the same ledger.
+func (p *plant) restart(jobs ...Job) {
+	p.t.Helper()
+	p.starts++
+	l, err := ledger.Open(context.Background(), p.file, ledger.Options{Now: p.now, Owner: fmt.Sprint("process ", p.starts)})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			p.t.Error(err)
+		}
+	})
+	p.ledger = l
+	p.runner = &Runner{Ledger: l, Jobs: jobs, Now: p.now, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+}
+
+// turn plans and works off everything that is due.
+func (p *plant) turn() {
+	p.t.Helper()
+	if err := p.runner.Plan(context.Background()); err != nil {
+		p.t.Fatal(err)
+	}
+	for {
+		worked, err := p.runner.Work(context.Background(), "")
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		if !worked {
+			return
+		}
+	}
+}
+
+func testJob(t *testing.T, name, cron string, execute func(*ledger.Run) error) Job {
+	t.Helper()
+	return Job{Name: name, Schedule: schedule(t, cron, "Europe/Amsterdam"), Execute: func(_ context.Context, run *ledger.Run) (Outcome, error) {
+		return Outcome{}, execute(run)
+	}}
+}
+
+func TestRunner_TwoYearsOfOperationWithFaults(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	done := map[string]int{}
+	execute := func(run *ledger.Run) error {
+		switch rng.IntN(20) {
+		case 0:
+			return errors.New("the source is down")
+		case 1:
+			panic("a bug")
+		}
+		done[run.ID]++
+		return nil
+	}
+	all := []Job{testJob(t, "nightly", "30 2 * * *", execute), testJob(t, "weekly", "0 7 * * MON", execute), testJob(t, "monthly", "0 8 1 * *", execute)}
+	all[0].CatchUp = "all"
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	p := newPlant(t, start, all...)
+	for end := start.AddDate(2, 0, 0); p.now().Before(end); {
+		p.turn()
+		p.pass(20 * time.Minute)
+		switch rng.IntN(400) {
+		case 0: // the program is started anew
+			p.restart(all...)
+		case 1: // the machine is down for up to four days
+			p.pass(time.Duration(rng.IntN(96)) * time.Hour)
+			p.restart(all...)
+		}
+	}
+	p.turn()
+	for _, j := range all {
+		runs, err := p.ledger.Runs(context.Background(), j.Name, 5000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		states := map[ledger.RunState]int{}
+		slots := map[time.Time]bool{}
+		for _, r := range runs {
+			states[r.State]++
+			slots[r.Slot] = true
+			if (r.State == ledger.Done) != (done[r.ID] == 1) || done[r.ID] > 1 {
+				t.Errorf("%s is %s and was done %d times", r.ID, r.State, done[r.ID])
+			}
+			if r.State == ledger.Skipped && r.Note == "" {
+				t.Errorf("%s was skipped without a reason", r.ID)
+			}
+		}
+		// Every slot of the calendar is there: done, failed or skipped, never lost.
+		for slot := j.Schedule.Next(start); slot.Before(p.now().Add(-time.Hour)); slot = j.Schedule.Next(slot) {
+			if !slots[slot.UTC()] {
+				t.Errorf("%s: the slot %s is lost", j.Name, slot)
+			}
+		}
+		t.Logf("%s: %v", j.Name, states)
+	}
+}
+
+func TestRunner_CatchUp(t *testing.T) {
+	for mode, want := range map[string]string{
+		"latest": "skipped skipped done", "": "skipped skipped done", "all": "done done done", "none": "skipped skipped skipped",
+	} {
+		j := testJob(t, "weekly", "0 7 * * MON", func(*ledger.Run) error { return nil })
+		j.CatchUp = mode
+		p := newPlant(t, time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC), j)
+		p.runner.Window = 60 * 24 * time.Hour
+		p.turn() // first seen
+		p.pass(22 * 24 * time.Hour)
+		p.turn()
+		runs, err := p.ledger.Runs(context.Background(), "", 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for i := len(runs) - 1; i >= 0; i-- {
+			if !strings.HasPrefix(runs[i].Note, "first seen") {
+				got = append(got, string(runs[i].State))
+			}
+		}
+		if s := strings.Join(got, " "); s != want {
+			t.Errorf("catch_up %q: %s, want %s", mode, s, want)
+		}
+	}
+}
+
+func TestRunner_WaitsForTheJobBefore(t *testing.T) {
+	for _, c := range []struct {
+		name, otherwise string
+		nightly         error
+		want            ledger.RunState
+	}{
+		{"a good night", "send", nil, ledger.Done},
+		{"a bad night, sent all the same after the wait", "send", Permanent{errors.New("down")}, ledger.Done},
+		{"a bad night, skipped after the wait", "skip", Permanent{errors.New("down")}, ledger.Skipped},
+	} {
+		var at time.Time
+		var p *plant
+		nightly := testJob(t, "nightly", "30 2 * * *", func(*ledger.Run) error { return c.nightly })
+		weekly := testJob(t, "weekly", "0 7 * * MON", func(*ledger.Run) error { at = p.now(); return nil })
+		weekly.After, weekly.Wait, weekly.Otherwise = "nightly", 3*time.Hour, c.otherwise
+		p = newPlant(t, time.Date(2026, 11, 15, 12, 0, 0, 0, time.UTC), nightly, weekly)
+		for range 24 * 6 {
+			p.turn()
+			p.pass(10 * time.Minute)
+		}
+		r, err := p.ledger.Newest(context.Background(), "weekly", p.now())
+		if c.want == ledger.Skipped {
+			r, err = p.ledger.LastIn(context.Background(), "weekly", ledger.Skipped)
+		}
+		if err != nil || r == nil || r.State != c.want {
+			t.Fatalf("%s: %+v, %v, want %s", c.name, r, err, c.want)
+		}
+		late := at.Sub(r.Slot)
+		if c.want == ledger.Done && (c.nightly == nil && late > 20*time.Minute || c.nightly != nil && late < 3*time.Hour) {
+			t.Errorf("%s: ran %s after its slot", c.name, late)
+		}
+	}
+}
+
+func TestRunner_APausedJobGoesOnAfterResume(t *testing.T) {
+	n := 0
+	p := newPlant(t, time.Date(2026, 11, 15, 12, 0, 0, 0, time.UTC), testJob(t, "nightly", "30 2 * * *", func(*ledger.Run) error { n++; return nil }))
+	p.turn()
+	if err := p.ledger.Pause(context.Background(), "nightly", "holiday"); err != nil {
+		t.Fatal(err)
+	}
+	p.pass(24 * time.Hour)
+	p.turn()
+	if n != 0 {
+		t.Fatal("a paused job ran")
+	}
+	if err := p.ledger.Resume(context.Background(), "nightly"); err != nil {
+		t.Fatal(err)
+	}
+	p.turn()
+	if n != 1 {
+		t.Errorf("ran %d times after resume, want 1", n)
+	}
+}
+
+// station is the outside: a webhook and a dead-man switch.
+type station struct {
+	mu   sync.Mutex
+	said []string
+}
+
+func (s *station) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if strings.HasPrefix(r.URL.Path, "/hook") {
+		var body struct{ Text string }
+		if json.NewDecoder(r.Body).Decode(&body) != nil || body.Text == "" {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+		s.said = append(s.said, "hook: "+strings.SplitN(body.Text, "\n", 2)[0])
+		return
+	}
+	s.said = append(s.said, "ping: "+r.URL.Path)
+}
+
+func TestAlarms_AreHeardOutsideOnceAndRecoveryOnce(t *testing.T) {
+	s := &station{}
+	server := httptest.NewServer(s)
+	defer server.Close()
+	var jobErr error
+	p := newPlant(t, time.Date(2026, 11, 15, 12, 0, 0, 0, time.UTC), testJob(t, "nightly", "30 2 * * *", func(*ledger.Run) error { return jobErr }))
+	mails := 0
+	p.runner.Alarms = Alarms{Webhook: server.URL + "/hook", Ping: server.URL + "/ping/", Client: server.Client(), Log: p.runner.Log,
+		Mail: func(context.Context, string, string) error { mails++; return errors.New("smtp is down too") }}
+	day := func(err error) string {
+		jobErr = err
+		s.said = nil
+		p.pass(24 * time.Hour)
+		p.turn()
+		return strings.Join(s.said, ", ")
+	}
+	p.turn()
+	down := Permanent{errors.New("sign-in: the secret has expired")}
+	for i, want := range []struct {
+		err  error
+		said string
+	}{
+		{nil, "ping: /ping/nightly/start, ping: /ping/nightly"},
+		{down, "ping: /ping/nightly/start, ping: /ping/nightly/fail, hook: tidemark: nightly failed"},
+		{down, "ping: /ping/nightly/start, ping: /ping/nightly/fail"},
+		{nil, "ping: /ping/nightly/start, ping: /ping/nightly, hook: tidemark: nightly works again"},
+		{nil, "ping: /ping/nightly/start, ping: /ping/nightly"},
+	} {
+		if got := day(want.err); got != want.said {
+			t.Errorf("day %d: %s, want %s", i, got, want.said)
+		}
+	}
+	if mails != 2 {
+		t.Errorf("%d operator mails were tried, want 2", mails)
+	}
+}
+
+func TestBrake_HoldsWhatLooksWrong(t *testing.T) {
+	money := func(s string) map[string]data.Decimal { return map[string]data.Decimal{"EUR": *decimal(s)} }
+	week := data.Period{From: day0, To: day0 + 6}
+	good := Batch{Period: week, Cost: money("1000"), Active: new(int64(100)), WithUsage: new(int64(50)), Recipients: 10}
+	for _, c := range []struct {
+		name   string
+		change func(*Batch)
+		held   string
+	}{
+		{"the same again", func(*Batch) {}, ""},
+		{"a little less of everything", func(b *Batch) {
+			b.Cost, b.Active, b.WithUsage, b.Recipients = money("700"), new(int64(70)), new(int64(41)), 6
+		}, ""},
+		{"cost halved", func(b *Batch) { b.Cost = money("500") }, "cost in EUR"},
+		{"cost doubled", func(b *Batch) { b.Cost = money("2000") }, "cost in EUR"},
+		{"a currency gone", func(b *Batch) { b.Cost = nil }, "cost in EUR"},
+		{"subscriptions gone", func(b *Batch) { b.Active = new(int64(50)) }, "active subscriptions"},
+		{"customers silent", func(b *Batch) { b.WithUsage = new(int64(30)) }, "customers with usage"},
+		{"recipients halved", func(b *Batch) { b.Recipients = 5 }, "recipients"},
+		{"a month of the same daily cost", func(b *Batch) { b.Period.To, b.Cost = day0+29, money("4200") }, ""},
+		{"more of everything", func(b *Batch) { b.WithUsage, b.Recipients = new(int64(90)), 30 }, ""},
+	} {
+		now := good
+		c.change(&now)
+		why := strings.Join(Brake{}.Check(now, good), "; ")
+		if (why == "") != (c.held == "") || !strings.Contains(why, c.held) {
+			t.Errorf("%s: %q, want %q", c.name, why, c.held)
+		}
+	}
+}
