@@ -39,7 +39,7 @@ func (a Alarms) Ended(ctx context.Context, l *ledger.Ledger, run ledger.Run, sta
 		if err != nil || !raised {
 			return err
 		}
-		a.say(ctx, fmt.Sprintf("tidemark: %s works again", run.Job),
+		a.Say(ctx, fmt.Sprintf("tidemark: %s works again", run.Job),
 			fmt.Sprintf("Job %s ended well at %s. It had not since %s.", run.Job, run.ID, since.Format(time.RFC3339)))
 		return nil
 	}
@@ -53,7 +53,7 @@ func (a Alarms) Ended(ctx context.Context, l *ledger.Ledger, run ledger.Run, sta
 	if err != nil || !fresh {
 		return err
 	}
-	a.say(ctx, fmt.Sprintf("tidemark: %s %s", run.Job, state), text+"Since "+since.Format(time.RFC3339)+".\n")
+	a.Say(ctx, fmt.Sprintf("tidemark: %s %s", run.Job, state), text+"Since "+since.Format(time.RFC3339)+".\n")
 	return nil
 }
 
@@ -78,8 +78,8 @@ func nextCommand(run ledger.Run, state ledger.RunState) string {
 	return fmt.Sprintf("tidemark run %s --slot %s   (when the cause is mended)", run.Job, run.Slot.Format(time.RFC3339))
 }
 
-// say sends an alarm by every way there is.
-func (a Alarms) say(ctx context.Context, subject, text string) {
+// Say tells the operators by every way there is.
+func (a Alarms) Say(ctx context.Context, subject, text string) {
 	if a.Mail != nil {
 		a.failed("mail", a.Mail(ctx, subject, text))
 	}

@@ -53,10 +53,15 @@ type Runner struct {
 	Log    *slog.Logger
 	Alarms Alarms
 
+	Keep   time.Duration // how long history is kept; 0 means DefaultKeep
 	Window time.Duration // slots missed longer ago are not caught up; 0 means seven days
 	Tries  int           // of a run that fails; 0 means 3
 	Grace  time.Duration // a slot this late still counts as on time; 0 means ten minutes
 }
+
+// DefaultKeep is how long the ledger remembers runs and deliveries. What must be
+// provable longer is in the archive.
+const DefaultKeep = 400 * 24 * time.Hour
 
 // walkLimit bounds how many missed slots are looked at.
 const walkLimit = 10_000
@@ -124,9 +129,16 @@ func orDefault(d, standard time.Duration) time.Duration {
 // begun to send and gives the rest back.
 func (r *Runner) Serve(ctx context.Context, tick time.Duration) error {
 	wait := Sleep(r.Now)
+	pruned := time.Time{}
 	for {
 		if err := r.Plan(ctx); err != nil && ctx.Err() == nil {
 			r.Log.Error("plan", "err", err)
+		}
+		if now := r.Now(); now.Sub(pruned) > 24*time.Hour {
+			pruned = now
+			if _, _, err := r.Ledger.Prune(ctx, now.Add(-orDefault(r.Keep, DefaultKeep))); err != nil && ctx.Err() == nil {
+				r.Log.Error("prune", "err", err)
+			}
 		}
 		for {
 			worked, err := r.Work(ctx, "")

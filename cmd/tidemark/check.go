@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -54,14 +56,7 @@ func (a *app) check(ctx context.Context, c *config) error {
 	k.source(ctx, c)
 	k.archive(ctx, c)
 	k.people(c)
-	for _, j := range c.Jobs {
-		s, err := jobs.ParseSchedule(j.Cron, j.Timezone)
-		if err != nil {
-			k.problem(err)
-			continue
-		}
-		k.ok("job %s: next due %s", j.Name, s.Next(a.now()).Format("Mon 2006-01-02 15:04 MST"))
-	}
+	k.jobs(c)
 	if _, ok := templates.ChartScript(); !ok {
 		a.printf("note     charts are missing: this build has no chart script, pages show tables only; build with `make build`\n")
 	}
@@ -154,6 +149,34 @@ func (k *checks) people(c *config) {
 		if err := writable(out); err != nil {
 			k.problem(fmt.Errorf("mail.out %s is not writable: %w", out, err))
 		}
+	}
+}
+
+// jobs shows the next five times of every job.
+func (k *checks) jobs(c *config) {
+	for _, j := range c.Jobs {
+		s, err := jobs.ParseSchedule(j.Cron, cmp.Or(j.Timezone, c.Partner.Timezone))
+		if err != nil {
+			k.problem(fmt.Errorf("job %s: %w", j.Name, err))
+			continue
+		}
+		var next []string
+		for at := s.Next(k.a.now()); len(next) < 5; at = s.Next(at) {
+			next = append(next, at.Format("Mon 2006-01-02 15:04 MST"))
+		}
+		k.ok("job %s: next due %s", j.Name, strings.Join(next, ", "))
+		if w := s.Warning(); w != "" {
+			k.warn("job %s: %s", j.Name, w)
+		}
+	}
+	if len(c.Jobs) > 0 && c.Operators.Webhook == "" && c.Operators.Ping == "" {
+		k.warn("alarms have no second way: set operators.webhook or operators.ping; mail cannot report that mail is down")
+	}
+	if _, err := k.a.alarms(c); err != nil {
+		k.problem(err)
+	}
+	if _, err := k.a.sender(c); err != nil {
+		k.problem(err)
 	}
 }
 

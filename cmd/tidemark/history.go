@@ -220,7 +220,8 @@ with resend or mark-sent.`,
 	cmd.Flags().StringVar(&q.Recipient, "recipient", "", "only to this `ADDRESS`")
 	cmd.Flags().StringVar(&state, "state", "", "only in this `STATE`: pending, sending, dot, sent, failed, unknown, diverted, dropped")
 	formatFlag(cmd, &format, "text", "text", "json")
-	cmd.AddCommand(a.deliveryShowCommand(), a.deliveryResendCommand(), a.deliveryMarkCommand())
+	cmd.AddCommand(a.deliveryShowCommand(), a.deliveryResendCommand(), a.deliveryMarkCommand(),
+		a.suppressCommand(), a.unsuppressCommand())
 	return cmd
 }
 
@@ -302,6 +303,30 @@ func (a *app) deliveryMarkCommand() *cobra.Command {
 			return a.withLedger(cmd.Context(), func(_ *config, l *ledger.Ledger) error {
 				return l.Mark(cmd.Context(), args[0], ledger.Sent, "marked as sent by a person", ledger.Unknown)
 			})
+		},
+	}
+}
+
+func (a *app) suppressCommand() *cobra.Command {
+	var why string
+	cmd := &cobra.Command{
+		Use: "suppress ADDRESS", Short: "Never mail an address until unsuppress", Args: cobra.ExactArgs(1),
+		Example: "  tidemark deliveries suppress anna@partner.example --why 'asked for it on 17 Nov'",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withLedger(cmd.Context(), func(_ *config, l *ledger.Ledger) error { return l.Suppress(cmd.Context(), args[0], why) })
+		},
+	}
+	cmd.Flags().StringVar(&why, "why", "", "`REASON`, recorded with every mail that does not leave")
+	_ = cmd.MarkFlagRequired("why") // the flag exists
+	return cmd
+}
+
+func (a *app) unsuppressCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "unsuppress ADDRESS", Short: "Mail an address again", Args: cobra.ExactArgs(1),
+		Example: "  tidemark deliveries unsuppress anna@partner.example",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withLedger(cmd.Context(), func(_ *config, l *ledger.Ledger) error { return l.Unsuppress(cmd.Context(), args[0]) })
 		},
 	}
 }

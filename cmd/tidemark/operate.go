@@ -163,7 +163,32 @@ func (a *app) runner(ctx context.Context, c *config) (*jobs.Runner, func() error
 		}
 		r.Jobs = append(r.Jobs, job)
 	}
+	if len(c.Jobs) > 0 && (alarms.Mail != nil || alarms.Webhook != "") {
+		heartbeat, err := a.heartbeat(c, l, alarms)
+		if err != nil {
+			return nil, nil, errors.Join(err, l.Close())
+		}
+		r.Jobs = append(r.Jobs, heartbeat)
+	}
 	return r, l.Close, nil
+}
+
+// heartbeat is the job that tells the operators once a week that tidemark is
+// alive, with its status: silence is then a sign in itself.
+func (a *app) heartbeat(c *config, l *ledger.Ledger, alarms jobs.Alarms) (jobs.Job, error) {
+	s, err := jobs.ParseSchedule("0 9 * * MON", c.Partner.Timezone)
+	return jobs.Job{Name: "heartbeat", Schedule: s, CatchUp: "latest", Execute: func(ctx context.Context, _ *ledger.Run) (jobs.Outcome, error) {
+		st, err := a.status(ctx, c, l)
+		if err != nil {
+			return jobs.Outcome{}, err
+		}
+		var text strings.Builder
+		quiet := *a
+		quiet.stdout = &text
+		quiet.printStatus(st)
+		alarms.Say(ctx, "tidemark: alive", text.String())
+		return jobs.Outcome{}, nil
+	}}, err
 }
 
 // job wires one configured job.

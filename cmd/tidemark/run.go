@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tidemark/data"
 	"tidemark/jobs"
 	"tidemark/jobs/ledger"
 )
@@ -18,6 +20,7 @@ var errBusy = errors.New("another run holds the job")
 
 func (a *app) runCommand() *cobra.Command {
 	var slot, only, again string
+	var days dayFlags
 	cmd := &cobra.Command{
 		Use:   "run JOB",
 		Short: "Run a configured job now",
@@ -25,9 +28,11 @@ func (a *app) runCommand() *cobra.Command {
 
 What was delivered already for the period is not sent again, and the output says
 who has it; --again sends it once more and records why. With --slot the job runs
-for that nominal time: relative periods count from it.`,
+for that nominal time: relative periods count from it. --from and --to run every
+slot of the schedule in those days, the oldest first.`,
 		Example: `  tidemark run nightly
   tidemark run weekly-sales --slot 2026-11-16T07:00:00+01:00
+  tidemark run weekly-sales --from 2026-10-01 --to 2026-10-31
   tidemark run weekly-sales --only anna@partner.example --again "she deleted it"`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeJobs,
@@ -40,13 +45,22 @@ for that nominal time: relative periods count from it.`,
 				}
 				at = t
 			}
+			period, err := days.period()
+			if err != nil {
+				return err
+			}
 			c, err := a.config()
 			if err != nil {
 				return err
 			}
+			if period != nil {
+				return a.backfill(cmd.Context(), c, args[0], *period)
+			}
 			return a.runJob(cmd.Context(), c, args[0], at, only, again)
 		},
 	}
+	cmd.Flags().StringVar(&days.from, "from", "", "with --to: run every slot of the schedule from this `DAY`")
+	cmd.Flags().StringVar(&days.to, "to", "", "last `DAY` of a backfill")
 	cmd.Flags().StringVar(&slot, "slot", "", "nominal `TIME` of the run (default: now)")
 	cmd.Flags().StringVar(&only, "only", "", "only this recipient's `ADDRESS`")
 	cmd.Flags().StringVar(&again, "again", "", "send what was delivered already once more; `WHY` is recorded")
@@ -70,6 +84,28 @@ func (a *app) runJob(ctx context.Context, c *config, name string, slot time.Time
 		}
 	}
 	return a.execute(ctx, r, job, slot, again)
+}
+
+// backfill runs every slot of the job's schedule in a range of days, in its zone.
+func (a *app) backfill(ctx context.Context, c *config, name string, days data.Period) error {
+	i := slices.IndexFunc(c.Jobs, func(j jobConfig) bool { return j.Name == name })
+	if i < 0 {
+		return usagef("there is no job %q; `tidemark jobs` lists them", name)
+	}
+	s, err := jobs.ParseSchedule(c.Jobs[i].Cron, cmp.Or(c.Jobs[i].Timezone, c.Partner.Timezone))
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for slot := s.Next(days.From.Time().Add(-36 * time.Hour)); data.DayOf(slot) <= days.To && !slot.After(a.now()); slot = s.Next(slot) {
+		if data.DayOf(slot) < days.From {
+			continue
+		}
+		if err := a.runJob(ctx, c, name, slot, "", ""); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	return errors.Join(failed...)
 }
 
 // narrowed is a digest job for one recipient, or for a second time.

@@ -193,6 +193,8 @@ func (k *checker) jobs() {
 		key := fmt.Sprintf("jobs[%d]", i)
 		if j.Name == "" {
 			k.report(key, "has no name", "")
+		} else if j.Name == "heartbeat" {
+			k.report(key+".name", `"heartbeat" is tidemark's own job`, "take another name")
 		} else if names[j.Name] {
 			k.report(key+".name", fmt.Sprintf("%q is used twice", j.Name), "")
 		}
