@@ -48,3 +48,19 @@ func (d *Day) UnmarshalText(b []byte) error {
 	*d = v
 	return nil
 }
+
+// oldest is 2000-01-01: usage before it is a mistake, Azure began in 2010.
+const oldest Day = 10957
+
+// Implausible says why a usage day cannot be meant, "" when it can: one mistyped
+// year would move everything that counts from the newest day. A today of 0 sets
+// no upper limit.
+func (d Day) Implausible(today Day) string {
+	switch {
+	case today != 0 && d > today:
+		return "lies in the future"
+	case d < oldest:
+		return "lies before the year 2000"
+	}
+	return ""
+}

@@ -14,6 +14,7 @@ type Brake struct {
 	MaxChange        float64 // of cost in a currency and of active subscriptions, default 0.40
 	MaxUsageDrop     float64 // of customers with usage, default 0.20
 	MaxRecipientDrop float64 // of recipients, default 0.50
+	MaxAssignedDrop  float64 // of customers assigned to sales agents, default 0.20
 }
 
 // Batch is what the brake compares. It is stored with the run.
@@ -24,6 +25,7 @@ type Batch struct {
 	Active     *int64                  `json:"active_subscriptions"`
 	WithUsage  *int64                  `json:"customers_with_usage"`
 	Recipients int                     `json:"recipients"`
+	Assigned   int                     `json:"assigned_customers"` // to a sales agent; 0: not counted
 }
 
 // BatchOf describes the whole portfolio behind a batch.
@@ -70,6 +72,11 @@ func (k Brake) Check(now, before Batch) []string {
 	}
 	if c := ratio(float64(now.Recipients), float64(before.Recipients)); -c >= half {
 		why = append(why, fmt.Sprintf("recipients fell by %.0f %%: %d, were %d", -100*c, now.Recipients, before.Recipients))
+	}
+	if before.Assigned > 0 {
+		if c := ratio(float64(now.Assigned), float64(before.Assigned)); -c >= orElse(k.MaxAssignedDrop, .20) {
+			why = append(why, fmt.Sprintf("the ownership assigns %.0f %% fewer customers: %d, were %d", -100*c, now.Assigned, before.Assigned))
+		}
 	}
 	return why
 }

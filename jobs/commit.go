@@ -29,6 +29,10 @@ func (x *extraction) commitUsage(ctx context.Context) error {
 			return err
 		}
 		x.out.Days = days
+		if staged.Rows == 0 && committed.Removed > 0 {
+			x.out.Warnings = append(x.out.Warnings, fmt.Sprintf("the input has no usage row for %s to %s: %d files with rows were replaced by empty days",
+				days.From, days.To, committed.Removed))
+		}
 		x.out.Committed = append(x.out.Committed, committed)
 	}
 	rolled, err := x.run.Rollup(ctx, func(_ context.Context, _ archive.Part, batches iter.Seq2[arrow.Record, error]) (arrow.Record, error) {
@@ -42,11 +46,19 @@ func (x *extraction) commitUsage(ctx context.Context) error {
 }
 
 func (x *extraction) delivery(days data.Period, rows int64) archive.Delivery {
-	return archive.Delivery{
+	d := archive.Delivery{
 		Source: x.Usage.Kind(), Days: days, Full: x.Days == nil,
 		RowsIn: x.tally.Read, RowsOut: rows, Quarantined: x.out.Quarantined[string(archive.UsageTable)],
-		Expected: len(x.customers), Read: len(x.customers),
 	}
+	x.coverage(&d)
+	return d
+}
+
+// coverage says how many customers the inventory named and how many of them
+// could be read.
+func (x *extraction) coverage(d *archive.Delivery) {
+	d.Read, d.Failed = len(x.customers), int(x.out.Quarantined[string(archive.Customers)])
+	d.Expected = d.Read + d.Failed
 }
 
 // commitInventory completes the inventory with what the usage says and commits
@@ -71,7 +83,8 @@ func (x *extraction) commitInventory(ctx context.Context) error {
 		}
 	}
 	x.out.Customers, x.out.Subs = len(x.customers), len(x.subscriptions)
-	d := archive.Delivery{Source: x.inventoryKind(), Expected: len(x.customers), Read: len(x.customers)}
+	d := archive.Delivery{Source: x.inventoryKind()}
+	x.coverage(&d)
 	d.RowsIn, d.RowsOut = int64(len(x.customers)), int64(len(x.customers))
 	d.Quarantined = x.out.Quarantined[string(archive.Customers)]
 	customers, err := x.run.CommitCustomers(ctx, x.InventoryDay, x.customers, d)

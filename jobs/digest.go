@@ -3,6 +3,8 @@ package jobs
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"iter"
@@ -185,9 +187,16 @@ func (d Digests) period() string {
 	return p.From.String() + ".." + p.To.String()
 }
 
-// fileName is the base name of a recipient's files: readable, and safe whatever
-// the address holds.
+// fileName is the base name of a recipient's files: readable, safe whatever the
+// address holds, and another for every address. One that loses a character on
+// the way gets a hash behind it.
 func fileName(role reports.Role, address string) string {
-	slug := regexp.MustCompile(`[^a-z0-9.]+`).ReplaceAllString(strings.ToLower(address), "-")
-	return string(role) + "-" + strings.Trim(slug, "-.")
+	address = strings.ToLower(address)
+	slug := regexp.MustCompile(`[^a-z0-9.]+`).ReplaceAllString(address, "-")
+	name := string(role) + "-" + strings.Trim(slug, "-.")
+	if !regexp.MustCompile(`^[a-z0-9.]+@[a-z0-9.]+$`).MatchString(address) || strings.Trim(slug, "-.") != slug {
+		sum := sha256.Sum256([]byte(address))
+		name += "-" + hex.EncodeToString(sum[:4])
+	}
+	return name
 }

@@ -292,15 +292,21 @@ func TestDigests_TheSameReportIsTheSameMail(t *testing.T) {
 	}
 }
 
-func TestFileName_IsSafeWhateverTheAddressHolds(t *testing.T) {
-	for address, want := range map[string]string{
-		"Anna@Partner.example":     "sales_agent-anna-partner.example",
-		"../../etc/passwd@x":       "sales_agent-etc-passwd-x",
-		"a/b\\c\x00\r\n@d.example": "sales_agent-a-b-c-d.example",
-	} {
-		if got := fileName(reports.SalesAgent, address); got != want {
-			t.Errorf("fileName(%q) = %q, want %q", address, got, want)
+func TestFileName_IsSafeAndAnotherForEveryAddress(t *testing.T) {
+	seen := map[string]string{}
+	for _, address := range []string{"anna@partner.example", "bob+x@partner.example", "bob-x@partner.example", "bob@x-partner.example",
+		"../../etc/passwd@x", "a/b\\c\x00\r\n@d.example", ".a@b.example", "a@b.example"} {
+		name := fileName(reports.SalesAgent, address)
+		if other, found := seen[name]; found {
+			t.Errorf("%q and %q share the name %s", address, other, name)
 		}
+		seen[name] = address
+		if !regexp.MustCompile(`^sales_agent-[a-z0-9.-]+$`).MatchString(name) || strings.Contains(name, "..") {
+			t.Errorf("fileName(%q) = %q", address, name)
+		}
+	}
+	if got := fileName(reports.SalesAgent, "Anna@Partner.example"); got != "sales_agent-anna-partner.example" {
+		t.Errorf("a plain address gives %q", got)
 	}
 }
 

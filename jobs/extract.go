@@ -140,7 +140,27 @@ func (x *extraction) readInventory(ctx context.Context) error {
 	if err := x.refuseBad(ctx, archive.Customers, int64(len(x.customers))); err != nil {
 		return err
 	}
-	return x.refuseBad(ctx, archive.Subscriptions, int64(len(x.subscriptions)))
+	if err := x.refuseBad(ctx, archive.Subscriptions, int64(len(x.subscriptions))); err != nil {
+		return err
+	}
+	return x.refuseEmptied(ctx)
+}
+
+// refuseEmptied refuses an inventory that has nothing where the one before had
+// rows: that is a broken input, not a partner who lost every customer at once.
+func (x *extraction) refuseEmptied(ctx context.Context) error {
+	view, err := x.Archive.View(ctx, nil)
+	if err != nil {
+		return err
+	}
+	for table, rows := range map[archive.Table]int{archive.Customers: len(x.customers), archive.Subscriptions: len(x.subscriptions)} {
+		parts := view.Parts(table)
+		if n := len(parts); rows == 0 && n > 0 && parts[n-1].Rows > 0 {
+			return fmt.Errorf("read %s: the input has no row, the inventory of %s had %d: %w; mend the input and run again",
+				table, parts[n-1].Day, parts[n-1].Rows, ErrRefused)
+		}
+	}
+	return nil
 }
 
 // collect gathers the good rows of an inventory table, which is small enough

@@ -55,7 +55,7 @@ func Load(ctx context.Context, view *archive.View, q Query) (*reports.Portfolio,
 		l.p.Versions[string(table)] = version
 	}
 	if len(l.p.Inputs.Known(period)) == 0 {
-		return nil, noKnownDay(period, watermark)
+		return nil, noKnownDay(l.p.Inputs)
 	}
 	if err := l.all(ctx); err != nil {
 		l.p.Release()
@@ -76,12 +76,13 @@ func freshness(view *archive.View) reports.Freshness {
 	return f
 }
 
-func noKnownDay(period data.Period, watermark *data.Day) error {
+func noKnownDay(in transform.Inputs) error {
+	period, watermark := in.Period, in.Watermark
 	if watermark == nil {
 		return fmt.Errorf("period %s: %w: nothing is archived yet; run `tidemark extract`", period, transform.ErrNoKnownDay)
 	}
-	return fmt.Errorf("period %s: %w: usage is complete up to %s; ask for an earlier period, or extract the missing days",
-		period, transform.ErrNoKnownDay, *watermark)
+	return fmt.Errorf("period %s: %w: usage is archived from %s and complete up to %s; ask for a period inside, or extract its days",
+		period, transform.ErrNoKnownDay, in.Extracted[0], *watermark)
 }
 
 // loader reads one portfolio. What it has read belongs to the portfolio.

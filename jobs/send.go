@@ -109,6 +109,14 @@ func (s Sending) prepare(ctx context.Context, d Digests, out *SendResult) error 
 		return err
 	}
 	batch := BatchOf(doc, string(d.Role), recipients)
+	if d.Ownership != nil && d.Role.Policy().OwnOnly {
+		agents := WithRole(d.Recipients, reports.SalesAgent)
+		for id := range doc.Background.Customers {
+			if d.Ownership.Assigned(id, agents) {
+				batch.Assigned++
+			}
+		}
+	}
 	out.Batch = &batch
 	before, err := s.lastBatch(ctx, d.Role)
 	if err != nil {

@@ -104,6 +104,18 @@ func (d *Document) addInventory(in transform.Inputs) error {
 			return cmp.Or(r.err, q.err)
 		}
 	}
+	for _, rec := range in.Daily {
+		r := reader{table: "usage_daily", rec: rec}
+		id := required(r.text("customer_id"))
+		for i := range r.rows() {
+			if c := data.CustomerID(id(i)); !hasKey(customers, c) {
+				customers[c] = Customer{} // used, and in no inventory
+			}
+		}
+		if r.err != nil {
+			return r.err
+		}
+	}
 	for _, s := range subscriptions {
 		if _, found := customers[s.CustomerID]; !found {
 			customers[s.CustomerID] = Customer{}
@@ -111,6 +123,11 @@ func (d *Document) addInventory(in transform.Inputs) error {
 	}
 	d.Background.Customers, d.Background.Subscriptions = customers, subscriptions
 	return nil
+}
+
+func hasKey[K comparable, V any](m map[K]V, key K) bool {
+	_, found := m[key]
+	return found
 }
 
 func (d *Document) addCounts(tables *transform.Tables) error {
@@ -189,7 +206,7 @@ func (d *Document) addTop(tables *transform.Tables) error {
 	for i := range r.rows() {
 		customer := data.CustomerID(id(i))
 		top := TopCustomer{Category: category(i), Rank: rank(i), CustomerID: customer,
-			Name: d.Background.Customers[customer].Name, Previous: previous(i), Quantity: quantity(i), Unit: unit(i)}
+			Name: Name(d.Background.Customers[customer].Name), Previous: previous(i), Quantity: quantity(i), Unit: unit(i)}
 		if d.Background.Money {
 			top.TopCost = &TopCost{Currency: currency(i), Cost: cost(i)}
 		}
@@ -205,7 +222,7 @@ func (d *Document) addWithoutUsage(tables *transform.Tables) error {
 	status, created, last, idle := required(r.text("status")), r.day("created"), r.day("last_usage"), r.int32("days_idle")
 	for i := range r.rows() {
 		d.WithoutUsage = append(d.WithoutUsage, WithoutUsage{SubscriptionID: data.SubscriptionID(id(i)),
-			CustomerID: data.CustomerID(customer(i)), Name: name(i), Status: data.Status(status(i)),
+			CustomerID: data.CustomerID(customer(i)), Name: Name(name(i)), Status: data.Status(status(i)),
 			Created: created(i), LastUsage: last(i), DaysIdle: idle(i)})
 	}
 	return r.err

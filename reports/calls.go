@@ -1,7 +1,6 @@
 package reports
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"strings"
@@ -57,7 +56,7 @@ func (b *builder) call(rank int, r customerRisk) Call {
 	}
 	contact := b.bg.Customers[r.id]
 	c.Dial = dial(contact.Phone)
-	who := cmp.Or(short(contact.Contact), short(contact.Email))
+	who := reachable(contact, c.Dial != "")
 	switch {
 	case c.Dial != "" && who != "":
 		c.Action = b.t("call.phone.contact", who, short(contact.Phone))
@@ -69,6 +68,20 @@ func (b *builder) call(rank int, r customerRisk) Call {
 		c.Action = b.t("call.nobody")
 	}
 	return c
+}
+
+// reachable names whom to ask for and every way there that is not a link.
+func reachable(c Customer, dialled bool) string {
+	var parts []string
+	for _, part := range []string{c.Contact, c.Email} {
+		if text := short(part); text != "" {
+			parts = append(parts, text)
+		}
+	}
+	if text := short(c.Phone); text != "" && !dialled {
+		parts = append(parts, text)
+	}
+	return strings.Join(parts, ", ")
 }
 
 // findings lists why a customer is at risk. With several subscriptions each
@@ -85,7 +98,7 @@ func (b *builder) findings(r customerRisk) []string {
 		if i == maxBullets-1 && len(r.risky) > maxBullets {
 			return append(lines, b.t("call.subscriptions.more", len(r.risky)-i))
 		}
-		line := b.t("call.subscription", subscriptionName(a.Name, a.SubscriptionID), b.loc.Percent(*a.Score))
+		line := b.t("call.subscription", subscriptionName(string(a.Name), a.SubscriptionID), b.loc.Percent(*a.Score))
 		if len(a.Reasons) > 0 {
 			line = b.t("call.subscription.reason", line, lowerFirst(reasonText(b.loc, a.Reasons[0].Finding)))
 		}

@@ -119,7 +119,7 @@ func (b *builder) fields(r AtRisk, w WithoutUsage) [][]Field {
 	case r.State != "":
 		state = b.t("state." + string(r.State))
 	}
-	row := []Field{text(customer.Name), text(string(r.CustomerID)), text(r.Name), text(string(r.SubscriptionID)),
+	row := []Field{text(customer.Name), text(string(r.CustomerID)), text(string(r.Name)), text(string(r.SubscriptionID)),
 		text(state), text(risk), score(r.Score), score(b.bg.PreviousRisk[r.SubscriptionID].Score),
 		text(strings.Join(reasons, " · ")), text(string(sub.Status)), dayField(sub.Created), dayField(w.LastUsage), daysField(w.DaysIdle),
 		text(customer.Contact), text(customer.Phone), text(customer.Email)}

@@ -25,9 +25,9 @@ func crowd(t testing.TB, n int, money bool) *Document {
 		for j := range 3 {
 			addFixtureRisk(t, d, id, data.SubscriptionID(fmt.Sprintf("x%04d-%d", i, j)), r)
 		}
-		d.WithoutUsage = append(d.WithoutUsage, WithoutUsage{SubscriptionID: data.SubscriptionID(fmt.Sprintf("x%04d-0", i)), CustomerID: id, Name: long, Status: data.StatusActive})
+		d.WithoutUsage = append(d.WithoutUsage, WithoutUsage{SubscriptionID: data.SubscriptionID(fmt.Sprintf("x%04d-0", i)), CustomerID: id, Name: Name(long), Status: data.StatusActive})
 		for rank := range 5 {
-			top := TopCustomer{Category: new(fmt.Sprintf("Category %d %s", i, long)), Rank: rank + 1, CustomerID: id, Name: long, Previous: new(dec(t, "12")), Quantity: new(dec(t, "99")), Unit: new("GB")}
+			top := TopCustomer{Category: new(fmt.Sprintf("Category %d %s", i, long)), Rank: rank + 1, CustomerID: id, Name: Name(long), Previous: new(dec(t, "12")), Quantity: new(dec(t, "99")), Unit: new("GB")}
 			if money {
 				top.TopCost, top.Quantity, top.Unit = &TopCost{Currency: new("EUR"), Cost: new(dec(t, "99"))}, nil, nil
 			}

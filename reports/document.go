@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"encoding/json"
 	"time"
 
 	"tidemark/data"
@@ -97,7 +98,7 @@ type TopCustomer struct {
 	Category   *string         `json:"category"`
 	Rank       int             `json:"rank"`
 	CustomerID data.CustomerID `json:"customer_id"`
-	Name       string          `json:"name"`
+	Name       Name            `json:"name"`
 	*TopCost                   // nil: without money
 	Previous   *data.Decimal   `json:"previous"`
 	Quantity   *data.Decimal   `json:"quantity"`
@@ -111,11 +112,22 @@ type TopCost struct {
 	Cost     *data.Decimal `json:"cost"`
 }
 
+// Name is a name as archived; one that is unknown is empty, and null in JSON.
+type Name string
+
+// MarshalJSON writes null for an unknown name.
+func (n Name) MarshalJSON() ([]byte, error) {
+	if n == "" {
+		return []byte("null"), nil
+	}
+	return json.Marshal(string(n))
+}
+
 // AtRisk is the risk of one subscription.
 type AtRisk struct {
 	SubscriptionID data.SubscriptionID `json:"subscription_id"`
 	CustomerID     data.CustomerID     `json:"customer_id"`
-	Name           string              `json:"name"`
+	Name           Name                `json:"name"`
 	State          churn.State         `json:"state"`
 	Score          *float64            `json:"score"` // four decimals
 	Band           *churn.Band         `json:"band"`
@@ -143,7 +155,7 @@ type Reason struct {
 type WithoutUsage struct {
 	SubscriptionID data.SubscriptionID `json:"subscription_id"`
 	CustomerID     data.CustomerID     `json:"customer_id"`
-	Name           string              `json:"name"`
+	Name           Name                `json:"name"`
 	Status         data.Status         `json:"status"`
 	Created        *data.Day           `json:"created"`
 	LastUsage      *data.Day           `json:"last_usage"`

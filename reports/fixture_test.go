@@ -99,7 +99,7 @@ func newFixture(t testing.TB, money bool) *Document {
 
 func addFixtureRisk(t testing.TB, d *Document, customer data.CustomerID, id data.SubscriptionID, r risk) {
 	t.Helper()
-	a := AtRisk{SubscriptionID: id, CustomerID: customer, Name: r.subscription, State: churn.StateScored, Score: new(r.score),
+	a := AtRisk{SubscriptionID: id, CustomerID: customer, Name: Name(r.subscription), State: churn.StateScored, Score: new(r.score),
 		Band: new(r.band), Origin: d.Period.To, HorizonDays: 28, Model: "rules-1", Reasons: []Reason{}, IdleDays: new(1)}
 	for _, f := range r.reasons {
 		a.Reasons = append(a.Reasons, Reason{Code: f.Code, Finding: f})
@@ -135,14 +135,14 @@ func addFixtureStates(t testing.TB, d *Document) {
 	} {
 		id := data.SubscriptionID(fmt.Sprintf("s%02d", 20+i))
 		d.Background.Subscriptions[id] = Subscription{CustomerID: s.customer, Name: s.name, Status: s.status, EndedAt: s.ended}
-		a := AtRisk{SubscriptionID: id, CustomerID: s.customer, Name: s.name, State: s.state, Origin: d.Period.To, HorizonDays: 28,
+		a := AtRisk{SubscriptionID: id, CustomerID: s.customer, Name: Name(s.name), State: s.state, Origin: d.Period.To, HorizonDays: 28,
 			Model: "rules-1", Reasons: []Reason{}, IdleDays: s.idle}
 		if err := d.complete(&a); err != nil {
 			t.Fatal(err)
 		}
 		d.AtRisk = append(d.AtRisk, a)
 		if s.state == churn.StateDormant {
-			w := WithoutUsage{SubscriptionID: id, CustomerID: s.customer, Name: s.name, Status: s.status, DaysIdle: s.idle}
+			w := WithoutUsage{SubscriptionID: id, CustomerID: s.customer, Name: Name(s.name), Status: s.status, DaysIdle: s.idle}
 			if s.idle != nil {
 				w.LastUsage = new(d.Period.To - data.Day(*s.idle))
 			}
@@ -171,7 +171,7 @@ func addFixtureNumbers(t testing.TB, d *Document) {
 	}
 	for i, id := range []data.CustomerID{"c08", "c01", "c03"} {
 		d.TopCustomers = append(d.TopCustomers, TopCustomer{Category: new("Storage"), Rank: i + 1, CustomerID: id,
-			Name: d.Background.Customers[id].Name, Quantity: new(data.DecimalFromInt(int64(9000 - 2100*i))), Previous: new(data.DecimalFromInt(8000)), Unit: new("GB")})
+			Name: Name(d.Background.Customers[id].Name), Quantity: new(data.DecimalFromInt(int64(9000 - 2100*i))), Previous: new(data.DecimalFromInt(8000)), Unit: new("GB")})
 	}
 }
 
@@ -198,7 +198,7 @@ func addFixtureCosts(t testing.TB, d *Document) {
 	} {
 		for i, id := range top.ids {
 			d.TopCustomers = append(d.TopCustomers, TopCustomer{Category: top.category, Rank: i + 1, CustomerID: id,
-				Name: d.Background.Customers[id].Name, TopCost: &TopCost{Currency: new("EUR"), Cost: p(top.costs[i])}, Previous: p("500")})
+				Name: Name(d.Background.Customers[id].Name), TopCost: &TopCost{Currency: new("EUR"), Cost: p(top.costs[i])}, Previous: p("500")})
 		}
 	}
 }

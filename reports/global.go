@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 
 	"tidemark/data"
 )
@@ -56,11 +57,13 @@ func (b *builder) costSentence() string {
 	if len(parts) == 0 {
 		return b.t("global.cost.none", b.loc.Int(valueOf(b.doc.CustomersWithUsage)))
 	}
-	out := parts[0]
-	for _, p := range parts[1:] {
-		out += " " + p
+	for i := range parts[:len(parts)-1] {
+		parts[i] = strings.TrimSuffix(parts[i], ".")
 	}
-	return out
+	for i := range parts[1:] {
+		parts[i+1] = lowerFirst(parts[i+1])
+	}
+	return strings.Join(parts, "; ")
 }
 
 func valueOf(c Count) int64 {

@@ -36,16 +36,16 @@ func poison(in *BuildInput, name string) {
 	}
 	for i := range d.AtRisk {
 		a := &d.AtRisk[i]
-		a.Name, a.Model = name, name
+		a.Name, a.Model = Name(name), name
 		a.Reasons = append(a.Reasons, Reason{Code: name, Finding: churn.Reason{Code: name}},
 			Reason{Code: "services", Finding: churn.Reason{Code: "services", Of: 3, Names: []string{name, name}}})
 	}
 	for i := range d.WithoutUsage {
-		d.WithoutUsage[i].Name = name
+		d.WithoutUsage[i].Name = Name(name)
 	}
 	for i := range d.TopCustomers {
 		t := &d.TopCustomers[i]
-		t.Name = name
+		t.Name = Name(name)
 		if t.Category != nil {
 			t.Category = new(name + fmt.Sprint(i/3))
 		}

@@ -47,7 +47,7 @@ func (b *builder) withoutUsage() Section {
 			last.Sub = b.t("days", *w.DaysIdle)
 		}
 		table.Rows = append(table.Rows, []Cell{
-			{Text: b.customer(w.CustomerID), Sub: subscriptionName(w.Name, w.SubscriptionID)}, last})
+			{Text: b.customer(w.CustomerID), Sub: subscriptionName(string(w.Name), w.SubscriptionID)}, last})
 	}
 	s.Tables = []Table{table}
 	if rest := n - len(table.Rows); rest > 0 {

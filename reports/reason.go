@@ -26,7 +26,7 @@ func reasonText(loc *templates.Locale, r churn.Reason) string {
 		return loc.Text("reason.stop", since)
 	case "silence":
 		if r.Usual > 0 {
-			return loc.Text("reason.silence.usual", since, r.Days, r.Usual)
+			return loc.Text("reason.silence.usual", since, loc.Text("days", r.Days), loc.Text("days", r.Usual))
 		}
 		return loc.Text("reason.silence", since, r.Days)
 	case "services":
@@ -34,7 +34,9 @@ func reasonText(loc *templates.Locale, r churn.Reason) string {
 			return loc.Text("reason.services", r.Days, r.Of)
 		}
 		return loc.Text("reason.services.names", max(len(names), r.Days), r.Of, strings.Join(names, ", "))
-	case "trend", "activity":
+	case "activity":
+		return loc.Text("reason.activity", r.Days, r.Of)
+	case "trend":
 		return loc.Text("reason.trend", r.Days, r.Of, r.Usual)
 	case "tenure":
 		return loc.Text("reason.tenure", r.Days)

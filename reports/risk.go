@@ -120,7 +120,7 @@ func readMonthlyCost(r reader, of []AtRisk) (map[data.SubscriptionID][]data.Mone
 // money, and for a view without money the absence of reasons that tell of it.
 func (d *Document) complete(a *AtRisk) error {
 	b := &d.Background
-	a.Name = b.Subscriptions[a.SubscriptionID].Name
+	a.Name = Name(b.Subscriptions[a.SubscriptionID].Name)
 	if !b.Money {
 		a.Reasons = slices.DeleteFunc(a.Reasons, func(r Reason) bool { return isMoneyReason(r.Code) })
 		return nil
@@ -178,6 +178,9 @@ func riskWeight(a AtRisk) float64 {
 
 func (d *Document) countHigh(now, before []AtRisk) Count {
 	high := func(list []AtRisk) *int64 {
+		if len(list) > 0 && !slices.ContainsFunc(list, func(a AtRisk) bool { return a.State != churn.StateNoSignal }) {
+			return nil // too few days are known for any score
+		}
 		n := int64(0)
 		for _, a := range list {
 			if bandOf(a) == churn.BandHigh {
@@ -196,6 +199,8 @@ func (d *Document) countHigh(now, before []AtRisk) Count {
 	var reason *string
 	switch {
 	case value != nil && previous != nil:
+	case value == nil && d.Background.Scored, value != nil && d.Background.PreviousScored:
+		reason = new("no_signal")
 	case d.Background.FirstSnapshot == nil:
 		reason = new("no_inventory")
 	default:

@@ -36,9 +36,10 @@ func costByDaySchema() *arrow.Schema {
 	}, nil)
 }
 
-// amount writes one side of an amount.
+// amount writes one side of an amount: 0 where there was no row, but only of
+// something whose cost is known on the other side.
 func (w *writer) amount(a amounts, side int, name string) {
-	if a.rows[side] == 0 {
+	if a.rows[side] == 0 && a.sums[1-side].Count() > 0 {
 		w.decimal(data.Decimal{})
 		return
 	}
@@ -85,6 +86,9 @@ func (c *computation) cost() (arrow.Record, error) {
 	defer w.release()
 	by := c.costsBy(func(k costKey) categoryCurrency { return categoryCurrency{NoID, k.currency} })
 	for _, i := range c.order(by.keys) {
+		if a := by.values[i]; a.sums[current].Count()+a.sums[previous].Count() == 0 {
+			continue // no row states a cost: a currency is not even known
+		}
 		name := "cost in " + c.usage.currencies.Text(by.keys[i].currency)
 		w.id(by.keys[i].currency, &c.usage.currencies)
 		w.amount(by.values[i], current, name)

@@ -146,8 +146,10 @@ func quantity(r data.UsageDaily) *data.Decimal { return r.Quantity }
 
 func isCost(r data.UsageDaily) bool { return r.ChargeCategory != data.ChargeTax }
 
-// costLines renders the sums of a measure by a key that is already text.
-func (o *oracle) costLines(key func(data.UsageDaily) string) []string {
+// costLines renders the sums of cost by a key that is already text. Where no row
+// of either period states a cost nothing is known, not even that it is 0; such a
+// key is left out when asked for.
+func (o *oracle) costLines(key func(data.UsageDaily) string, leaveOut bool) []string {
 	keys := map[string]bool{}
 	for side := range 2 {
 		for _, r := range o.rows(side, isCost) {
@@ -157,6 +159,13 @@ func (o *oracle) costLines(key func(data.UsageDaily) string) []string {
 	out := []string{}
 	for _, k := range slices.Sorted(maps.Keys(keys)) {
 		of := func(r data.UsageDaily) bool { return isCost(r) && key(r) == k }
+		stated := func(r data.UsageDaily) bool { return of(r) && r.Cost != nil }
+		if len(o.rows(0, stated))+len(o.rows(1, stated)) == 0 {
+			if !leaveOut {
+				out = append(out, strings.ReplaceAll(k, "\x01", "|")+"|null|null")
+			}
+			continue
+		}
 		line := strings.ReplaceAll(k, "\x01", "|") + "|" + o.amount(o.rows(0, of), cost)
 		out = append(out, line+"|"+o.previous(o.rows(1, of), cost))
 	}
@@ -171,11 +180,11 @@ func (o *oracle) previous(rows []data.UsageDaily, of func(data.UsageDaily) *data
 }
 
 func (o *oracle) cost() []string {
-	return o.costLines(func(r data.UsageDaily) string { return fmt.Sprintf("%q", r.Currency) })
+	return o.costLines(func(r data.UsageDaily) string { return fmt.Sprintf("%q", r.Currency) }, true)
 }
 
 func (o *oracle) costByCategory() []string {
-	return o.costLines(func(r data.UsageDaily) string { return fmt.Sprintf("%q\x01%q", r.Category, r.Currency) })
+	return o.costLines(func(r data.UsageDaily) string { return fmt.Sprintf("%q\x01%q", r.Category, r.Currency) }, false)
 }
 
 // currencies returns those with a cost in the period.

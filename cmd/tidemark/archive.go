@@ -15,7 +15,7 @@ func (a *app) archiveCommand() *cobra.Command {
 		Use:   "archive",
 		Short: "Look into the audit archive",
 		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE:  needsSubcommand,
 	}
 	cmd.AddCommand(a.archiveLsCommand())
 	return cmd

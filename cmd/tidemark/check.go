@@ -61,7 +61,7 @@ func (a *app) check(ctx context.Context, c *config) error {
 		a.printf("note     charts are missing: this build has no chart script, pages show tables only; build with `make build`\n")
 	}
 	if k.failed > 0 {
-		return fmt.Errorf("check %s: %d problems, see above", c.file, k.failed)
+		return usagef("check %s: problems found: %d, see above", c.file, k.failed)
 	}
 	if len(k.warnings) > 0 {
 		return errWarnings

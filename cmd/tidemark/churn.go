@@ -17,7 +17,7 @@ func (a *app) churnCommand() *cobra.Command {
 		Use:   "churn",
 		Short: "Churn risk of subscriptions",
 		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE:  needsSubcommand,
 	}
 	cmd.AddCommand(a.churnScoreCommand())
 	return cmd
@@ -89,7 +89,7 @@ func (a *app) printScores(doc *reports.Document) {
 		if s.Band != nil {
 			band = string(*s.Band)
 		}
-		a.printf("%-8s %-6s %-38s %s\n", score, band, printable(string(s.SubscriptionID)), printable(cmp.Or(s.Name, "-")))
+		a.printf("%-8s %-6s %-38s %s\n", score, band, printable(string(s.SubscriptionID)), printable(cmp.Or(string(s.Name), "-")))
 		for _, r := range s.Reasons {
 			a.printf("%54s %s\n", "", printable(r.Text))
 		}

@@ -31,6 +31,9 @@ it is now.`,
 			if err != nil {
 				return err
 			}
+			if period != nil && period.To > a.today() {
+				return usagef("%s has not come yet: a day in the future would count as extracted without usage", period.To)
+			}
 			day := a.today()
 			if inventoryDay != "" {
 				if day, err = parseDayFlag("--inventory-day", inventoryDay); err != nil {

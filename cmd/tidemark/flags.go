@@ -31,6 +31,16 @@ func (c *choice) Set(s string) error {
 	return nil
 }
 
+// needsSubcommand is what a command does that only has subcommands: in a script
+// a forgotten word must not look like success.
+func needsSubcommand(cmd *cobra.Command, _ []string) error {
+	var names []string
+	for _, sub := range cmd.Commands() {
+		names = append(names, sub.Name())
+	}
+	return usagef("%s needs a subcommand: %s; see `%[1]s --help`", cmd.CommandPath(), orList(names))
+}
+
 func orList(words []string) string {
 	if len(words) == 1 {
 		return words[0]

@@ -39,14 +39,18 @@ func (a *app) writeStarter(dir string) error {
 		return fmt.Errorf("create %s: %w", dir, err)
 	}
 	config := filepath.Join(dir, "tidemark.yaml")
-	if err := writeNew(config, starterConfig); err != nil {
+	if err := writeNew(config, starterConfig); errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s is there already: nothing was changed", config)
+	} else if err != nil {
 		return err
 	}
-	owners := filepath.Join(dir, "owners.csv")
-	if err := writeNew(owners, starterOwners); err != nil && !errors.Is(err, fs.ErrExist) {
+	owners, wrote := filepath.Join(dir, "owners.csv"), "wrote %s and %s"
+	if err := writeNew(owners, starterOwners); errors.Is(err, fs.ErrExist) {
+		wrote = "wrote %s; %s is there already and was not changed"
+	} else if err != nil {
 		return err
 	}
-	a.printf("wrote %s and %s\n\nnext:\n  edit %[1]s: source, partner, recipients\n  tidemark --config %[1]s check\n  tidemark --config %[1]s extract\n", config, owners)
+	a.printf(wrote+"\n\nnext:\n  edit %[1]s: source, partner, recipients\n  tidemark --config %[1]s check\n  tidemark --config %[1]s extract\n", config, owners)
 	return nil
 }
 

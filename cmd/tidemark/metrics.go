@@ -19,7 +19,7 @@ type figures struct {
 }
 
 func (f *figures) add(cmd *cobra.Command, standard string) {
-	cmd.Flags().StringVar(&f.period, "period", standard, "`PERIOD`: 2026-11-06..2026-11-12, 2026-11, 2026-W46, last-week, last-month, last-30d or latest-7d")
+	cmd.Flags().StringVar(&f.period, "period", standard, "`PERIOD`: 2026-11-20, 2026-11-06..2026-11-12, 2026-11, 2026-W46, last-week, last-month, last-30d or latest-7d")
 	cmd.Flags().StringVar(&f.asOf, "as-of", "", "what was known at `TIME`: a day or an RFC 3339 time")
 	if standard == "" {
 		_ = cmd.MarkFlagRequired("period") // the flag exists

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -15,7 +18,7 @@ func (a *app) ownersCommand() *cobra.Command {
 		Use:   "owners",
 		Short: "Which sales agent owns which customer",
 		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE:  needsSubcommand,
 	}
 	cmd.AddCommand(a.ownersTemplateCommand(), a.ownersCheckCommand())
 	return cmd
@@ -32,12 +35,15 @@ func (a *app) newest(cmd *cobra.Command) (*config, *reports.Portfolio, error) {
 }
 
 func (a *app) ownersTemplateCommand() *cobra.Command {
-	return &cobra.Command{
+	var out string
+	cmd := &cobra.Command{
 		Use:   "template",
 		Short: "Print an ownership CSV of the archive's customers, largest first",
 		Long: `Print an ownership CSV of the archive's customers, the largest first, with the
-owners that are assigned now. Fill in the addresses and save it as ownership.file.`,
-		Example: "  tidemark owners template > owners.csv",
+owners that are assigned now. Fill in the addresses and save it as ownership.file.
+--out replaces a file only when the list is complete; a redirection to the
+ownership file itself would empty it before it is read.`,
+		Example: "  tidemark owners template --out owners.csv",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, p, err := a.newest(cmd)
@@ -49,11 +55,26 @@ owners that are assigned now. Fill in the addresses and save it as ownership.fil
 			if err != nil {
 				return err
 			}
-			// A file that cannot be read yet is what the template is for.
-			ownership, _ := c.ownership(a.today())
-			return reports.WriteOwners(a.stdout, doc, ownership)
+			ownership, err := c.currentOwners(a.today())
+			if err != nil {
+				return err
+			}
+			if out == "" {
+				return reports.WriteOwners(a.stdout, doc, ownership)
+			}
+			var b bytes.Buffer
+			if err := reports.WriteOwners(&b, doc, ownership); err != nil {
+				return err
+			}
+			if err := writeFile(out, b.Bytes()); err != nil {
+				return fmt.Errorf("write %s: %w", out, err)
+			}
+			a.printf("wrote %s\n", out)
+			return nil
 		},
 	}
+	cmd.Flags().StringVar(&out, "out", "", "`FILE` to write or replace (default: print)")
+	return cmd
 }
 
 func (a *app) ownersCheckCommand() *cobra.Command {
@@ -76,7 +97,7 @@ func (a *app) ownersCheckCommand() *cobra.Command {
 			if ownership == nil {
 				return usagef("ownership.file is not set; `tidemark owners template` writes one to start from")
 			}
-			ids, err := jobs.CustomerIDs(p)
+			doc, err := jobs.Figures(p)
 			if err != nil {
 				return err
 			}
@@ -84,17 +105,17 @@ func (a *app) ownersCheckCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			found := ownership.Check(ids, jobs.WithRole(recipients, reports.SalesAgent))
+			found := ownership.Check(slices.Sorted(maps.Keys(doc.Background.Customers)), jobs.WithRole(recipients, reports.SalesAgent))
 			if format == "json" {
 				err = a.printJSON(ownersReport{found.Unassigned, found.Unknown, found.Departed})
 			} else {
-				a.printOwners(found)
+				a.printOwners(found, doc.Background.Customers)
 			}
 			if err != nil {
 				return err
 			}
 			if n := len(found.Unassigned) + len(found.Unknown) + len(found.Departed); n > 0 {
-				return a.warn([]string{fmt.Sprintf("%d findings about owners", n)})
+				return a.warn([]string{fmt.Sprintf("findings about owners: %d", n)})
 			}
 			return nil
 		},
@@ -110,9 +131,9 @@ type ownersReport struct {
 	Departed   []string          `json:"departed"`
 }
 
-func (a *app) printOwners(c reports.OwnershipCheck) {
+func (a *app) printOwners(c reports.OwnershipCheck, names map[data.CustomerID]reports.Customer) {
 	for _, id := range c.Unassigned {
-		a.printf("unassigned  %s\n", printable(string(id)))
+		a.printf("unassigned  %s  %s\n", printable(string(id)), printable(names[id].Name))
 	}
 	for _, id := range c.Unknown {
 		a.printf("unknown     %s  (in the file, not in the archive)\n", printable(string(id)))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	netmail "net/mail"
 	"os"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"tidemark/data"
 	"tidemark/jobs"
 	"tidemark/reports"
+	"tidemark/templates"
 )
 
 // defaultFrom stands in where no mail.from is set; nothing can be sent from it.
@@ -56,10 +58,14 @@ func parseRecipients(file string, in *csv.Reader) ([]recipientConfig, error) {
 		return nil, fmt.Errorf("read recipients %s: %w; want a header row address,name,role,locale", file, err)
 	}
 	header[0] = strings.TrimPrefix(header[0], "\ufeff")
+	for i, name := range header {
+		header[i] = data.CleanID(name)
+	}
 	if !slices.Contains(header, "address") || !slices.Contains(header, "role") {
 		return nil, fmt.Errorf("%s:1:1: the header row %q does not name address and role", file, strings.Join(header, ","))
 	}
 	var list []recipientConfig
+	seen := map[string]int{} // line of a role and address
 	for {
 		row, err := in.Read()
 		if errors.Is(err, io.EOF) {
@@ -84,6 +90,12 @@ func parseRecipients(file string, in *csv.Reader) ([]recipientConfig, error) {
 		k := &checker{c: &config{}}
 		k.address("address", r.Address, true)
 		k.role("role", r.Role)
+		k.oneOf("locale", r.Locale, templates.Languages()...)
+		if id := r.Role + " " + strings.ToLower(r.Address); seen[id] > 0 {
+			k.report("address", fmt.Sprintf("%s stands already in line %d for the same role", r.Address, seen[id]), "")
+		} else {
+			seen[id] = line
+		}
 		if len(k.problems) > 0 {
 			return nil, fmt.Errorf("%s:%d: %s: %s", file, line, k.problems[0].key, k.problems[0].message)
 		}
@@ -110,7 +122,7 @@ func (c *config) ownership(day data.Day) (*reports.Ownership, error) {
 		return nil, fmt.Errorf("read ownership: %w: %w", jobs.ErrHeld, err)
 	}
 	if len(o.Customers()) == 0 && len(o.Owners("")) == 0 {
-		return nil, fmt.Errorf("read ownership: %w: %s assigns no customer", jobs.ErrHeld, c.Ownership.File)
+		return nil, fmt.Errorf("read ownership: %w: %w by %s; fill in the addresses (`tidemark owners template` lists the customers)", jobs.ErrHeld, errNobodyAssigned, c.Ownership.File)
 	}
 	for _, cover := range c.Cover {
 		from, _ := data.ParseDay(cover.From) // validated with the configuration
@@ -121,6 +133,28 @@ func (c *config) ownership(day data.Day) (*reports.Ownership, error) {
 	}
 	return o, nil
 }
+
+// currentOwners is the ownership to start a template from: that of the file, or
+// none while there is no file or it assigns nobody. A file that is empty or
+// cannot be read is an error: it may have held what must not be lost.
+func (c *config) currentOwners(day data.Day) (*reports.Ownership, error) {
+	file := c.path(c.Ownership.File)
+	info, err := os.Stat(file)
+	if c.Ownership.File == "" || errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err == nil && info.Size() == 0 {
+		return nil, fmt.Errorf("read ownership: %s is empty; if it was emptied by a redirection, restore it and use `tidemark owners template --out FILE`", c.Ownership.File)
+	}
+	o, err := c.ownership(day)
+	if errors.Is(err, errNobodyAssigned) {
+		return nil, nil
+	}
+	return o, err
+}
+
+// errNobodyAssigned says that an ownership file is in order and assigns nobody.
+var errNobodyAssigned = errors.New("no customer is assigned")
 
 func (c *config) partner() reports.Partner {
 	return reports.Partner{Name: cmp.Or(c.Partner.Name, "tidemark"), Accent: c.Partner.Accent, Locale: c.locale("")}
@@ -133,8 +167,10 @@ func (a *app) digests(c *config, p *reports.Portfolio, role reports.Role) (jobs.
 		return jobs.Digests{}, err
 	}
 	ownership, err := c.ownership(a.today())
-	if err != nil {
+	if err != nil && role.Policy().OwnOnly {
 		return jobs.Digests{}, fmt.Errorf("digest %s: %w", role, err)
+	} else if err != nil {
+		a.log().Warn("ownership cannot be used", "err", err)
 	}
 	from, err := netmail.ParseAddress(cmp.Or(c.Mail.From, defaultFrom))
 	if err != nil {

@@ -82,7 +82,7 @@ func (a *app) printMetrics(d *reports.Document) {
 	a.printf("\ntop customers\n")
 	for _, t := range d.TopCustomers {
 		if t.Category == nil {
-			a.printf("  %d  %-40.40s %s\n", t.Rank, printable(cmp.Or(t.Name, string(t.CustomerID))), amountOf(t))
+			a.printf("  %d  %-40.40s %s\n", t.Rank, printable(cmp.Or(string(t.Name), string(t.CustomerID))), amountOf(t))
 		}
 	}
 	a.printf("\nsubscriptions without usage: %d, at risk or with a state: %d; the rows are in --format json and csv\n", len(d.WithoutUsage), len(d.AtRisk))
@@ -127,7 +127,7 @@ func printMetricsCSV(w io.Writer, d *reports.Document) error {
 		}
 	}
 	for _, t := range d.TopCustomers {
-		cells := map[string]string{"category": guarded(plain(t.Category)), "customer_id": guarded(string(t.CustomerID)), "name": guarded(t.Name),
+		cells := map[string]string{"category": guarded(plain(t.Category)), "customer_id": guarded(string(t.CustomerID)), "name": guarded(string(t.Name)),
 			"rank": strconv.Itoa(t.Rank), "previous": plain(t.Previous), "value": plain(t.Quantity), "unit": guarded(plain(t.Unit))}
 		if t.TopCost != nil && t.Cost != nil {
 			cells["value"], cells["currency"] = plain(t.Cost), guarded(plain(t.Currency))
@@ -136,11 +136,11 @@ func printMetricsCSV(w io.Writer, d *reports.Document) error {
 	}
 	for _, s := range d.AtRisk {
 		add("at_risk", map[string]string{"customer_id": guarded(string(s.CustomerID)), "subscription_id": guarded(string(s.SubscriptionID)),
-			"name": guarded(s.Name), "value": plain(s.Score), "note": string(s.State)})
+			"name": guarded(string(s.Name)), "value": plain(s.Score), "note": string(s.State)})
 	}
 	for _, s := range d.WithoutUsage {
 		add("subscriptions_without_usage", map[string]string{"customer_id": guarded(string(s.CustomerID)), "subscription_id": guarded(string(s.SubscriptionID)),
-			"name": guarded(s.Name), "date": plain(s.LastUsage), "value": plain(s.DaysIdle)})
+			"name": guarded(string(s.Name)), "date": plain(s.LastUsage), "value": plain(s.DaysIdle)})
 	}
 	for _, c := range d.ChurnByDate {
 		add("active", map[string]string{"date": c.Date.String(), "value": fmt.Sprint(c.Active)})

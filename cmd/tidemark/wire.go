@@ -62,10 +62,10 @@ func (a *app) source(c *config, s sourceConfig) (data.UsageSource, data.Inventor
 	var err error
 	switch s.Kind {
 	case "focus":
-		usage, err := focus.New(focus.Options{Path: c.path(s.Path), Providers: s.Providers, Lenient: s.Lenient})
+		usage, err := focus.New(focus.Options{Path: c.path(s.Path), Providers: s.Providers, Today: a.today(), Lenient: s.Lenient})
 		return usage, nil, err
 	case "tables":
-		full, err = tables.New(tables.Options{Path: c.path(s.Path), Lenient: s.Lenient})
+		full, err = tables.New(tables.Options{Path: c.path(s.Path), Today: a.today(), Lenient: s.Lenient})
 	default:
 		full, err = sample.New(sample.Options{Seed: s.Seed, Customers: s.Customers, Subscriptions: s.Subscriptions,
 			To: a.today() - 1, Late: s.Late})

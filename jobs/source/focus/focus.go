@@ -25,6 +25,7 @@ import (
 type Options struct {
 	Path      string   // folder with the exports; required
 	Providers []string // names of the providers wanted, nil for Microsoft, "all" for every one
+	Today     data.Day // charges after this day are refused; 0: no limit
 	Lenient   bool     // the text NULL is empty, dates may read 2024-09-01 00:00:00
 }
 
@@ -33,6 +34,7 @@ type Options struct {
 type Source struct {
 	path    string
 	lenient bool
+	today   data.Day
 	wanted  map[string]bool // providers in lower case; nil for all
 }
 
@@ -43,7 +45,7 @@ func New(o Options) (*Source, error) {
 	if o.Path == "" {
 		return nil, errors.New("source focus: no folder is given: set path to the folder with the exports")
 	}
-	s := &Source{path: o.Path, lenient: o.Lenient, wanted: map[string]bool{}}
+	s := &Source{path: o.Path, lenient: o.Lenient, today: o.Today, wanted: map[string]bool{}}
 	if o.Providers == nil {
 		s.wanted["microsoft"] = true
 	}
@@ -152,6 +154,10 @@ func (r *reading) usage(c charge) (u data.Usage, wanted bool) {
 	}
 	if err != nil {
 		c.Fail(colStart, err.Error())
+		return u, true
+	}
+	if why := day.Implausible(r.source.today); why != "" {
+		c.Fail(colStart, why)
 		return u, true
 	}
 	return c.usage(day), true

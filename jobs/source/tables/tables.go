@@ -28,8 +28,9 @@ import (
 
 // Options says what to read.
 type Options struct {
-	Path    string // folder with the files; required
-	Lenient bool   // accept times of day in dates, leave out unknown columns, take an unknown status for unknown
+	Path    string   // folder with the files; required
+	Today   data.Day // usage after this day is refused; 0: no limit
+	Lenient bool     // accept times of day in dates, leave out unknown columns, take an unknown status for unknown
 }
 
 // Source reads a folder. It keeps no file open between two readings and may be

@@ -66,6 +66,10 @@ func (s *Source) Usage(ctx context.Context, want *data.Period, tally *data.Tally
 			r.Fail(useDay, "missing: every row needs one")
 			return data.Usage{}, true
 		}
+		if why := day.Implausible(s.o.Today); why != "" {
+			r.Fail(useDay, why)
+			return data.Usage{}, true
+		}
 		return s.usage(r, *day, tally), true
 	}
 	return reading[data.Usage]{source: s, table: "usage", many: true, columns: usageColumns(), parse: parse}.rows(ctx, tally)
