@@ -31,6 +31,8 @@ type Deliverer struct {
 	AllowDomains []string                                         // where mail may go; empty: anywhere
 	Pace         int                                              // mails a minute; 0: no limit
 	Wait         func(ctx context.Context, until time.Time) error // waits for a time; see Sleep
+	Sign         func(raw []byte) ([]byte, error)                 // signs a mail on its way out; nil: not signed
+	DailyLimit   int                                              // mails in 24 hours, over all runs; 0: no limit
 	Now          func() time.Time
 	Log          *slog.Logger
 }
@@ -68,6 +70,9 @@ func (d Deliverer) Deliver(ctx context.Context, run string, name func(ledger.Del
 				return d.counted(ctx, run, err)
 			}
 		}
+		if err := d.holdToLimit(ctx); err != nil {
+			return d.counted(ctx, run, err)
+		}
 		next, err := d.Ledger.Next(ctx, run)
 		if err != nil {
 			return d.counted(ctx, run, err)
@@ -89,6 +94,22 @@ func (d Deliverer) Deliver(ctx context.Context, run string, name func(ledger.Del
 	}
 }
 
+// holdToLimit waits while the mails of the last 24 hours are as many as may be.
+func (d Deliverer) holdToLimit(ctx context.Context) error {
+	for d.DailyLimit > 0 {
+		sent, oldest, err := d.Ledger.SentSince(ctx, d.Now().Add(-24*time.Hour))
+		if err != nil || sent < d.DailyLimit {
+			return err
+		}
+		until := oldest.Add(24*time.Hour + time.Millisecond)
+		d.Log.Warn("daily limit reached", "limit", d.DailyLimit, "until", until)
+		if err := d.Wait(ctx, until); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // counted returns how the run's deliveries stand.
 func (d Deliverer) counted(ctx context.Context, run string, err error) (Delivered, error) {
 	counts, countErr := d.Ledger.Counts(context.WithoutCancel(ctx), run)
@@ -107,6 +128,11 @@ func (d Deliverer) one(ctx context.Context, del *ledger.Delivery, name string) e
 	eml, err := d.Ledger.EML(ctx, del.SHA256)
 	if err != nil {
 		return err
+	}
+	if d.Sign != nil {
+		if eml, err = d.Sign(eml); err != nil {
+			return d.Ledger.Advance(ctx, del, ledger.Sending, ledger.Refused, err.Error())
+		}
 	}
 	// Once the mail is on its way its outcome is written down whatever happens.
 	settled := context.WithoutCancel(ctx)

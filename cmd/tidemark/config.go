@@ -97,7 +97,16 @@ type mailConfig struct {
 	AllowDomains []string    `yaml:"allow_domains"`
 	Divert       string      `yaml:"divert"`
 	SMTP         smtpConfig  `yaml:"smtp"`
+	DKIM         dkimConfig  `yaml:"dkim"`
+	DailyLimit   int         `yaml:"daily_limit"` // mails in 24 hours; 0: no limit
 	Brake        brakeConfig `yaml:"brake"`
+}
+
+// dkimConfig signs mails for relays that do not.
+type dkimConfig struct {
+	Domain   string `yaml:"domain"`
+	Selector string `yaml:"selector"`
+	Key      string `yaml:"key"` // file:PATH or env:NAME, PEM
 }
 
 // brakeConfig are shares, e.g. 0.4; 0 means the default.

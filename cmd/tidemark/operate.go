@@ -277,8 +277,21 @@ func (a *app) deliverer(c *config, l *ledger.Ledger) (jobs.Deliverer, func() err
 	if err != nil {
 		return jobs.Deliverer{}, nil, err
 	}
-	return jobs.Deliverer{Ledger: l, Sender: sender, From: from.Address, Divert: c.Mail.Divert, AllowDomains: c.Mail.AllowDomains,
-		Pace: c.pace(), Wait: jobs.Sleep(a.now), Now: a.now, Log: a.log()}, sender.Close, nil
+	d := jobs.Deliverer{Ledger: l, Sender: sender, From: from.Address, DailyLimit: c.Mail.DailyLimit, Divert: c.Mail.Divert, AllowDomains: c.Mail.AllowDomains,
+		Pace: c.pace(), Wait: jobs.Sleep(a.now), Now: a.now, Log: a.log()}
+	if c.Mail.DKIM.Key == "" {
+		return d, sender.Close, nil
+	}
+	key, err := a.secret(c, "mail.dkim.key", c.Mail.DKIM.Key)
+	if err != nil {
+		return d, nil, err
+	}
+	signer, err := mail.NewDKIM(c.Mail.DKIM.Domain, c.Mail.DKIM.Selector, []byte(key), a.now)
+	if err != nil {
+		return d, nil, err
+	}
+	d.Sign = signer.Sign
+	return d, sender.Close, nil
 }
 
 func (a *app) runDigest(ctx context.Context, c *config, l *ledger.Ledger, run *ledger.Run, m mailing) (out jobs.Outcome, err error) {

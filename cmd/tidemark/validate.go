@@ -180,6 +180,13 @@ func (k *checker) mail() {
 	}
 	k.oneOf("mail.smtp.tls", m.SMTP.TLS, "starttls", "tls")
 	k.secret("mail.smtp.password", m.SMTP.Password)
+	k.secret("mail.dkim.key", m.DKIM.Key)
+	if d := m.DKIM; d != (dkimConfig{}) && (d.Domain == "" || d.Selector == "" || d.Key == "") {
+		k.report("mail.dkim", "is not complete", "want domain, selector and key: file:PATH of the private key in PEM")
+	}
+	if m.DailyLimit < 0 {
+		k.report("mail.daily_limit", "must not be negative", "0 sets no limit")
+	}
 	k.secret("operators.webhook", k.c.Operators.Webhook)
 	k.secret("operators.ping", k.c.Operators.Ping)
 	for i, a := range k.c.Operators.Mail {

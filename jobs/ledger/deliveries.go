@@ -315,3 +315,14 @@ func (l *Ledger) DropRun(ctx context.Context, id string) (dropped int64, err err
 	}
 	return dropped, err
 }
+
+// SentSince returns how many mails left at or after a time, those that may have
+// left among them, and when the first of them did.
+func (l *Ledger) SentSince(ctx context.Context, t time.Time) (n int, first time.Time, err error) {
+	var ms sql.NullInt64
+	err = l.db.QueryRowContext(ctx, `SELECT count(*), min(updated) FROM deliveries WHERE state IN ('sent', 'diverted', 'unknown', 'dot') AND updated >= $1`, t.UnixMilli()).Scan(&n, &ms)
+	if err != nil {
+		err = fmt.Errorf("count sent mails: %w", err)
+	}
+	return n, at(ms.Int64), err
+}

@@ -1,0 +1,154 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tidemark/jobs/ledger"
+	"tidemark/reports/mail"
+)
+
+// scripted is a Sender that answers by recipient.
+type scripted struct {
+	answers map[string][]mail.Outcome // used up in order; none left: Sent
+	got     []string
+	at      []time.Time
+	now     func() time.Time
+}
+
+func (*scripted) Close() error { return nil }
+
+func (s *scripted) Send(_ context.Context, e mail.Envelope, _ []byte, dot func() error) mail.Result {
+	outcome := mail.Sent
+	if next := s.answers[e.To]; len(next) > 0 {
+		outcome, s.answers[e.To] = next[0], next[1:]
+	}
+	if outcome == mail.Sent || outcome == mail.Unknown {
+		if err := dot(); err != nil {
+			return mail.Result{Outcome: mail.Unsent, Err: err}
+		}
+		s.got, s.at = append(s.got, e.To), append(s.at, s.now())
+	}
+	if outcome == mail.Sent {
+		return mail.Result{Outcome: outcome, Reply: "250 ok"}
+	}
+	return mail.Result{Outcome: outcome, Reply: "scripted", Err: errors.New("scripted")}
+}
+
+// post is a ledger with a run of mails and a deliverer whose waiting moves the
+// clock.
+func post(t *testing.T, people int, s *scripted) (Deliverer, *plant) {
+	t.Helper()
+	p := newPlant(t, time.Date(2026, 11, 16, 7, 0, 0, 0, time.UTC))
+	s.now = p.now
+	var mails []ledger.Mail
+	for i := range people {
+		mails = append(mails, ledger.Mail{EML: []byte("x"), Delivery: ledger.Delivery{ID: fmt.Sprint("id", i), Kind: kindDigest, Role: "sales_agent",
+			Period: "p", Recipient: fmt.Sprintf("p%d@partner.example", i), Deadline: p.now().Add(12 * time.Hour)}})
+	}
+	if _, err := p.ledger.Enqueue(context.Background(), "run", mails); err != nil {
+		t.Fatal(err)
+	}
+	return Deliverer{Ledger: p.ledger, Sender: s, Now: p.now, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Wait: func(ctx context.Context, until time.Time) error {
+			if d := until.Sub(p.now()); d > 0 {
+				p.pass(d)
+			}
+			return ctx.Err()
+		}}, p
+}
+
+func TestDeliver_AFailingRecipientHoldsNobody(t *testing.T) {
+	s := &scripted{answers: map[string][]mail.Outcome{
+		"p0@partner.example": {mail.Refused}, "p1@partner.example": {mail.Unsent, mail.Unsent}, "p2@partner.example": {mail.Unknown},
+	}}
+	d, p := post(t, 5, s)
+	start := p.now()
+	got, err := d.Deliver(context.Background(), "run", FileOf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(got, Delivered{Sent: 3, Failed: 1, Unknown: 1}); diff != "" {
+		t.Errorf("outcomes (-got +want):\n%s", diff)
+	}
+	// The unknown one and the three that were sent went out once; the one that
+	// was put off twice came last, after one and five minutes.
+	if diff := cmp.Diff(s.got, []string{"p2@partner.example", "p3@partner.example", "p4@partner.example", "p1@partner.example"}); diff != "" {
+		t.Errorf("order (-got +want):\n%s", diff)
+	}
+	if late := s.at[3].Sub(start); late != 6*time.Minute {
+		t.Errorf("the mail put off twice left after %s, want 6m", late)
+	}
+}
+
+func TestDeliver_AMailThatIsNeverTakenFailsAtItsDeadline(t *testing.T) {
+	always := make([]mail.Outcome, 100)
+	for i := range always {
+		always[i] = mail.Unsent
+	}
+	d, p := post(t, 1, &scripted{answers: map[string][]mail.Outcome{"p0@partner.example": always}})
+	start := p.now()
+	got, err := d.Deliver(context.Background(), "run", FileOf)
+	if err != nil || got.Failed != 1 || p.now().Sub(start) > 12*time.Hour {
+		t.Errorf("%+v after %s, %v", got, p.now().Sub(start), err)
+	}
+}
+
+func TestDeliver_RulesOfTheLastLook(t *testing.T) {
+	for name, c := range map[string]struct {
+		set  func(*Deliverer)
+		want Delivered
+	}{
+		"a domain that is not allowed":      {func(d *Deliverer) { d.AllowDomains = []string{"other.example"} }, Delivered{Failed: 1}},
+		"an allowed domain in another case": {func(d *Deliverer) { d.AllowDomains = []string{"PARTNER.example"} }, Delivered{Sent: 1}},
+		"a suppressed address": {func(d *Deliverer) {
+			if err := d.Ledger.Suppress(context.Background(), "P0@partner.example", "asked for it"); err != nil {
+				t.Fatal(err)
+			}
+		}, Delivered{Failed: 1}},
+		"a mail made before divert was set": {func(d *Deliverer) { d.Divert = "ops@partner.example" }, Delivered{Failed: 1}},
+	} {
+		s := &scripted{}
+		d, _ := post(t, 1, s)
+		c.set(&d)
+		got, err := d.Deliver(context.Background(), "run", FileOf)
+		if err != nil || got != c.want || len(s.got) != c.want.Sent {
+			t.Errorf("%s: %+v, %v, %v", name, got, s.got, err)
+		}
+	}
+}
+
+func TestDeliver_KeepsPaceAndDailyLimit(t *testing.T) {
+	s := &scripted{}
+	d, _ := post(t, 60, s)
+	d.Pace = 25
+	if _, err := d.Deliver(context.Background(), "run", FileOf); err != nil {
+		t.Fatal(err)
+	}
+	for i := range s.at {
+		if i >= 25 && s.at[i].Sub(s.at[i-25]) < time.Minute {
+			t.Fatalf("mails %d to %d left within %s", i-25, i, s.at[i].Sub(s.at[i-25]))
+		}
+	}
+	s = &scripted{}
+	d, _ = post(t, 25, s)
+	d.DailyLimit = 10
+	if _, err := d.Deliver(context.Background(), "run", FileOf); err != nil {
+		t.Fatal(err)
+	}
+	for i := range s.at {
+		if i >= 10 && s.at[i].Sub(s.at[i-10]) < 24*time.Hour {
+			t.Fatalf("mails %d to %d left within %s", i-10, i, s.at[i].Sub(s.at[i-10]))
+		}
+	}
+	if len(s.got) != 25 {
+		t.Errorf("%d mails left, want 25", len(s.got))
+	}
+}
