@@ -127,9 +127,16 @@ type smtpConfig struct {
 }
 
 type operatorsConfig struct {
-	Mail    []string `yaml:"mail"`
-	Webhook string   `yaml:"webhook"` // env:NAME or file:PATH
-	Ping    string   `yaml:"ping"`
+	Mail    []string       `yaml:"mail"`
+	Webhook string         `yaml:"webhook"` // env:NAME or file:PATH
+	Ping    string         `yaml:"ping"`
+	Expiry  []expiryConfig `yaml:"expiry"` // secrets that end, so that somebody renews them in time
+}
+
+// expiryConfig is the last day of a secret.
+type expiryConfig struct {
+	What string `yaml:"what"` // e.g. SMTP password
+	On   string `yaml:"on"`
 }
 
 type jobConfig struct {
@@ -177,44 +184,6 @@ func (n *namesConfig) UnmarshalYAML(b []byte) error {
 	return err
 }
 
-// position is where a key or value stands in the file, 1-based.
-type position struct{ line, column int }
-
-// problem is one thing that is wrong with the configuration.
-type problem struct {
-	key     string // path of the key, e.g. "source.kind"; empty for the file as a whole
-	message string
-	hint    string // what to do
-	at      position
-}
-
-// configError holds every problem of a configuration at once.
-type configError struct {
-	file     string
-	problems []problem
-}
-
-func (e *configError) Error() string {
-	var b strings.Builder
-	for i, p := range e.problems {
-		if i > 0 {
-			b.WriteByte('\n')
-		}
-		b.WriteString(e.file)
-		if p.at.line > 0 {
-			fmt.Fprintf(&b, ":%d:%d", p.at.line, p.at.column)
-		}
-		if p.key != "" {
-			b.WriteString(": " + p.key)
-		}
-		b.WriteString(": " + p.message)
-		if p.hint != "" {
-			b.WriteString("\n    " + p.hint)
-		}
-	}
-	return b.String()
-}
-
 // readConfig reads and checks the file. The error is a *configError with every
 // problem found.
 func readConfig(file string) (*config, error) {
@@ -231,7 +200,8 @@ func readConfig(file string) (*config, error) {
 
 func parseConfig(c *config, text []byte) (*config, error) {
 	fail := func(p ...problem) (*config, error) { return nil, &configError{c.file, p} }
-	tree, err := parser.ParseBytes(text, 0)
+	var tree *ast.File
+	err := readGuarded(func() (err error) { tree, err = parser.ParseBytes(text, 0); return err })
 	if err != nil {
 		return fail(syntaxProblem(err))
 	}
@@ -246,7 +216,7 @@ func parseConfig(c *config, text []byte) (*config, error) {
 		}
 	}
 	if len(problems) == 0 {
-		if err := yaml.Unmarshal(text, c); err != nil {
+		if err := readGuarded(func() error { return yaml.Unmarshal(text, c) }); err != nil {
 			problems = append(problems, syntaxProblem(err))
 		}
 	}
@@ -257,6 +227,17 @@ func parseConfig(c *config, text []byte) (*config, error) {
 		return fail(problems...)
 	}
 	return c, nil
+}
+
+// readGuarded turns a panic of the YAML package, which some broken files provoke,
+// into an error.
+func readGuarded(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("is not valid YAML (%v)", p)
+		}
+	}()
+	return f()
 }
 
 // syntaxProblem turns an error of the YAML package into a problem with its place.

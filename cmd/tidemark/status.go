@@ -21,7 +21,9 @@ type status struct {
 	Jobs      []jobStatus                  `json:"jobs"`
 	Mail      map[ledger.DeliveryState]int `json:"deliveries"`
 	Alarms    []ledger.Alarm               `json:"alarms"`
-	Notes     []string                     `json:"notes"` // what deserves a look, without being wrong
+	DiskFree  *uint64                      `json:"disk_free_bytes"` // where the archive lies; null: cannot be told
+	Warnings  []string                     `json:"warnings"`        // what is wrong soon
+	Notes     []string                     `json:"notes"`           // what deserves a look, without being wrong
 }
 
 type jobStatus struct {
@@ -42,7 +44,8 @@ func (a *app) statusCommand() *cobra.Command {
 watermark, deliveries that need a person, alarms.
 
 With --check one line, and the exit code of a monitor: 0 well, 1 warning
-(unknown deliveries, paused jobs), 2 critical (a job failed or is held).`,
+(unknown or failed deliveries, paused jobs, a full disk, a secret that ends
+within 30 days), 2 critical (a job failed or is held).`,
 		Example: "  tidemark status\n  tidemark status --check",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -92,10 +95,35 @@ func (a *app) status(ctx context.Context, c *config, l *ledger.Ledger) (status, 
 		_, js.Paused = paused[j.Name]
 		s.Jobs = append(s.Jobs, js)
 	}
+	s.Warnings = a.soon(c, &s)
 	if c.Operators.Webhook == "" && c.Operators.Ping == "" {
 		s.Notes = append(s.Notes, "alarms have no second way: set operators.webhook or operators.ping, mail cannot report that mail is down")
 	}
 	return s, nil
+}
+
+// The limits from which a monitor is told.
+const (
+	leastDisk   = 2 << 30 // bytes
+	expiryAlarm = 30      // days
+)
+
+// soon says what will go wrong: a disk that is nearly full, secrets that end.
+func (a *app) soon(c *config, s *status) []string {
+	warnings := []string{}
+	if free, ok := diskFree(c.dir); ok {
+		s.DiskFree = &free
+		if free < leastDisk {
+			warnings = append(warnings, fmt.Sprintf("%d MiB are free on the disk", free>>20))
+		}
+	}
+	for _, e := range c.Operators.Expiry {
+		on, err := data.ParseDay(e.On)
+		if left := int(on - a.today()); err == nil && left < expiryAlarm {
+			warnings = append(warnings, fmt.Sprintf("%s ends on %s, in %d days", e.What, on, left))
+		}
+	}
+	return warnings
 }
 
 func (a *app) jobStatus(ctx context.Context, c *config, l *ledger.Ledger, j jobConfig) (jobStatus, error) {
@@ -135,6 +163,9 @@ func (s status) level() (int, []string) {
 		if j.Paused {
 			raise(1, "%s is paused", j.Name)
 		}
+	}
+	for _, w := range s.Warnings {
+		raise(1, "%s", w)
 	}
 	if n := s.Mail[ledger.Unknown] + s.Mail[ledger.Dot]; n > 0 {
 		raise(1, "%d deliveries are unknown", n)
@@ -190,6 +221,12 @@ func (a *app) printStatus(s status) {
 	}
 	for _, al := range s.Alarms {
 		a.printf("ALARM since %s  %s: %s\n", al.Since.Format(time.RFC3339), printable(al.Key), printable(al.Message))
+	}
+	if s.DiskFree != nil {
+		a.printf("disk free %d GiB\n", *s.DiskFree>>30)
+	}
+	for _, w := range s.Warnings {
+		a.printf("WARNING  %s\n", printable(w))
 	}
 	for _, n := range s.Notes {
 		a.printf("note  %s\n", printable(n))

@@ -189,6 +189,11 @@ func (k *checker) mail() {
 	}
 	k.secret("operators.webhook", k.c.Operators.Webhook)
 	k.secret("operators.ping", k.c.Operators.Ping)
+	for i, e := range k.c.Operators.Expiry {
+		if _, err := data.ParseDay(e.On); err != nil || e.What == "" {
+			k.report(fmt.Sprintf("operators.expiry[%d]", i), "needs what and on", "want {what: SMTP password, on: 2027-01-31}")
+		}
+	}
 	for i, a := range k.c.Operators.Mail {
 		k.address(fmt.Sprintf("operators.mail[%d]", i), a, true)
 	}
