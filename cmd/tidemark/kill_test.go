@@ -182,7 +182,7 @@ func (f *flaky) serve(t *testing.T) (ca []byte, port int) {
 	}
 	done := make(chan struct{})
 	go func() { defer close(done); _ = srv.Serve(l) }()
-	t.Cleanup(func() { _ = srv.Close(); <-done })
+	t.Cleanup(func() { _ = srv.Close(); _ = l.Close(); <-done })
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: https.Certificate().Raw}), l.Addr().(*net.TCPAddr).Port
 }
 

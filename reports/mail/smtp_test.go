@@ -174,6 +174,7 @@ func (r *relay) serve(t *testing.T, implicit bool) SMTPOptions {
 	t.Cleanup(func() {
 		close(r.hold)
 		_ = srv.Close()
+		_ = l.Close() // a server that has not begun to serve does not know it yet
 		<-done
 	})
 	return o
