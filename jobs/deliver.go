@@ -32,10 +32,17 @@ type Deliverer struct {
 	Pace         int                                              // mails a minute; 0: no limit
 	Wait         func(ctx context.Context, until time.Time) error // waits for a time; see Sleep
 	Sign         func(raw []byte) ([]byte, error)                 // signs a mail on its way out; nil: not signed
-	DailyLimit   int                                              // mails in 24 hours, over all runs; 0: no limit
-	Now          func() time.Time
-	Log          *slog.Logger
+	// Trouble is told, once, when mails in a row cannot leave, with what the next
+	// hop says; nil: nobody is.
+	Trouble    func(ctx context.Context, run, reply string)
+	DailyLimit int // mails in 24 hours, over all runs; 0: no limit
+	Now        func() time.Time
+	Log        *slog.Logger
 }
+
+// TroubleAfter is how many mails in a row must not have left before somebody is
+// told.
+const TroubleAfter = 3
 
 // Delivered counts the outcomes of a run's deliveries.
 type Delivered struct {
@@ -63,7 +70,7 @@ func (d Deliverer) Deliver(ctx context.Context, run string, name func(ledger.Del
 	if _, err := d.Ledger.Recover(ctx, run); err != nil {
 		return Delivered{}, err
 	}
-	last := time.Time{}
+	last, stuck := time.Time{}, 0
 	for {
 		if d.Pace > 0 && !last.IsZero() {
 			if err := d.Wait(ctx, last.Add(time.Minute/time.Duration(d.Pace))); err != nil {
@@ -81,6 +88,12 @@ func (d Deliverer) Deliver(ctx context.Context, run string, name func(ledger.Del
 			last = d.Now()
 			if err := d.one(ctx, next, name(*next)); err != nil {
 				return d.counted(ctx, run, err)
+			}
+			if stuck++; next.State != ledger.Pending {
+				stuck = 0
+			}
+			if stuck == TroubleAfter && d.Trouble != nil {
+				d.Trouble(ctx, run, next.Reply)
 			}
 			continue
 		}

@@ -70,6 +70,8 @@ func TestDeliver_AFailingRecipientHoldsNobody(t *testing.T) {
 		"p0@partner.example": {mail.Refused}, "p1@partner.example": {mail.Unsent, mail.Unsent}, "p2@partner.example": {mail.Unknown},
 	}}
 	d, p := post(t, 5, s)
+	trouble := 0
+	d.Trouble = func(context.Context, string, string) { trouble++ }
 	start := p.now()
 	got, err := d.Deliver(context.Background(), "run", FileOf)
 	if err != nil {
@@ -77,6 +79,9 @@ func TestDeliver_AFailingRecipientHoldsNobody(t *testing.T) {
 	}
 	if diff := cmp.Diff(got, Delivered{Sent: 3, Failed: 1, Unknown: 1}); diff != "" {
 		t.Errorf("outcomes (-got +want):\n%s", diff)
+	}
+	if trouble != 0 {
+		t.Errorf("trouble was raised %d times for one recipient", trouble)
 	}
 	// The unknown one and the three that were sent went out once; the one that
 	// was put off twice came last, after one and five minutes.
@@ -94,8 +99,13 @@ func TestDeliver_AMailThatIsNeverTakenFailsAtItsDeadline(t *testing.T) {
 		always[i] = mail.Unsent
 	}
 	d, p := post(t, 1, &scripted{answers: map[string][]mail.Outcome{"p0@partner.example": always}})
+	trouble := 0
+	d.Trouble = func(context.Context, string, string) { trouble++ }
 	start := p.now()
 	got, err := d.Deliver(context.Background(), "run", FileOf)
+	if trouble != 1 {
+		t.Errorf("trouble was raised %d times, want once", trouble)
+	}
 	if err != nil || got.Failed != 1 || p.now().Sub(start) > 12*time.Hour {
 		t.Errorf("%+v after %s, %v", got, p.now().Sub(start), err)
 	}

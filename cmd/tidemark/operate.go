@@ -279,6 +279,14 @@ func (a *app) deliverer(c *config, l *ledger.Ledger) (jobs.Deliverer, func() err
 	}
 	d := jobs.Deliverer{Ledger: l, Sender: sender, From: from.Address, DailyLimit: c.Mail.DailyLimit, Divert: c.Mail.Divert, AllowDomains: c.Mail.AllowDomains,
 		Pace: c.pace(), Wait: jobs.Sleep(a.now), Now: a.now, Log: a.log()}
+	alarms, err := a.alarms(c)
+	if err != nil {
+		return d, nil, err
+	}
+	d.Trouble = func(ctx context.Context, run, reply string) {
+		alarms.Say(ctx, "tidemark: mail cannot leave", fmt.Sprintf("Run %s: %d mails in a row did not leave since %s.\nThe next hop says: %s\n\nThey are tried again. Next: tidemark deliveries --run %[1]s --state pending\n",
+			run, jobs.TroubleAfter, a.now().UTC().Format(time.RFC3339), reply))
+	}
 	if c.Mail.DKIM.Key == "" {
 		return d, sender.Close, nil
 	}

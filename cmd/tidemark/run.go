@@ -143,6 +143,9 @@ func (a *app) execute(ctx context.Context, r *jobs.Runner, job jobs.Job, slot ti
 		return err
 	}
 	if run == nil {
+		if there, err := r.Ledger.Run(ctx, id); err == nil && there.State == ledger.Held {
+			return fmt.Errorf("run %s: %w: decide with `tidemark release %[1]s` or `tidemark drop %[1]s`", id, jobs.ErrHeld)
+		}
 		return fmt.Errorf("run %s: %w; `tidemark runs` shows it", id, errBusy)
 	}
 	r.Tries = 1 // a person watches: no second try by itself
