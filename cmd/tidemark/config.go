@@ -200,25 +200,9 @@ func readConfig(file string) (*config, error) {
 
 func parseConfig(c *config, text []byte) (*config, error) {
 	fail := func(p ...problem) (*config, error) { return nil, &configError{c.file, p} }
-	var tree *ast.File
-	err := readGuarded(func() (err error) { tree, err = parser.ParseBytes(text, 0); return err })
-	if err != nil {
-		return fail(syntaxProblem(err))
-	}
 	var problems []problem
-	for i, doc := range tree.Docs {
-		if i > 0 {
-			problems = append(problems, problem{message: "holds more than one YAML document", at: at(doc)})
-			break
-		}
-		if doc.Body != nil {
-			problems = append(problems, c.checkKeys(doc.Body, reflect.TypeFor[config](), "")...)
-		}
-	}
-	if len(problems) == 0 {
-		if err := readGuarded(func() error { return yaml.Unmarshal(text, c) }); err != nil {
-			problems = append(problems, syntaxProblem(err))
-		}
+	if err := readGuarded(func() (err error) { problems, err = c.decode(text); return err }); err != nil {
+		return fail(syntaxProblem(err))
 	}
 	if len(problems) == 0 {
 		problems = c.validate()
@@ -227,6 +211,27 @@ func parseConfig(c *config, text []byte) (*config, error) {
 		return fail(problems...)
 	}
 	return c, nil
+}
+
+// decode reads the text into the configuration, unless it has unknown keys.
+func (c *config) decode(text []byte) ([]problem, error) {
+	tree, err := parser.ParseBytes(text, 0)
+	if err != nil {
+		return nil, err
+	}
+	if len(tree.Docs) > 1 {
+		return []problem{{message: "holds more than one YAML document", hint: "keep one, without a line ---"}}, nil
+	}
+	var problems []problem
+	for _, doc := range tree.Docs {
+		if doc.Body != nil {
+			problems = append(problems, c.checkKeys(doc.Body, reflect.TypeFor[config](), "")...)
+		}
+	}
+	if len(problems) > 0 {
+		return problems, nil
+	}
+	return nil, yaml.Unmarshal(text, c)
 }
 
 // readGuarded turns a panic of the YAML package, which some broken files provoke,
