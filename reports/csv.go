@@ -17,8 +17,8 @@ const formulaStarts = "=+-@\t\r\n＝＋－＠"
 // guard is put before a text that would be read as a formula.
 const guard = "'"
 
-// withGuard keeps a text from being read as a formula.
-func withGuard(s string) string {
+// Guarded returns the text so that no spreadsheet reads it as a formula.
+func Guarded(s string) string {
 	if s != "" && strings.ContainsAny(firstRune(s), formulaStarts) {
 		return guard + s
 	}
@@ -34,9 +34,9 @@ func firstRune(s string) string {
 	return s
 }
 
-// withoutGuard undoes withGuard.
+// withoutGuard undoes Guarded.
 func withoutGuard(s string) string {
-	if rest, found := strings.CutPrefix(s, guard); found && withGuard(rest) != rest {
+	if rest, found := strings.CutPrefix(s, guard); found && Guarded(rest) != rest {
 		return rest
 	}
 	return s
@@ -61,7 +61,7 @@ func (a Attachment) CSV() []byte {
 	for _, row := range a.Rows {
 		fields := make([]string, len(row))
 		for i, f := range row {
-			fields[i] = withGuard(f.Text)
+			fields[i] = Guarded(f.Text)
 			if f.Number {
 				fields[i] = strings.Replace(f.Text, ".", a.Point, 1)
 			}

@@ -25,7 +25,7 @@ func WriteOwners(w io.Writer, d *Document, own *Ownership) error {
 	rows := [][]string{{"customer_id", "address", "name", "monthly_cost"}}
 	if own != nil {
 		for _, owner := range own.defaults {
-			rows = append(rows, []string{defaultOwner, withGuard(owner), "", ""})
+			rows = append(rows, []string{defaultOwner, Guarded(owner), "", ""})
 		}
 	}
 	for _, id := range customers {
@@ -38,8 +38,8 @@ func WriteOwners(w io.Writer, d *Document, own *Ownership) error {
 			owners = own.owners[id]
 		}
 		for _, owner := range owners {
-			rows = append(rows, []string{withGuard(string(id)), withGuard(owner), withGuard(clean(d.Background.Customers[id].Name)),
-				withGuard(strings.Join(amounts, " + "))})
+			rows = append(rows, []string{Guarded(string(id)), Guarded(owner), Guarded(clean(d.Background.Customers[id].Name)),
+				Guarded(strings.Join(amounts, " + "))})
 		}
 	}
 	if err := cmp.Or(out.WriteAll(rows), out.Error()); err != nil {

@@ -135,7 +135,7 @@ func TestGuard_UndoesItself(t *testing.T) {
 		if strings.HasPrefix(s, guard) {
 			return // a text that is quoted already cannot be told apart
 		}
-		if got := withoutGuard(withGuard(s)); got != s {
+		if got := withoutGuard(Guarded(s)); got != s {
 			t.Fatalf("%q comes back as %q", s, got)
 		}
 	})

@@ -119,28 +119,28 @@ func printMetricsCSV(w io.Writer, d *reports.Document) error {
 		}
 		for _, c := range d.ByCategory {
 			cells := costCells(c.Cost)
-			cells["category"] = guarded(c.Category)
+			cells["category"] = reports.Guarded(c.Category)
 			add("cost_by_category", cells)
 		}
 		for _, c := range d.ByDay {
-			add("cost_by_day", map[string]string{"date": c.Date.String(), "currency": guarded(c.Currency), "value": c.Value.String()})
+			add("cost_by_day", map[string]string{"date": c.Date.String(), "currency": reports.Guarded(c.Currency), "value": c.Value.String()})
 		}
 	}
 	for _, t := range d.TopCustomers {
-		cells := map[string]string{"category": guarded(plain(t.Category)), "customer_id": guarded(string(t.CustomerID)), "name": guarded(string(t.Name)),
-			"rank": strconv.Itoa(t.Rank), "previous": plain(t.Previous), "value": plain(t.Quantity), "unit": guarded(plain(t.Unit))}
+		cells := map[string]string{"category": reports.Guarded(plain(t.Category)), "customer_id": reports.Guarded(string(t.CustomerID)), "name": reports.Guarded(string(t.Name)),
+			"rank": strconv.Itoa(t.Rank), "previous": plain(t.Previous), "value": plain(t.Quantity), "unit": reports.Guarded(plain(t.Unit))}
 		if t.TopCost != nil && t.Cost != nil {
-			cells["value"], cells["currency"] = plain(t.Cost), guarded(plain(t.Currency))
+			cells["value"], cells["currency"] = plain(t.Cost), reports.Guarded(plain(t.Currency))
 		}
 		add("top_customers", cells)
 	}
 	for _, s := range d.AtRisk {
-		add("at_risk", map[string]string{"customer_id": guarded(string(s.CustomerID)), "subscription_id": guarded(string(s.SubscriptionID)),
-			"name": guarded(string(s.Name)), "value": plain(s.Score), "note": string(s.State)})
+		add("at_risk", map[string]string{"customer_id": reports.Guarded(string(s.CustomerID)), "subscription_id": reports.Guarded(string(s.SubscriptionID)),
+			"name": reports.Guarded(string(s.Name)), "value": plain(s.Score), "note": string(s.State)})
 	}
 	for _, s := range d.WithoutUsage {
-		add("subscriptions_without_usage", map[string]string{"customer_id": guarded(string(s.CustomerID)), "subscription_id": guarded(string(s.SubscriptionID)),
-			"name": guarded(string(s.Name)), "date": plain(s.LastUsage), "value": plain(s.DaysIdle)})
+		add("subscriptions_without_usage", map[string]string{"customer_id": reports.Guarded(string(s.CustomerID)), "subscription_id": reports.Guarded(string(s.SubscriptionID)),
+			"name": reports.Guarded(string(s.Name)), "date": plain(s.LastUsage), "value": plain(s.DaysIdle)})
 	}
 	for _, c := range d.ChurnByDate {
 		add("active", map[string]string{"date": c.Date.String(), "value": fmt.Sprint(c.Active)})
@@ -150,7 +150,7 @@ func printMetricsCSV(w io.Writer, d *reports.Document) error {
 }
 
 func costCells(c reports.Cost) map[string]string {
-	return map[string]string{"currency": guarded(c.Currency), "value": plain(c.Value), "previous": plain(c.Previous), "change": plain(c.Change)}
+	return map[string]string{"currency": reports.Guarded(c.Currency), "value": plain(c.Value), "previous": plain(c.Previous), "change": plain(c.Change)}
 }
 
 // plain writes a value for a machine; unknown is empty.
@@ -182,12 +182,4 @@ func plain[T any](v *T) string {
 		}
 	}
 	return ""
-}
-
-// guarded keeps a text from being read as a formula by a spreadsheet.
-func guarded(s string) string {
-	if s != "" && strings.ContainsRune("=+-@\t\r\n", rune(s[0])) {
-		return "'" + s
-	}
-	return s
 }
