@@ -31,13 +31,17 @@ test-postfix: ## mail through a real Postfix on loopback (root; installs it on D
 	@command -v postfix >/dev/null || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends postfix; }
 	go test -count=1 -tags postfix -run Postfix ./reports/mail
 
+test-postgres: ## the ledger's tests on a real Postgres on loopback (installs it on Debian)
+	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends postgresql; }
+	go test -count=1 -tags postgres ./jobs/ledger
+
 bench-smtp: ## mails a second beside Postfix's smtp-source (root, needs postfix)
 	go test -count=1 -tags postfix -run Rate -v ./reports/mail
 
 lint: ## gofmt, vet, staticcheck, errcheck
 	@files=$$(gofmt -l cmd data jobs reports templates/*.go transform); test -z "$$files" || { echo "gofmt: run gofmt -w on:"; echo "$$files"; exit 1; }
-	go vet ./... && go vet -tags browser,shareddata,kill,postfix ./...
-	go tool staticcheck -tags browser,shareddata,kill,postfix ./...
+	go vet ./... && go vet -tags browser,shareddata,kill,postfix,postgres ./...
+	go tool staticcheck -tags browser,shareddata,kill,postfix,postgres ./...
 	go tool errcheck -ignoretests ./...
 
 bench: ## benchmarks, with memory
@@ -62,4 +66,4 @@ check: lint build test ## what must be green before a commit
 clean: ## remove what the other targets made
 	rm -rf bin $(OUT) templates/assets/node_modules templates/assets/dist/*.js templates/assets/dist/*.txt
 
-.PHONY: help build demo test test-browser test-kill test-postfix bench-smtp lint bench golden fuzz assets check clean
+.PHONY: help build demo test test-browser test-kill test-postfix test-postgres bench-smtp lint bench golden fuzz assets check clean

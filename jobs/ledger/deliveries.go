@@ -128,9 +128,13 @@ func (l *Ledger) Recover(ctx context.Context, run string) (unknown int64, err er
 // Next takes a pending delivery of the run that is due and marks it sending; nil
 // when there is none.
 func (l *Ledger) Next(ctx context.Context, run string) (*Delivery, error) {
-	d, err := scanDelivery(l.db.QueryRowContext(ctx, `UPDATE deliveries SET state = $1, attempt = attempt + 1, updated = $2
-		WHERE state = $3 AND id = (SELECT id FROM deliveries WHERE run = $4 AND state = $3 AND due <= $2 ORDER BY due, id LIMIT 1)
-		RETURNING `+deliveryColumns, Sending, l.now(), Pending, run))
+	var d Delivery
+	err := l.tx(ctx, func(tx *sql.Tx) (err error) {
+		d, err = scanDelivery(tx.QueryRowContext(ctx, `UPDATE deliveries SET state = $1, attempt = attempt + 1, updated = $2
+			WHERE state = $3 AND id = (SELECT id FROM deliveries WHERE run = $4 AND state = $3 AND due <= $2 ORDER BY due, id LIMIT 1)
+			RETURNING `+deliveryColumns, Sending, l.now(), Pending, run))
+		return err
+	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	} else if err != nil {

@@ -2,7 +2,8 @@
 // which mail was delivered to whom: the memory that makes a slot run once and a
 // mail arrive once, whatever crashes in between.
 //
-// It is database/sql on a SQLite file; the SQL also fits Postgres. Several
+// It is database/sql on a SQLite file; the SQL also fits Postgres, on which the
+// tests run too (make test-postgres). Several
 // processes may share a ledger. A run is held by a lease that its owner renews;
 // every change of a run or a delivery names the attempt it belongs to, so an
 // owner that slept past its lease cannot overwrite its successor.
@@ -51,8 +52,9 @@ const DefaultLease = time.Minute
 
 // Ledger is an open ledger, safe for several goroutines.
 type Ledger struct {
-	db *sql.DB
-	o  Options
+	db   *sql.DB
+	o    Options
+	lock string // begins every transaction; empty when BEGIN itself locks
 }
 
 // ErrTakenOver says that the attempt is no longer this process's: its lease ran
@@ -68,9 +70,6 @@ func Open(ctx context.Context, file string, o Options) (*Ledger, error) {
 	if o.Now == nil || o.Owner == "" {
 		return nil, errors.New("open ledger: no clock or no owner given")
 	}
-	if o.Lease == 0 {
-		o.Lease = DefaultLease
-	}
 	// FULL: a commit that is lost with the power would be a mail sent twice.
 	query := url.Values{"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(10000)", "foreign_keys(1)"}, "_txlock": {"immediate"}}
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: filepath.ToSlash(file)}).EscapedPath()+"?"+query.Encode())
@@ -78,11 +77,22 @@ func Open(ctx context.Context, file string, o Options) (*Ledger, error) {
 		return nil, fmt.Errorf("open ledger %s: %w", file, err)
 	}
 	db.SetMaxOpenConns(1) // one writer at a time; SQLite has no more
-	l := &Ledger{db, o}
-	if err := l.migrate(ctx); err != nil {
+	l, err := attach(ctx, db, o, "")
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open ledger %s: %w", file, err), db.Close())
 	}
 	return l, nil
+}
+
+// attach makes a ledger of an open database and brings its schema up to date.
+// lock is the statement that every transaction begins with, for databases that
+// would let two write at once.
+func attach(ctx context.Context, db *sql.DB, o Options, lock string) (*Ledger, error) {
+	if o.Lease == 0 {
+		o.Lease = DefaultLease
+	}
+	l := &Ledger{db, o, lock}
+	return l, l.migrate(ctx)
 }
 
 // Close closes the ledger.
@@ -103,17 +113,30 @@ func optional(ms sql.NullInt64) *time.Time {
 }
 
 // migrate runs the numbered files that the ledger has not seen, each with its
-// number in one transaction. The immediate transaction is the lock: of two
-// starters the second finds the work done.
+// number in one transaction. The transaction holds the lock: of two starters the
+// second finds the work done.
 func (l *Ledger) migrate(ctx context.Context) error {
-	if _, err := l.db.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY, applied BIGINT NOT NULL)`); err != nil {
-		return err
-	}
 	files, err := fs.Glob(migrations, "migrations/*.sql")
 	if err != nil {
 		return err
 	}
 	slices.Sort(files)
+	err = l.tx(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY, applied BIGINT NOT NULL)`); err != nil {
+			return err
+		}
+		var newest int64
+		if err := tx.QueryRowContext(ctx, `SELECT coalesce(max(version), 0) FROM schema_version`).Scan(&newest); err != nil {
+			return err
+		}
+		if int(newest) > len(files) {
+			return fmt.Errorf("its schema has version %d, this program knows %d: a newer tidemark has used it; run that one", newest, len(files))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
 	for i, file := range files {
 		if err := l.step(ctx, int64(i+1), file); err != nil {
 			return fmt.Errorf("%s: %w", file, err)
@@ -149,7 +172,13 @@ func (l *Ledger) tx(ctx context.Context, f func(*sql.Tx) error) error {
 	if err != nil {
 		return err
 	}
-	if err := f(tx); err != nil {
+	if l.lock != "" {
+		_, err = tx.ExecContext(ctx, l.lock)
+	}
+	if err == nil {
+		err = f(tx)
+	}
+	if err != nil {
 		return errors.Join(err, tx.Rollback())
 	}
 	return tx.Commit()

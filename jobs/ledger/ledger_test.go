@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -29,7 +30,7 @@ var ctx = context.Background()
 
 func open(t *testing.T, file, owner string, c *clock) *Ledger {
 	t.Helper()
-	l, err := Open(ctx, file, Options{Now: c.now, Owner: owner, Lease: time.Minute})
+	l, err := openStore(t, file, Options{Now: c.now, Owner: owner, Lease: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +66,7 @@ func TestOpen_StartedManyTimesAtOnce(t *testing.T) {
 	errs := make([]error, 8)
 	for i := range errs {
 		wg.Go(func() {
-			l, err := Open(ctx, filepath.Clean(file), Options{Now: c.now, Owner: fmt.Sprint(i)})
+			l, err := openStore(t, filepath.Clean(file), Options{Now: c.now, Owner: fmt.Sprint(i)})
 			if err == nil {
 				err = l.Close()
 			}
@@ -75,6 +76,18 @@ func TestOpen_StartedManyTimesAtOnce(t *testing.T) {
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestOpen_RefusesALedgerOfANewerProgram(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "tidemark.db")
+	c := &clock{t: time.Unix(0, 0)}
+	l := open(t, file, "a", c)
+	if _, err := l.db.ExecContext(ctx, `INSERT INTO schema_version (version, applied) VALUES (99, 0)`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openStore(t, file, Options{Now: c.now, Owner: "b"}); err == nil || !strings.Contains(err.Error(), "version 99") {
+		t.Errorf("error %v, want one that names version 99", err)
 	}
 }
 
