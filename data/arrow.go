@@ -23,6 +23,9 @@ func dict(name string) arrow.Field { return arrow.Field{Name: name, Type: DictTy
 func dictOpt(name string) arrow.Field {
 	return arrow.Field{Name: name, Type: DictType(), Nullable: true}
 }
+func text(name string) arrow.Field {
+	return arrow.Field{Name: name, Type: arrow.BinaryTypes.String}
+}
 func textOpt(name string) arrow.Field {
 	return arrow.Field{Name: name, Type: arrow.BinaryTypes.String, Nullable: true}
 }
@@ -78,5 +81,16 @@ func SubscriptionsSchema() *arrow.Schema {
 		textOpt("name"), dictOpt("offer"), dict("status"), dayOpt("created"), dictOpt("created_basis"),
 		dayOpt("commitment_end"), boolOpt("auto_renew"), dayOpt("renewed_at"), dayOpt("ended_at"),
 		boolOpt("trial"), dayOpt("first_usage"), dayOpt("last_usage"),
+	}, nil)
+}
+
+// ReportsSchema is the schema of the reports table.
+func ReportsSchema() *arrow.Schema {
+	return arrow.NewSchema([]arrow.Field{
+		day("report_date"), text("report_id"), text("message_id"), dict("role"), text("recipient"),
+		{Name: "edition", Type: arrow.PrimitiveTypes.Int32}, dictOpt("job"), textOpt("slot"),
+		day("period_from"), day("period_to"), text("scope"), text("versions"), text("known_at"), text("seal"),
+		dictOpt("model"), textOpt("previous_report"), textOpt("config_sha256"), textOpt("ownership_sha256"),
+		textOpt("recipients_sha256"), dict("producer"), text("request"), text("document"), text("digest"), text("eml_sha256"),
 	}, nil)
 }

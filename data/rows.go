@@ -92,6 +92,36 @@ type Subscription struct {
 	LastUsage      *Day           `parquet:"last_usage,optional,date"`
 }
 
+// Report is one mail that was built: what it said, to whom, and from what it was
+// made, so that it can be told years later how a number in it came about.
+type Report struct {
+	Day Day `parquet:"-"` // UTC day on which it was built
+
+	ReportID   string  `parquet:"report_id"`
+	MessageID  string  `parquet:"message_id"` // without brackets
+	Role       string  `parquet:"role,dict"`
+	Recipient  string  `parquet:"recipient"` // address in lower case
+	Edition    int32   `parquet:"edition"`   // above 0 for what was sent again
+	Job        *string `parquet:"job,optional,dict"`
+	Slot       *string `parquet:"slot,optional"` // nominal time of the job's run, RFC 3339
+	PeriodFrom Day     `parquet:"period_from,date"`
+	PeriodTo   Day     `parquet:"period_to,date"`
+	Scope      string  `parquet:"scope"`    // JSON array of the customer ids in it, sorted
+	Versions   string  `parquet:"versions"` // JSON object: version of each table it was computed from
+	KnownAt    string  `parquet:"known_at"` // of the newest of them, RFC 3339
+	Seal       string  `parquet:"seal"`     // over those versions
+	Model      *string `parquet:"model,optional,dict"`
+	Previous   *string `parquet:"previous_report,optional"` // the report before of this role and person
+	Config     *string `parquet:"config_sha256,optional"`   // of the files that it was made with, under inputs/
+	Ownership  *string `parquet:"ownership_sha256,optional"`
+	Recipients *string `parquet:"recipients_sha256,optional"`
+	Producer   string  `parquet:"producer,dict"`
+	Request    string  `parquet:"request"`    // JSON: everything else that the mail was made from
+	Document   string  `parquet:"document"`   // JSON: its numbers, as `metrics --format json` has them
+	Digest     string  `parquet:"digest"`     // JSON: its finished texts
+	EMLSHA256  string  `parquet:"eml_sha256"` // of the sealed bytes, under mails/
+}
+
 // Optional returns nil for an empty text and else a pointer to it: in every
 // source an empty field means unknown.
 func Optional[T ~string](s T) *T {

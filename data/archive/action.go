@@ -2,6 +2,7 @@ package archive
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -53,6 +54,7 @@ type commitInfo struct {
 	Quarantined      int64             `json:"quarantined"`
 	QuarantineSHA256 string            `json:"quarantine_sha256,omitempty"`
 	UsageVersion     *int64            `json:"usage_version,omitempty"` // usage_daily only
+	Deleted          []Deleted         `json:"deleted,omitempty"`       // what this commit gave up for good
 	Previous         string            `json:"previous"`
 	Self             string            `json:"self"` // last, so that it is easily found
 }
@@ -190,15 +192,15 @@ func decodePath(path string) (string, error) {
 	return decoded, nil
 }
 
-// newMetaData describes a table. The retention keeps other engines' clean-up
+// newMetaData describes a table under an id; "" makes a new one. The retention keeps other engines' clean-up
 // from deleting audit history.
-func newMetaData(l *layout, at time.Time) (*metaData, error) {
+func newMetaData(l *layout, id string, at time.Time) (*metaData, error) {
 	schema, err := sparkSchema(l)
 	if err != nil {
 		return nil, err
 	}
 	return &metaData{
-		ID: newUUID(), Format: format{"parquet", map[string]string{}}, SchemaString: schema,
+		ID: cmp.Or(id, newUUID()), Format: format{"parquet", map[string]string{}}, SchemaString: schema,
 		PartitionColumns: []string{l.partition}, CreatedTime: at.UnixMilli(),
 		Configuration: map[string]string{
 			"delta.logRetentionDuration":         "interval 36500 days",
@@ -216,22 +218,12 @@ func newUUID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-type sparkField struct {
-	Name     string   `json:"name"`
-	Type     string   `json:"type"`
-	Nullable bool     `json:"nullable"`
-	Metadata struct{} `json:"metadata"`
-}
-
 // sparkSchema writes a table's schema as Delta wants it, the partition column
 // last.
 func sparkSchema(l *layout) (string, error) {
 	fields := l.arrow.Fields()
 	ordered := append(fields[1:len(fields):len(fields)], fields[0])
-	out := struct {
-		Type   string       `json:"type"`
-		Fields []sparkField `json:"fields"`
-	}{Type: "struct"}
+	out := sparkSchemaOf{Type: "struct"}
 	for _, f := range ordered {
 		out.Fields = append(out.Fields, sparkField{Name: f.Name, Type: sparkType(f.Type), Nullable: f.Nullable})
 	}

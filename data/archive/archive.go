@@ -20,10 +20,15 @@ const (
 	Subscriptions Table = "subscriptions"
 	UsageTable    Table = "usage"
 	UsageDaily    Table = "usage_daily"
+	Reports       Table = "reports"
 )
 
 // Tables returns every table in the order of their names.
-func Tables() []Table { return []Table{Customers, Subscriptions, UsageTable, UsageDaily} }
+func Tables() []Table { return []Table{Customers, Reports, Subscriptions, UsageTable, UsageDaily} }
+
+// DataTables returns the tables that reports are computed from, in the order of
+// their names.
+func DataTables() []Table { return []Table{Customers, Subscriptions, UsageTable, UsageDaily} }
 
 // Options are the settings of an Archive.
 type Options struct {
@@ -32,9 +37,14 @@ type Options struct {
 	Allocator  memory.Allocator // for what is read; nil means the Go heap
 	TempDir    string           // where the external sort spills; empty means the system's
 	BufferRows int              // usage rows held before they spill; 0 means 200,000
+
+	CheckpointEvery int64 // commits of a table between two checkpoints; 0 means 100
 }
 
-const defaultBufferRows = 200_000
+const (
+	defaultBufferRows      = 200_000
+	defaultCheckpointEvery = 100
+)
 
 // Archive is a set of Delta tables in a Bucket. It may be used by several
 // goroutines.
@@ -59,6 +69,9 @@ func Open(ctx context.Context, b Bucket, o Options) (*Archive, error) {
 	}
 	if o.BufferRows <= 0 {
 		o.BufferRows = defaultBufferRows
+	}
+	if o.CheckpointEvery <= 0 {
+		o.CheckpointEvery = defaultCheckpointEvery
 	}
 	layouts, err := newLayouts()
 	if err != nil {

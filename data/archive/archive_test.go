@@ -2,6 +2,7 @@ package archive
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -496,17 +497,18 @@ func TestFinish_ChainsTheRuns(t *testing.T) {
 	for range 3 {
 		f.usage(Delivery{Source: "tables", Days: days("2026-11-20", "2026-11-20")}, row("2026-11-20", "a", "1"))
 	}
-	last, _, err := f.lastRun(t.Context())
-	if err != nil {
+	var last RunRecord
+	if err := json.Unmarshal([]byte(content(t, f.bucket, "runs/run3.json")), &last); err != nil {
 		t.Fatal(err)
 	}
-	if last.Run != "run3" || last.Previous != "run2" || last.PreviousSum != hexSum([]byte(content(t, f.bucket, "runs/run2.json"))) {
-		t.Errorf("last run = %+v", last)
+	want := []RunRef{{"run2", hexSum([]byte(content(t, f.bucket, "runs/run2.json")))}}
+	if diff := cmp.Diff(want, last.Previous); diff != "" {
+		t.Errorf("run3 names (-want +got):\n%s", diff)
 	}
 	if last.Seal != f.view().Seal() || last.Heads[UsageDaily].Version != 0 {
 		t.Errorf("last run = %+v, seal %s", last, f.view().Seal())
 	}
-	_, err = f.Begin(t.Context(), RunInfo{ID: "run3"})
+	_, err := f.Begin(t.Context(), RunInfo{ID: "run3"})
 	if !errors.Is(err, fs.ErrExist) {
 		t.Errorf("the id of an earlier run: %v, want fs.ErrExist", err)
 	}

@@ -12,7 +12,7 @@ import (
 
 // Bucket is where an archive's files are. Keys are slash-separated paths as
 // fs.ValidPath has them. A file appears under its key complete or not at all,
-// and it never changes: there is no way to replace one.
+// and what Create made never changes.
 type Bucket interface {
 	// Open returns the file under key; the error wraps fs.ErrNotExist when there
 	// is none. The caller must Close the Reader.
@@ -20,8 +20,14 @@ type Bucket interface {
 	// Create begins a file that Commit will put under key. Until then nobody
 	// sees it. The caller must end the Object with Commit or Abort.
 	Create(ctx context.Context, key string) (Object, error)
+	// Replace puts a small file under key in the place of what was there, at
+	// once: readers see the one or the other. Only hints are kept that way.
+	Replace(ctx context.Context, key string, content []byte) error
+	// Delete removes the file under key; a missing one is no error.
+	Delete(ctx context.Context, key string) error
 	// List yields the files whose key begins with prefix, in the order of the
-	// keys' bytes. A prefix without any file yields nothing.
+	// keys' bytes. A prefix without any file yields nothing. Unfinished files
+	// are listed only under the prefix [Temporaries].
 	List(ctx context.Context, prefix string) iter.Seq2[Info, error]
 }
 
@@ -51,12 +57,12 @@ type Info struct {
 	ModTime time.Time // zero when the Bucket does not keep it
 }
 
-// temporaries is the folder of unfinished files, outside every table. No key
-// lies in it.
-const temporaries = "tmp"
+// Temporaries is the prefix of unfinished files, outside every table. Nothing is
+// created or opened in it.
+const Temporaries = "tmp/"
 
 func checkKey(operation, key string) error {
-	if !fs.ValidPath(key) || key == "." || key == temporaries || strings.HasPrefix(key, temporaries+"/") {
+	if !fs.ValidPath(key) || key == "." || strings.HasPrefix(key+"/", Temporaries) && operation != "delete" {
 		return fmt.Errorf("%s %q: %w", operation, key, fs.ErrInvalid)
 	}
 	return nil

@@ -196,7 +196,7 @@ func TestBucket_NothingIsSeenBeforeCommit(t *testing.T) {
 			t.Error("commit after abort succeeds")
 		}
 		if d, isDir := b.(*Dir); isDir {
-			left, err := os.ReadDir(filepath.Join(d.root, temporaries))
+			left, err := os.ReadDir(filepath.Join(d.root, Temporaries))
 			if err != nil || len(left) != 0 {
 				t.Errorf("temporaries after abort: %v %v", left, err)
 			}
@@ -266,6 +266,52 @@ func TestBucket_RefusesKeysOutsideIt(t *testing.T) {
 			t.Errorf("open a missing key: %v, want fs.ErrNotExist", err)
 		}
 	})
+}
+
+func TestBucket_ReplacesAndDeletes(t *testing.T) {
+	buckets(t, func(t *testing.T, b Bucket) {
+		for _, want := range []string{"first", "second, longer", ""} {
+			if err := b.Replace(t.Context(), "a/hint", []byte(want)); err != nil {
+				t.Fatal(err)
+			}
+			if got := content(t, b, "a/hint"); got != want {
+				t.Errorf("content = %q, want %q", got, want)
+			}
+		}
+		for range 2 { // the second time nothing is there
+			if err := b.Delete(t.Context(), "a/hint"); err != nil {
+				t.Fatal(err)
+			}
+			if keys := keysIn(t, b, ""); len(keys) != 0 {
+				t.Errorf("after Delete: %q", keys)
+			}
+		}
+		if keys := keysIn(t, b, Temporaries); len(keys) != 0 {
+			t.Errorf("temporaries left: %q", keys)
+		}
+	})
+}
+
+func TestDir_ListsAndDeletesTemporariesOnlyByTheirPrefix(t *testing.T) {
+	b := NewDir(t.TempDir())
+	o, err := b.Create(t.Context(), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = o.Abort() }) // its file is gone by then
+	if keys := keysIn(t, b, ""); len(keys) != 0 {
+		t.Errorf("listed: %q", keys)
+	}
+	keys := keysIn(t, b, Temporaries)
+	if len(keys) != 1 {
+		t.Fatalf("temporaries: %q, want one", keys)
+	}
+	if err := b.Delete(t.Context(), keys[0]); err != nil {
+		t.Error(err)
+	}
+	if keys := keysIn(t, b, Temporaries); len(keys) != 0 {
+		t.Errorf("after Delete: %q", keys)
+	}
 }
 
 func TestBucket_StopsWhenCancelled(t *testing.T) {

@@ -106,12 +106,17 @@ func (r *Run) entry(base *state, info commitInfo, p plan) ([]byte, error) {
 	version := base.version() + 1
 	info.Timestamp, info.KnownAt, info.Previous = at.UnixMilli(), at.Format(knownAtForm), base.head().sha256
 	actions := []action{{CommitInfo: &info}}
+	meta, err := newMetaData(l, base.id, at)
+	if err != nil {
+		return nil, err
+	}
 	if version == 0 {
-		meta, err := newMetaData(l, at)
-		if err != nil {
-			return nil, err
-		}
-		actions = append(actions, action{Protocol: &protocol{1, 2}}, action{MetaData: meta})
+		actions = append(actions, action{Protocol: &protocol{1, 2}})
+	} else if err := evolves(base.schema, meta.SchemaString); err != nil {
+		return nil, fmt.Errorf("commit %s: %w", base.table, err)
+	}
+	if base.schema != meta.SchemaString {
+		actions = append(actions, action{MetaData: meta})
 	}
 	actions = append(actions, action{Txn: &txn{"tidemark/" + string(base.table), version, at.UnixMilli()}})
 	for _, gone := range p.removes {

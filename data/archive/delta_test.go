@@ -39,6 +39,9 @@ func busy(t *testing.T, b Bucket) *fixture {
 			Status: data.StatusActive, Created: new(data.Day(20000)), Trial: new(false)}}, Delivery{Source: "tables"}); err != nil {
 			t.Fatal(err)
 		}
+		if _, err := r.CommitReports(t.Context(), day("2026-11-23"), []data.Report{report(fmt.Sprint("r", i), "anna@partner.example")}); err != nil {
+			t.Fatal(err)
+		}
 		if _, err := r.Finish(t.Context()); err != nil {
 			t.Fatal(err)
 		}

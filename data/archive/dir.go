@@ -53,17 +53,59 @@ func (d *Dir) Create(ctx context.Context, key string) (Object, error) {
 	if err := cmp.Or(ctx.Err(), checkKey("create", key)); err != nil {
 		return nil, err
 	}
-	folder := filepath.Join(d.root, temporaries)
+	f, err := d.temporary()
+	if err != nil {
+		return nil, err
+	}
+	return &dirObject{file: f, final: d.path(key)}, nil
+}
+
+func (d *Dir) temporary() (*os.File, error) {
+	folder := d.path(Temporaries)
 	if err := makeFolders(folder); err != nil {
 		return nil, err
 	}
 	// Unlike os.CreateTemp this leaves the rights to the umask: other tools read
 	// the archive, too.
-	f, err := os.OpenFile(filepath.Join(folder, "object-"+rand.Text()), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return nil, err
+	return os.OpenFile(filepath.Join(folder, "object-"+rand.Text()), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
+}
+
+// Replace writes the file aside and renames it.
+func (d *Dir) Replace(ctx context.Context, key string, content []byte) error {
+	if err := cmp.Or(ctx.Err(), checkKey("replace", key)); err != nil {
+		return err
 	}
-	return &dirObject{file: f, final: d.path(key)}, nil
+	f, err := d.temporary()
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	final := d.path(key)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = makeFolders(filepath.Dir(final))
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), final)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return syncFolder(filepath.Dir(final))
+}
+
+// Delete removes a file.
+func (d *Dir) Delete(ctx context.Context, key string) error {
+	if err := cmp.Or(ctx.Err(), checkKey("delete", key)); err != nil {
+		return err
+	}
+	err := os.Remove(d.path(key))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return syncFolder(filepath.Dir(d.path(key)))
 }
 
 type dirObject struct {
@@ -164,7 +206,7 @@ func (d *Dir) walk(ctx context.Context, folder, prefix string, yield func(Info, 
 	for _, e := range entries {
 		key := folder + name(e)
 		switch {
-		case key == temporaries+"/":
+		case key == Temporaries && !strings.HasPrefix(prefix, Temporaries):
 		case e.IsDir():
 			if strings.HasPrefix(key, prefix) || strings.HasPrefix(prefix, key) {
 				if !d.walk(ctx, key, prefix, yield) {

@@ -219,7 +219,7 @@ func TestRun_AfterAnyFaultACleanRunGivesTheSameRows(t *testing.T) {
 					t.Fatalf("call %d (-want +got):\n%s", n, diff)
 				}
 				for _, key := range keysIn(t, b, "") {
-					if strings.HasPrefix(key, temporaries+"/") {
+					if strings.HasPrefix(key, Temporaries) {
 						t.Fatalf("call %d: temporary %s", n, key)
 					}
 				}
@@ -353,7 +353,7 @@ func TestRead_DamageIsNamedNeverAPanic(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := f.view()
-	for _, table := range Tables() {
+	for _, table := range DataTables() {
 		key := v.Parts(table)[0].key(table)
 		whole := b.files[key]
 		damage := map[string][]byte{"empty": {}, "cut at the end": whole[:len(whole)-1], "cut in the middle": whole[:len(whole)/2], "longer": append(whole[:len(whole):len(whole)], 0)}

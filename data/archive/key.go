@@ -219,11 +219,9 @@ func dayOpt(c *rowCoder, p **data.Day) {
 		return
 	}
 	if c.decoding {
-		*p = new(data.Day(int32Of(c.take(4))))
-	} else {
-		c.buf = appendInt32(c.buf, int32(**p))
+		*p = new(data.Day)
 	}
-	c.column++
+	integer32(c, *p)
 }
 
 func boolOpt(c *rowCoder, p **bool) {
@@ -248,11 +246,12 @@ func integer64(c *rowCoder, p *int64) {
 	c.column++
 }
 
-func integer32(c *rowCoder, p *int32) {
+// integer32 codes a required number or day.
+func integer32[N ~int32](c *rowCoder, p *N) {
 	if c.decoding {
-		*p = int32Of(c.take(4))
+		*p = N(int32Of(c.take(4)))
 	} else {
-		c.buf = appendInt32(c.buf, *p)
+		c.buf = appendInt32(c.buf, int32(*p))
 	}
 	c.column++
 }
@@ -320,6 +319,27 @@ func codeSubscription(c *rowCoder, r *data.Subscription) {
 	boolOpt(c, &r.Trial)
 	dayOpt(c, &r.FirstUsage)
 	dayOpt(c, &r.LastUsage)
+}
+
+func codeReport(c *rowCoder, r *data.Report) {
+	text(c, &r.ReportID)
+	text(c, &r.MessageID)
+	text(c, &r.Role)
+	text(c, &r.Recipient)
+	integer32(c, &r.Edition)
+	textOpt(c, &r.Job)
+	textOpt(c, &r.Slot)
+	integer32(c, &r.PeriodFrom)
+	integer32(c, &r.PeriodTo)
+	for _, p := range []*string{&r.Scope, &r.Versions, &r.KnownAt, &r.Seal} {
+		text(c, p)
+	}
+	for _, p := range []**string{&r.Model, &r.Previous, &r.Config, &r.Ownership, &r.Recipients} {
+		textOpt(c, p)
+	}
+	for _, p := range []*string{&r.Producer, &r.Request, &r.Document, &r.Digest, &r.EMLSHA256} {
+		text(c, p)
+	}
 }
 
 // encodeRow appends the key of a row to b; the error names the column that

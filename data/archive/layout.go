@@ -117,6 +117,7 @@ func newLayouts() (map[Table]*layout, error) {
 		{Subscriptions, data.SubscriptionsSchema(), data.Subscription{}},
 		{UsageTable, data.UsageSchema(), data.Usage{}},
 		{UsageDaily, data.UsageDailySchema(), data.UsageDaily{}},
+		{Reports, data.ReportsSchema(), data.Report{}},
 	} {
 		l, err := newLayout(t.table, t.schema, t.row)
 		if err != nil {

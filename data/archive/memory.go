@@ -75,6 +75,28 @@ func (o *memoryObject) Abort() error {
 	return nil
 }
 
+// Replace puts a file under key.
+func (m *Memory) Replace(ctx context.Context, key string, content []byte) error {
+	if err := cmp.Or(ctx.Err(), checkKey("replace", key)); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.files[key] = bytes.Clone(content)
+	return nil
+}
+
+// Delete removes the file under key.
+func (m *Memory) Delete(ctx context.Context, key string) error {
+	if err := cmp.Or(ctx.Err(), checkKey("delete", key)); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.files, key)
+	return nil
+}
+
 // List yields the files below prefix, as they were when it began.
 func (m *Memory) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {

@@ -144,17 +144,29 @@ func (r *Run) newPath(l *layout, id partID) string {
 
 // RunRecord is runs/<run>.json, which ends a run.
 type RunRecord struct {
-	Run         string               `json:"run"`
-	Job         string               `json:"job"`
-	Source      string               `json:"source"`
-	Producer    string               `json:"producer"`
-	Started     time.Time            `json:"started"`
-	Finished    time.Time            `json:"finished"` // later than of every run before
-	Heads       map[Table]Head       `json:"heads"`
-	Seal        string               `json:"seal"`
-	Quarantine  map[Table]Quarantine `json:"quarantine,omitempty"`
-	Previous    string               `json:"previous,omitempty"`        // the run before; empty in the first
-	PreviousSum string               `json:"previous_sha256,omitempty"` // of its file
+	Run        string               `json:"run"`
+	Job        string               `json:"job"`
+	Source     string               `json:"source"`
+	Producer   string               `json:"producer"`
+	Started    time.Time            `json:"started"`
+	Finished   time.Time            `json:"finished"` // later than of every run before
+	Heads      map[Table]Head       `json:"heads"`
+	Seal       string               `json:"seal"`
+	Quarantine map[Table]Quarantine `json:"quarantine,omitempty"`
+	// Checkpoints are the hashes of those that no earlier record has, by key.
+	Checkpoints map[string]string `json:"checkpoints,omitempty"`
+	// Previous are the records that no record named yet: mostly one, that of the
+	// run before; several after runs that ended at the same time.
+	Previous []RunRef `json:"previous"`
+	// Unfinished are runs that committed and left no record, as this one found
+	// them: they died, or were still going on.
+	Unfinished []string `json:"unfinished,omitempty"`
+}
+
+// RunRef names the record of a run.
+type RunRef struct {
+	Run    string `json:"run"`
+	SHA256 string `json:"sha256"` // of its file
 }
 
 // Head is the newest entry of a table's log.
@@ -180,24 +192,29 @@ func (r *Run) Finish(ctx context.Context) (RunRecord, error) {
 	if err := r.SaveQuarantine(ctx); err != nil {
 		return RunRecord{}, err
 	}
-	view, err := r.archive.View(ctx, nil)
+	newest, err := r.archive.newestStates(ctx)
 	if err != nil {
 		return RunRecord{}, fmt.Errorf("finish run %s: %w", r.info.ID, err)
 	}
+	before, err := r.archive.records(ctx)
+	if err != nil {
+		return RunRecord{}, fmt.Errorf("finish run %s: %w", r.info.ID, err)
+	}
+	checkpoints, err := r.checkpoints(ctx, newest, before.checkpoints())
+	if err != nil {
+		return RunRecord{}, fmt.Errorf("finish run %s: %w; what it committed stands, run again", r.info.ID, err)
+	}
 	record := RunRecord{Run: r.info.ID, Job: r.info.Job, Source: r.info.Source, Producer: r.archive.opts.Producer,
-		Started: r.info.Started.UTC(), Heads: view.heads(), Seal: view.Seal()}
+		Started: r.info.Started.UTC(), Heads: heads(newest), Checkpoints: checkpoints}
+	record.Seal = seal(record.Heads)
 	for t, q := range r.quarantine {
 		if record.Quarantine == nil {
 			record.Quarantine = map[Table]Quarantine{}
 		}
 		record.Quarantine[t] = Quarantine{q.rows, q.sha256}
 	}
-	before, sum, err := r.archive.lastRun(ctx)
-	if err != nil {
-		return RunRecord{}, fmt.Errorf("finish run %s: %w", r.info.ID, err)
-	}
-	record.Previous, record.PreviousSum = before.Run, sum
-	record.Finished = r.now(before.Finished)
+	record.Previous, record.Unfinished = before.tips(), before.unfinished(newest, r.info.ID)
+	record.Finished = r.now(before.finished())
 	b, err := json.MarshalIndent(record, "", "  ")
 	if err != nil {
 		return RunRecord{}, err
@@ -206,28 +223,6 @@ func (r *Run) Finish(ctx context.Context) (RunRecord, error) {
 		return RunRecord{}, err
 	}
 	return record, r.Abort()
-}
-
-// lastRun returns the record of the run that finished last and the hash of its
-// file; the zero record when there is none.
-func (a *Archive) lastRun(ctx context.Context) (last RunRecord, sum string, err error) {
-	for info, err := range a.bucket.List(ctx, runFolder) {
-		if err != nil {
-			return RunRecord{}, "", err
-		}
-		b, err := readAll(ctx, a.bucket, info.Key)
-		if err != nil {
-			return RunRecord{}, "", err
-		}
-		var record RunRecord
-		if err := json.Unmarshal(b, &record); err != nil {
-			return RunRecord{}, "", fmt.Errorf("read %s: %w", info.Key, err)
-		}
-		if sum == "" || record.Finished.After(last.Finished) {
-			last, sum = record, hexSum(b)
-		}
-	}
-	return last, sum, nil
 }
 
 // Abort removes the run's temporaries and nothing else. What was committed

@@ -18,6 +18,7 @@ type Commit struct {
 	Table            Table
 	Version          int64
 	KnownAt          time.Time
+	Operation        string // e.g. "WRITE" or "PRUNE"
 	Run              string
 	Job              string
 	Source           string
@@ -29,8 +30,18 @@ type Commit struct {
 	UsageVersion     *int64 // usage_daily only: the usage version it was rolled up from
 	Added            []Part
 	Removed          []string // paths below the table's folder
-	Previous         string   // SHA-256 of the entry before; empty in the first
-	SHA256           string   // of this entry, what the next one names as Previous
+	Deleted          []Deleted
+	Previous         string // SHA-256 of the entry before; empty in the first
+	SHA256           string // of this entry, what the next one names as Previous
+
+	id, schema string // of the table, when this entry sets them
+}
+
+// Deleted is a file that was given up for good: nothing that is kept refers to
+// it any more.
+type Deleted struct {
+	Key    string `json:"key"`
+	SHA256 string `json:"sha256"`
 }
 
 // state is a table at one version. It never changes.
@@ -38,6 +49,8 @@ type state struct {
 	table Table
 	heads []head          // of every version up to this one
 	parts map[string]Part // active, by path
+
+	id, schema string // of the table, as the log has them
 }
 
 // head is what is kept of every commit.
@@ -45,6 +58,7 @@ type head struct {
 	version int64
 	knownAt time.Time
 	sha256  string
+	run     string
 	usage   *int64
 
 	quarantined int64
@@ -88,13 +102,18 @@ func (s *state) advance(c Commit) error {
 	for _, p := range c.Added {
 		s.parts[p.Path] = p
 	}
-	s.heads = append(s.heads, head{c.Version, c.KnownAt, c.SHA256, c.UsageVersion, c.Quarantined})
+	s.heads = append(s.heads, head{c.Version, c.KnownAt, c.SHA256, c.Run, c.UsageVersion, c.Quarantined})
+	if c.schema != "" {
+		s.id, s.schema = c.id, c.schema
+	}
 	return nil
 }
 
 // clone returns a state that can advance.
 func (s *state) clone() *state {
-	return &state{s.table, slices.Clone(s.heads), maps.Clone(s.parts)}
+	next := *s
+	next.heads, next.parts = slices.Clone(s.heads), maps.Clone(s.parts)
+	return &next
 }
 
 // refresh returns the newest state of a table, replaying only what is new.
@@ -200,10 +219,13 @@ func (a *Archive) parseEntry(t Table, version int64, b []byte) (Commit, error) {
 	if err != nil {
 		return Commit{}, fmt.Errorf("known_at: %w", err)
 	}
-	c := Commit{Table: t, Version: version, KnownAt: knownAt, Run: info.Run, Job: info.Job, Source: info.Source,
+	c := Commit{Table: t, Version: version, KnownAt: knownAt, Operation: info.Operation, Deleted: info.Deleted, Run: info.Run, Job: info.Job, Source: info.Source,
 		Producer: info.EngineInfo, RowsIn: info.RowsIn, RowsOut: info.RowsOut, Quarantined: info.Quarantined,
 		QuarantineSHA256: info.QuarantineSHA256, UsageVersion: info.UsageVersion, Previous: info.Previous, SHA256: hexSum(b)}
 	for _, act := range actions {
+		if act.MetaData != nil {
+			c.id, c.schema = act.MetaData.ID, act.MetaData.SchemaString
+		}
 		if act.Remove != nil {
 			path, err := decodePath(act.Remove.Path)
 			if err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/array"
 
 	"tidemark/data"
 )
@@ -26,7 +27,7 @@ type View struct {
 // the newest of every other table. An empty archive is an empty View.
 func (a *Archive) View(ctx context.Context, asOf *time.Time) (*View, error) {
 	v := &View{archive: a, states: map[Table]*state{}}
-	for _, t := range []Table{Customers, Subscriptions, UsageDaily} {
+	for _, t := range []Table{Customers, Reports, Subscriptions, UsageDaily} {
 		newest, err := a.refresh(ctx, t)
 		if err != nil {
 			return nil, err
@@ -63,6 +64,25 @@ func lastVersion(s *state, asOf *time.Time) int64 {
 	return -1
 }
 
+// ViewAt returns the data tables at the versions given; a table that is not
+// named is empty.
+func (a *Archive) ViewAt(ctx context.Context, versions map[Table]int64) (*View, error) {
+	v := &View{archive: a, states: map[Table]*state{}}
+	for t, version := range versions {
+		if !slices.Contains(DataTables(), t) {
+			return nil, fmt.Errorf("there is no data table %q", t)
+		}
+		newest, err := a.refresh(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		if err := v.pick(ctx, newest, version); err != nil {
+			return nil, err
+		}
+	}
+	return v, nil
+}
+
 // pick takes a table at a version into the view.
 func (v *View) pick(ctx context.Context, newest *state, version int64) error {
 	switch {
@@ -80,19 +100,38 @@ func (v *View) pick(ctx context.Context, newest *state, version int64) error {
 	return nil
 }
 
-// Versions returns the version of every table that has one.
+// Versions returns the version of every data table that has one.
 func (v *View) Versions() map[Table]int64 {
 	versions := map[Table]int64{}
-	for t, s := range v.states {
+	for t, s := range v.data() {
 		versions[t] = s.version()
 	}
 	return versions
 }
 
-// KnownAt returns when the newest commit in the view became known; the zero
-// time for an empty view.
+// data yields the data tables of the view in the order of their names.
+func (v *View) data() iter.Seq2[Table, *state] {
+	return func(yield func(Table, *state) bool) {
+		for _, t := range DataTables() {
+			if s := v.states[t]; s != nil && !yield(t, s) {
+				return
+			}
+		}
+	}
+}
+
+// Version returns the version of a table, -1 for one that is empty.
+func (v *View) Version(t Table) int64 {
+	if s := v.states[t]; s != nil {
+		return s.version()
+	}
+	return -1
+}
+
+// KnownAt returns when the newest commit of data in the view became known; the
+// zero time for an empty view.
 func (v *View) KnownAt() (newest time.Time) {
-	for _, s := range v.states {
+	for _, s := range v.data() {
 		if at := s.head().knownAt; at.After(newest) {
 			newest = at
 		}
@@ -100,22 +139,18 @@ func (v *View) KnownAt() (newest time.Time) {
 	return newest
 }
 
-func (v *View) heads() map[Table]Head {
-	heads := map[Table]Head{}
-	for t, s := range v.states {
-		h := s.head()
-		heads[t] = Head{h.version, h.knownAt, h.sha256}
-	}
-	return heads
+// Seal returns 16 hex digits over the newest log entry of every data table, and
+// so over everything before them; empty for an empty view.
+func (v *View) Seal() string {
+	return seal(heads(v.states))
 }
 
-// Seal returns 16 hex digits over the newest log entry of every table, and so
-// over everything before them; empty for an empty view.
-func (v *View) Seal() string {
+// seal hashes the versions and the hashes of the data tables' heads.
+func seal(heads map[Table]Head) string {
 	var lines strings.Builder
-	for _, t := range Tables() {
-		if s := v.states[t]; s != nil {
-			fmt.Fprintf(&lines, "%s %d %s\n", t, s.version(), s.head().sha256)
+	for _, t := range DataTables() {
+		if h, found := heads[t]; found {
+			fmt.Fprintf(&lines, "%s %d %s\n", t, h.Version, h.SHA256)
 		}
 	}
 	if lines.Len() == 0 {
@@ -266,26 +301,43 @@ func (v *View) Subscriptions(ctx context.Context) iter.Seq2[data.Subscription, e
 
 func newestRows[T any](ctx context.Context, v *View, t Table, code func(*rowCoder, *T)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		var none T
 		days := v.Snapshots(t)
 		if len(days) == 0 {
 			return
 		}
 		newest := days[len(days)-1]
+		for row, err := range tableRows(ctx, v, t, code, data.Period{From: newest, To: newest}) {
+			if !yield(row.row, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// dayRow is a row with its partition day.
+type dayRow[T any] struct {
+	day data.Day
+	row T
+}
+
+// tableRows yields the rows of a table whose day lies in p.
+func tableRows[T any](ctx context.Context, v *View, t Table, code func(*rowCoder, *T), p data.Period) iter.Seq2[dayRow[T], error] {
+	return func(yield func(dayRow[T], error) bool) {
 		decode := newDecoder(code)
-		for rec, err := range v.Scan(ctx, t, data.Period{From: newest, To: newest}) {
+		for rec, err := range v.Scan(ctx, t, p) {
 			if err != nil {
-				yield(none, err)
+				yield(dayRow[T]{}, err)
 				return
 			}
 			keyOf, err := recordKeys(v.archive.layouts[t], rec)
 			if err != nil {
-				yield(none, err)
+				yield(dayRow[T]{}, err)
 				return
 			}
+			days := rec.Column(0).(*array.Date32)
 			for i := range int(rec.NumRows()) {
 				key, err := keyOf(nil, i)
-				if !yield(decode.row(key), err) {
+				if !yield(dayRow[T]{data.Day(days.Value(i)), decode.row(key)}, err) {
 					return
 				}
 			}

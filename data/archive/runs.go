@@ -1,0 +1,125 @@
+package archive
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// storedRecord is a run record with the hash of its file.
+type storedRecord struct {
+	RunRecord
+	sha256 string
+}
+
+// runRecords are all run records of an archive.
+type runRecords []storedRecord
+
+// records reads every run record, in the order in which the runs finished.
+func (a *Archive) records(ctx context.Context) (runRecords, error) {
+	var all runRecords
+	for info, err := range a.bucket.List(ctx, runFolder) {
+		if err != nil {
+			return nil, fmt.Errorf("list %s: %w", runFolder, err)
+		}
+		b, err := readAll(ctx, a.bucket, info.Key)
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", info.Key, err)
+		}
+		r := storedRecord{sha256: hexSum(b)}
+		if err := json.Unmarshal(b, &r.RunRecord); err != nil {
+			return nil, fmt.Errorf("read %s: %w: the record is damaged, restore it from a copy", info.Key, err)
+		}
+		all = append(all, r)
+	}
+	slices.SortFunc(all, func(x, y storedRecord) int {
+		return cmp.Or(x.Finished.Compare(y.Finished), strings.Compare(x.Run, y.Run))
+	})
+	return all, nil
+}
+
+// finished returns when the last run finished; the zero time without one.
+func (all runRecords) finished() time.Time {
+	if len(all) == 0 {
+		return time.Time{}
+	}
+	return all[len(all)-1].Finished
+}
+
+// tips returns the records that no other record names.
+func (all runRecords) tips() []RunRef {
+	named := map[string]bool{}
+	for _, r := range all {
+		for _, p := range r.Previous {
+			named[p.Run] = true
+		}
+	}
+	tips := []RunRef{}
+	for _, r := range all {
+		if !named[r.Run] {
+			tips = append(tips, RunRef{r.Run, r.sha256})
+		}
+	}
+	return tips
+}
+
+// checkpoints returns the hashes of the checkpoints by their keys.
+func (all runRecords) checkpoints() map[string]string {
+	sums := map[string]string{}
+	for _, r := range all {
+		maps.Copy(sums, r.Checkpoints)
+	}
+	return sums
+}
+
+// newestStates returns every table that has a version, at its newest.
+func (a *Archive) newestStates(ctx context.Context) (map[Table]*state, error) {
+	states := map[Table]*state{}
+	for _, t := range Tables() {
+		s, err := a.refresh(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		if s.version() >= 0 {
+			states[t] = s
+		}
+	}
+	return states, nil
+}
+
+func heads(tables map[Table]*state) map[Table]Head {
+	heads := map[Table]Head{}
+	for t, s := range tables {
+		h := s.head()
+		heads[t] = Head{h.version, h.knownAt, h.sha256}
+	}
+	return heads
+}
+
+// unfinished returns the runs that committed and have no record, but for one
+// and those that a record names already.
+func (all runRecords) unfinished(tables map[Table]*state, but string) []string {
+	known := map[string]bool{but: true}
+	for _, r := range all {
+		known[r.Run] = true
+		for _, id := range r.Unfinished {
+			known[id] = true
+		}
+	}
+	var missing []string
+	for _, s := range tables {
+		for _, h := range s.heads {
+			if !known[h.run] {
+				known[h.run] = true
+				missing = append(missing, h.run)
+			}
+		}
+	}
+	slices.Sort(missing)
+	return missing
+}
