@@ -47,9 +47,12 @@ type Built struct {
 	Name      string // base name of its files
 	Skipped   string // why the recipient gets no mail; empty: there is one
 
-	Digest   reports.Digest
-	Rendered reports.Rendered
-	EML      []byte // the sealed message
+	Document  *reports.Document // the numbers, in the recipient's scope
+	Digest    reports.Digest
+	Rendered  reports.Rendered
+	MessageID string // without brackets
+	Edition   int
+	EML       []byte // the sealed message
 }
 
 // Build yields the digest of one recipient after the other. An error concerns
@@ -110,7 +113,7 @@ func WithRole(all []reports.Recipient, role reports.Role) []reports.Recipient {
 }
 
 func (d Digests) build(r reports.Recipient) (Built, error) {
-	b := Built{Recipient: r, Name: fileName(d.Role, r.Address)}
+	b := Built{Recipient: r, Name: fileName(d.Role, r.Address), Edition: d.Edition}
 	policy, scope := d.Role.Policy(), reports.Everyone()
 	if policy.OwnOnly {
 		scope = d.Ownership.Scope(r.Address)
@@ -122,6 +125,7 @@ func (d Digests) build(r reports.Recipient) (Built, error) {
 	if err != nil {
 		return b, err
 	}
+	b.Document = doc
 	if policy.OwnOnly && len(doc.Background.Customers) == 0 {
 		b.Skipped = "owns no customer"
 		return b, nil
@@ -137,6 +141,9 @@ func (d Digests) build(r reports.Recipient) (Built, error) {
 	if b.Rendered, err = reports.Render(b.Digest); err != nil {
 		return b, err
 	}
+	if b.MessageID, err = d.messageID(r); err != nil {
+		return b, err
+	}
 	b.EML, err = d.seal(b)
 	return b, err
 }
@@ -145,10 +152,6 @@ func (d Digests) build(r reports.Recipient) (Built, error) {
 // same report to the same person has the same id however often it is built.
 func (d Digests) seal(b Built) ([]byte, error) {
 	p := d.Portfolio.Inputs.Period
-	id, err := d.messageID(b.Recipient)
-	if err != nil {
-		return nil, err
-	}
 	answers := cmp.Or(d.ReplyTo, &d.From)
 	to := netmail.Address{Name: b.Recipient.Name, Address: b.Recipient.Address}
 	if d.Divert != "" {
@@ -158,7 +161,7 @@ func (d Digests) seal(b Built) ([]byte, error) {
 		From: d.From, To: to, ReplyTo: d.ReplyTo,
 		Subject: b.Digest.Subject, Text: b.Rendered.Text, HTML: b.Rendered.HTML,
 		Attachments: []mail.Part{{Name: string(d.Role) + "-" + p.To.String() + ".csv", ContentType: "text/csv; charset=utf-8", Data: b.Rendered.CSV}},
-		MessageID:   id, Date: d.Date, ReportID: b.Digest.ReportID, Unsubscribe: answers.Address,
+		MessageID:   b.MessageID, Date: d.Date, ReportID: b.Digest.ReportID, Unsubscribe: answers.Address,
 	}.Seal()
 }
 

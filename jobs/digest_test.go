@@ -113,9 +113,7 @@ func (e estate) built(t *testing.T, l *lab, role reports.Role) map[string]Built 
 		t.Fatal(err)
 	}
 	defer p.Release()
-	d := Digests{Portfolio: p, Role: role, Ownership: e.ownership(t), Partner: reports.Partner{Name: "Polder Cloud", Locale: "nl"},
-		Recipients: []reports.Recipient{{Address: "anna@partner.example", Name: "Anna", Role: reports.SalesAgent}, {Address: "umut@partner.example", Role: reports.UserAdmin}},
-		From:       netmail.Address{Name: "Polder Cloud", Address: "usage@partner.example"}, Date: time.Date(2026, 11, 16, 7, 0, 0, 0, time.UTC)}
+	d := e.mails(t, p, role)
 	built := map[string]Built{}
 	for b, err := range d.Build(context.Background()) {
 		if err != nil {
@@ -124,6 +122,14 @@ func (e estate) built(t *testing.T, l *lab, role reports.Role) map[string]Built 
 		built[b.Recipient.Address] = b
 	}
 	return built
+}
+
+// mails is how the estate's mails are built.
+func (e estate) mails(t *testing.T, p *reports.Portfolio, role reports.Role) Digests {
+	t.Helper()
+	return Digests{Portfolio: p, Role: role, Ownership: e.ownership(t), Partner: reports.Partner{Name: "Polder Cloud", Locale: "nl"},
+		Recipients: []reports.Recipient{{Address: "anna@partner.example", Name: "Anna", Role: reports.SalesAgent}, {Address: "umut@partner.example", Role: reports.UserAdmin}},
+		From:       netmail.Address{Name: "Polder Cloud", Address: "usage@partner.example"}, Date: time.Date(2026, 11, 16, 7, 0, 0, 0, time.UTC)}
 }
 
 func (e estate) ownership(t *testing.T) *reports.Ownership {

@@ -21,6 +21,7 @@ type Sending struct {
 	Brake     Brake
 	Within    time.Duration // how long a mail is tried; 0 means DefaultDeliverWithin
 	Again     string        // why a report that was sent is sent again; empty: it is not
+	Recorder  Recorder      // keeps what was built, before the first mail leaves
 }
 
 // SendResult is what a run says about itself; the ledger keeps it.
@@ -130,7 +131,7 @@ func (s Sending) prepare(ctx context.Context, d Digests, out *SendResult) error 
 }
 
 // build seals the copies of everybody who does not have this report yet.
-func (s Sending) build(ctx context.Context, d Digests, out *SendResult) ([]ledger.Mail, error) {
+func (s Sending) build(ctx context.Context, d Digests, out *SendResult) (mails []ledger.Mail, err error) {
 	within := s.Within
 	if within == 0 {
 		within = DefaultDeliverWithin
@@ -139,11 +140,12 @@ func (s Sending) build(ctx context.Context, d Digests, out *SendResult) ([]ledge
 	if err != nil {
 		return nil, err
 	}
-	var mails []ledger.Mail
 	recipients, err := d.recipients()
 	if err != nil {
 		return nil, err
 	}
+	rec := s.Recorder.Begin(d)
+	defer func() { err = errors.Join(err, rec.Abort()) }()
 	for _, r := range recipients {
 		address := strings.ToLower(r.Address)
 		edition, has := editions[address]
@@ -166,14 +168,13 @@ func (s Sending) build(ctx context.Context, d Digests, out *SendResult) ([]ledge
 			out.Skipped = append(out.Skipped, address+": "+b.Skipped)
 			continue
 		}
-		id, err := d.messageID(r)
-		if err != nil {
+		if err := rec.Add(ctx, b); err != nil {
 			return nil, err
 		}
-		mails = append(mails, ledger.Mail{EML: b.EML, Delivery: ledger.Delivery{ID: id, Kind: d.kind(), Role: string(d.Role), Period: d.period(),
+		mails = append(mails, ledger.Mail{EML: b.EML, Delivery: ledger.Delivery{ID: b.MessageID, Kind: d.kind(), Role: string(d.Role), Period: d.period(),
 			Recipient: address, Edition: edition, Deadline: s.Deliverer.Now().Add(within), Subject: b.Digest.Subject, Report: b.Digest.ReportID}})
 	}
-	return mails, nil
+	return mails, rec.Finish(ctx)
 }
 
 // editions returns the newest edition of this report that each person has a

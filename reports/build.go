@@ -27,9 +27,9 @@ type BuildInput struct {
 
 // Partner is who sends the reports.
 type Partner struct {
-	Name   string // e.g. "Polder Cloud"
-	Accent string // "#0b6e4f"; anything else: the default
-	Locale string // e.g. "nl"; empty: "en"
+	Name   string `json:"name"`   // e.g. "Polder Cloud"
+	Accent string `json:"accent"` // "#0b6e4f"; anything else: the default
+	Locale string `json:"locale"` // e.g. "nl"; empty: "en"
 }
 
 // Mailed counts what one role was sent.

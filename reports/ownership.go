@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"bytes"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -69,6 +70,24 @@ func ReadOwnership(name string, r io.Reader) (*Ownership, error) {
 		}
 		o.add(id, owner)
 	}
+}
+
+// CSV returns the ownership as a file that ReadOwnership reads back, in a fixed
+// order.
+func (o *Ownership) CSV() []byte {
+	var b bytes.Buffer
+	w := csv.NewWriter(&b)
+	rows := [][]string{{"customer_id", "address"}}
+	for _, owner := range o.defaults {
+		rows = append(rows, []string{defaultOwner, Guarded(owner)})
+	}
+	for _, id := range o.Customers() {
+		for _, owner := range o.owners[id] {
+			rows = append(rows, []string{Guarded(string(id)), Guarded(owner)})
+		}
+	}
+	_ = w.WriteAll(rows) // a buffer takes everything
+	return b.Bytes()
 }
 
 func (o *Ownership) add(id, owner string) {

@@ -110,10 +110,10 @@ func (s Scope) Empty() bool {
 
 // Recipient is somebody a report is made for.
 type Recipient struct {
-	Address string // compared in lower case
-	Name    string
-	Role    Role
-	Locale  string // e.g. "nl"; empty: the partner's
+	Address string `json:"address"` // compared in lower case
+	Name    string `json:"name"`
+	Role    Role   `json:"role"`
+	Locale  string `json:"locale"` // e.g. "nl"; empty: the partner's
 }
 
 // key is the form in which addresses are compared.

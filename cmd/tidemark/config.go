@@ -31,6 +31,7 @@ type config struct {
 	Operators  operatorsConfig       `yaml:"operators"`
 	Jobs       []jobConfig           `yaml:"jobs"`
 
+	text  []byte              // the file as it is
 	file  string              // path of the file, for messages
 	dir   string              // what relative paths are relative to
 	where map[string]position // place of every key, by path such as "recipients[0].role"
@@ -195,6 +196,7 @@ func readConfig(file string) (*config, error) {
 	} else if err != nil {
 		return fail(problem{message: "cannot be read: " + err.Error()})
 	}
+	c.text = text
 	return parseConfig(c, text)
 }
 

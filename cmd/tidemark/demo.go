@@ -79,11 +79,12 @@ func (a *app) demo(ctx context.Context, out string) error {
 		return err
 	}
 	defer p.Release()
-	return a.demoMails(ctx, p, out)
+	return a.demoMails(ctx, p, out, a.recorder(&config{}, arc, "demo", nil))
 }
 
-// demoMails writes every role's mails and prints one finding for each.
-func (a *app) demoMails(ctx context.Context, p *reports.Portfolio, out string) error {
+// demoMails writes and records every role's mails and prints one finding for
+// each.
+func (a *app) demoMails(ctx context.Context, p *reports.Portfolio, out string, recorder jobs.Recorder) error {
 	ownership, err := demoOwnership(p)
 	if err != nil {
 		return err
@@ -94,10 +95,12 @@ func (a *app) demoMails(ctx context.Context, p *reports.Portfolio, out string) e
 	var failed []error
 	for _, role := range reports.Roles() {
 		d.Role = role
+		recorder.Run.ID = a.newRunID()
+		rec := recorder.Begin(d)
 		a.printf("\n%s\n", role)
 		for b, err := range d.Build(ctx) {
 			if err == nil && b.Skipped == "" {
-				err = a.writeAll(out, b)
+				err = errors.Join(rec.Add(ctx, b), a.writeAll(out, b))
 			}
 			if err != nil {
 				failed = append(failed, err)
@@ -105,6 +108,9 @@ func (a *app) demoMails(ctx context.Context, p *reports.Portfolio, out string) e
 			}
 			base := filepath.Join(out, b.Name)
 			a.printf("  %s\n    %s.eml  .html  .txt  .csv  .page.html\n", b.Digest.Subject, base)
+		}
+		if err := rec.Finish(ctx); err != nil {
+			failed = append(failed, err, rec.Abort())
 		}
 	}
 	a.printf("\nopen %s in a browser, and %s in a mail program\n", filepath.Join(out, "sales_agent-anna-partner.example.html"), filepath.Join(out, "sales_agent-anna-partner.example.eml"))

@@ -28,7 +28,7 @@ role a sealed .eml, its .html and .txt, the interactive page and the attachment.
   tidemark report --role global_admin --period 2026-10 --out preview`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.writeDigests(cmd.Context(), f, role, recipient, func(*config) string { return out }, a.writeAll)
+			return a.writeDigests(cmd.Context(), f, role, recipient, func(*config) string { return out }, a.writeAll, false)
 		},
 	}
 	f.add(cmd, "")
@@ -46,7 +46,8 @@ func (a *app) digestCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "digest --role R --period P",
 		Short: "Build every recipient's mail; with --send deliver it, once",
-		Long: `Build every recipient's mail as a sealed .eml in mail.out (default outbox).
+		Long: `Build every recipient's mail as a sealed .eml in mail.out (default outbox), and
+record it in the archive, so that ` + "`tidemark reproduce`" + ` can make it again.
 
 With --send the mails are delivered under the rules of the ledger: whoever has
 the report of this period already is not mailed again. Without it nothing is
@@ -58,7 +59,7 @@ unreadable or empty.`,
 			if send {
 				return a.sendDigests(cmd.Context(), f, role)
 			}
-			return a.writeDigests(cmd.Context(), f, role, "", (*config).outbox, a.writeEML)
+			return a.writeDigests(cmd.Context(), f, role, "", (*config).outbox, a.writeEML, true)
 		},
 	}
 	f.add(cmd, "")
@@ -101,8 +102,9 @@ func roleFlag(cmd *cobra.Command, role *string) {
 	_ = cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions([]string{"sales_agent", "admin_agent", "user_admin", "global_admin"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// writeDigests builds the digests of a role and writes each with write.
-func (a *app) writeDigests(ctx context.Context, f figures, roleText, only string, out func(*config) string, write func(string, jobs.Built) error) error {
+// writeDigests builds the digests of a role, writes each with write and, with
+// keep, records them in the archive.
+func (a *app) writeDigests(ctx context.Context, f figures, roleText, only string, out func(*config) string, write func(string, jobs.Built) error, keep bool) error {
 	role, err := reports.ParseRole(roleText)
 	if err != nil {
 		return usagef("--role: %w", err)
@@ -111,7 +113,11 @@ func (a *app) writeDigests(ctx context.Context, f figures, roleText, only string
 	if err != nil {
 		return err
 	}
-	p, err := a.portfolio(ctx, c, f)
+	arc, err := a.openArchive(ctx, c, true)
+	if err != nil {
+		return err
+	}
+	p, err := a.portfolioOf(ctx, c, arc, f)
 	if err != nil {
 		return err
 	}
@@ -121,12 +127,18 @@ func (a *app) writeDigests(ctx context.Context, f figures, roleText, only string
 		return err
 	}
 	d.Only = only
-	return a.writeBuilt(ctx, d, out(c), write)
+	var recorder jobs.Recorder
+	if keep {
+		recorder = a.recorder(c, arc, "digest", nil)
+	}
+	return a.writeBuilt(ctx, d, out(c), write, recorder)
 }
 
-// writeBuilt writes what can be built. A recipient whose digest fails never
-// keeps another from getting theirs.
-func (a *app) writeBuilt(ctx context.Context, d jobs.Digests, dir string, write func(string, jobs.Built) error) error {
+// writeBuilt writes and records what can be built. A recipient whose digest
+// fails never keeps another from getting theirs.
+func (a *app) writeBuilt(ctx context.Context, d jobs.Digests, dir string, write func(string, jobs.Built) error, recorder jobs.Recorder) (err error) {
+	rec := recorder.Begin(d)
+	defer func() { err = errors.Join(err, rec.Abort()) }()
 	var failed []error
 	var skipped []string
 	for b, err := range d.Build(ctx) {
@@ -136,12 +148,15 @@ func (a *app) writeBuilt(ctx context.Context, d jobs.Digests, dir string, write 
 		case b.Skipped != "":
 			skipped = append(skipped, fmt.Sprintf("%s gets no mail: %s", b.Recipient.Address, b.Skipped))
 		default:
-			if err := write(dir, b); err != nil {
+			if err := errors.Join(rec.Add(ctx, b), write(dir, b)); err != nil {
 				failed = append(failed, err)
 				continue
 			}
 			a.printf("%s\n    %s\n", filepath.Join(dir, b.Name+".eml"), b.Digest.Subject)
 		}
+	}
+	if err := rec.Finish(ctx); err != nil {
+		failed = append(failed, err)
 	}
 	if len(failed) > 0 {
 		return errors.Join(failed...)

@@ -20,6 +20,7 @@ const (
 	exitNoKnownDay  = 10
 	exitBusy        = 11
 	exitNotAccepted = 12
+	exitNotVerified = 13
 	exitHeld        = 14
 	exitInterrupted = 130
 )
@@ -42,6 +43,9 @@ func exitHelp() *cobra.Command {
   130  interrupted`,
 	}
 }
+
+// errNotVerified says that the archive is not what it was.
+var errNotVerified = errors.New("archive verification failed")
 
 // usageError is a mistake on the command line.
 type usageError struct{ err error }
@@ -71,6 +75,8 @@ func exitCode(err error) int {
 		return exitBusy
 	case errors.Is(err, jobs.ErrNotAccepted):
 		return exitNotAccepted
+	case errors.Is(err, errNotVerified):
+		return exitNotVerified
 	case errors.Is(err, jobs.ErrHeld):
 		return exitHeld
 	case errors.Is(err, context.Canceled):

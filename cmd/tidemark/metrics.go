@@ -28,6 +28,15 @@ func (f *figures) add(cmd *cobra.Command, standard string) {
 
 // portfolio reads what the flags ask for. The caller must Release it.
 func (a *app) portfolio(ctx context.Context, c *config, f figures) (*reports.Portfolio, error) {
+	arc, err := a.openArchive(ctx, c, true)
+	if err != nil {
+		return nil, err
+	}
+	return a.portfolioOf(ctx, c, arc, f)
+}
+
+// portfolioOf is portfolio from an archive that is open.
+func (a *app) portfolioOf(ctx context.Context, c *config, arc *archive.Archive, f figures) (*reports.Portfolio, error) {
 	spec, err := data.ParsePeriod(f.period)
 	if err != nil {
 		return nil, usagef("--period: %w", err)
@@ -36,7 +45,7 @@ func (a *app) portfolio(ctx context.Context, c *config, f figures) (*reports.Por
 	if err != nil {
 		return nil, err
 	}
-	view, err := a.view(ctx, c, asOf)
+	view, err := arc.View(ctx, asOf)
 	if err != nil {
 		return nil, err
 	}

@@ -303,7 +303,11 @@ func (a *app) deliverer(c *config, l *ledger.Ledger) (jobs.Deliverer, func() err
 }
 
 func (a *app) runDigest(ctx context.Context, c *config, l *ledger.Ledger, run *ledger.Run, m mailing) (out jobs.Outcome, err error) {
-	view, err := a.view(ctx, c, m.asOf)
+	arc, err := a.openArchive(ctx, c, true)
+	if err != nil {
+		return out, err
+	}
+	view, err := arc.View(ctx, m.asOf)
 	if err != nil {
 		return out, err
 	}
@@ -317,8 +321,9 @@ func (a *app) runDigest(ctx context.Context, c *config, l *ledger.Ledger, run *l
 		return out, err
 	}
 	d.Only = m.only
+	recorder := a.recorder(c, arc, run.Job, &run.Slot)
 	if !m.send {
-		return out, a.writeBuilt(ctx, d, c.outbox(), a.writeEML)
+		return out, a.writeBuilt(ctx, d, c.outbox(), a.writeEML, recorder)
 	}
 	d.Divert = c.Mail.Divert
 	deliverer, done, err := a.deliverer(c, l)
@@ -326,7 +331,7 @@ func (a *app) runDigest(ctx context.Context, c *config, l *ledger.Ledger, run *l
 		return out, err
 	}
 	defer func() { err = errors.Join(err, done()) }()
-	s := jobs.Sending{Ledger: l, Run: run, Again: m.again, Brake: c.brake(), Deliverer: deliverer}
+	s := jobs.Sending{Ledger: l, Run: run, Again: m.again, Brake: c.brake(), Deliverer: deliverer, Recorder: recorder}
 	result, err := s.Send(ctx, d)
 	return jobs.Outcome{Result: result, Warnings: result.Skipped}, err
 }

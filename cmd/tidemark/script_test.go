@@ -30,7 +30,9 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exitcode": exitCodeCommand,
+			"edit":     editCommand,
 			"gzip":     gzipCommand,
+			"reportid": reportIDCommand,
 			"truncate": truncateCommand,
 		},
 		RequireExplicitExec: true,

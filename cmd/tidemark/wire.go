@@ -14,6 +14,7 @@ import (
 	"tidemark/jobs/source/focus"
 	"tidemark/jobs/source/sample"
 	"tidemark/jobs/source/tables"
+	"tidemark/transform/churn"
 )
 
 // defaultSettleDays is how many days usage stays open to late rows.
@@ -126,4 +127,10 @@ func (a *app) extraction(c *config, arc *archive.Archive, days *data.Period, inv
 		x.MaxBad = float64(*share)
 	}
 	return x, nil
+}
+
+// recorder keeps in the archive what a run builds.
+func (a *app) recorder(c *config, arc *archive.Archive, job string, slot *time.Time) jobs.Recorder {
+	return jobs.Recorder{Archive: arc, Run: archive.RunInfo{ID: a.newRunID(), Job: job, Source: "tidemark", Started: a.now()},
+		Config: c.text, SettleDays: c.settleDays(), Model: churn.Rules().Name(), Slot: slot, Producer: producer()}
 }

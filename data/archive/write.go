@@ -10,6 +10,7 @@ import (
 	"hash"
 	"io"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/apache/arrow/go/v17/arrow"
@@ -42,6 +43,9 @@ func writerOptions(l *layout, codec compress.Codec) []parquet.WriterOption {
 		l.parquet,
 		parquet.CreatedBy("tidemark", "1", "archive"),
 		parquet.DataPageVersion(1),
+		// Page headers would hold each bound twice, uncompressed, and those of
+		// decimals wrong. The row groups and the column index have them.
+		parquet.DataPageStatistics(false),
 		parquet.Compression(codec),
 		parquet.DefaultEncodingFor(parquet.ByteArray, &parquet.Plain),
 		parquet.DictionaryMaxBytes(dictionaryMax),
@@ -51,8 +55,9 @@ func writerOptions(l *layout, codec compress.Codec) []parquet.WriterOption {
 		parquet.SortingWriterConfig(parquet.SortingColumns(sorting...)),
 		parquet.KeyValueMetadata(schemaKey, string(l.table)+"/1"),
 	}
+	long := []string{"scope", "request", "document", "digest"} // whose bounds would be the text twice more
 	for _, c := range l.columns {
-		if c.kind == kindDecimal { // parquet-go bounds them as if they had no sign
+		if c.kind == kindDecimal || slices.Contains(long, c.name) { // parquet-go bounds decimals as if they had no sign
 			options = append(options, parquet.SkipPageBounds(c.name))
 		}
 	}

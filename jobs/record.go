@@ -1,0 +1,199 @@
+package jobs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	netmail "net/mail"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/apache/arrow/go/v17/arrow/array"
+
+	"tidemark/data"
+	"tidemark/data/archive"
+	"tidemark/reports"
+)
+
+// Recorder keeps in the archive what is mailed: the sealed bytes, the numbers
+// and texts, and everything they were made from, so that Reproduce can make them
+// again. Nothing leaves before it is recorded.
+type Recorder struct {
+	Archive    *archive.Archive // nil: nothing is recorded
+	Run        archive.RunInfo
+	Config     []byte     // the configuration file, nil for none; it holds no secret
+	SettleDays int        // of the portfolio's query
+	Model      string     // that scored
+	Slot       *time.Time // nominal time of the scheduled run
+	Producer   string     // program and version
+}
+
+// request is what a digest was made from beside the archive. It is stored as
+// JSON, for ever: fields may come, none may go or change.
+type request struct {
+	SettleDays int               `json:"settle_days"`
+	HideMoney  bool              `json:"hide_money"`
+	Recipient  reports.Recipient `json:"recipient"`
+	Partner    reports.Partner   `json:"partner"`
+	From       netmail.Address   `json:"from"`
+	ReplyTo    *netmail.Address  `json:"reply_to"`
+	Date       time.Time         `json:"date"`
+	Divert     string            `json:"divert"`
+}
+
+// Recording is the reports of one run. It must end with Finish or Abort.
+type Recording struct {
+	Recorder
+	digests  Digests
+	run      *archive.Run // begun with the first report
+	previous map[string]string
+	inputs   struct{ config, ownership, recipients *string }
+	rows     []data.Report
+}
+
+// Begin starts to record the reports that d builds.
+func (k Recorder) Begin(d Digests) *Recording {
+	return &Recording{Recorder: k, digests: d}
+}
+
+// start is done for the first report only: a run that builds none leaves no
+// trace.
+func (r *Recording) start(ctx context.Context) (err error) {
+	if r.run, err = r.Archive.Begin(ctx, r.Run); err != nil {
+		return err
+	}
+	view, err := r.Archive.View(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if r.previous, err = lastReports(ctx, view); err != nil {
+		return err
+	}
+	recipients, err := json.Marshal(r.digests.Recipients)
+	if err != nil {
+		return err
+	}
+	var ownership []byte
+	if r.digests.Ownership != nil {
+		ownership = r.digests.Ownership.CSV()
+	}
+	for _, in := range []struct {
+		content []byte
+		sum     **string
+	}{{r.Config, &r.inputs.config}, {ownership, &r.inputs.ownership}, {recipients, &r.inputs.recipients}} {
+		if in.content == nil {
+			continue
+		}
+		sum, err := r.run.Keep(ctx, archive.Inputs, in.content)
+		if err != nil {
+			return err
+		}
+		*in.sum = &sum
+	}
+	return nil
+}
+
+// lastReports returns the id of the newest report of every role and person.
+func lastReports(ctx context.Context, view *archive.View) (map[string]string, error) {
+	last := map[string]string{}
+	parts := view.Parts(archive.Reports)
+	if len(parts) == 0 {
+		return last, nil
+	}
+	all := data.Period{From: parts[0].Day, To: parts[len(parts)-1].Day}
+	for rec, err := range view.Scan(ctx, archive.Reports, all, "report_id", "role", "recipient") {
+		if err != nil {
+			return nil, err
+		}
+		ids, roles, people := rec.Column(0).(*array.String), rec.Column(1).(*array.Dictionary), rec.Column(2).(*array.String)
+		names := roles.Dictionary().(*array.String)
+		for i := range int(rec.NumRows()) {
+			last[personKey(reports.Role(names.Value(roles.GetValueIndex(i))), people.Value(i))] = strings.Clone(ids.Value(i))
+		}
+	}
+	return last, nil
+}
+
+func personKey(role reports.Role, address string) string {
+	return string(role) + " " + strings.ToLower(address)
+}
+
+// Add records one built report.
+func (r *Recording) Add(ctx context.Context, b Built) error {
+	if r.Archive == nil {
+		return nil
+	}
+	if r.run == nil {
+		if err := r.start(ctx); err != nil {
+			return fmt.Errorf("record report for %s: %w", b.Recipient.Address, err)
+		}
+	}
+	row, err := r.row(b)
+	if err == nil {
+		row.EMLSHA256, err = r.run.Keep(ctx, archive.Mails, b.EML)
+	}
+	if err != nil {
+		return fmt.Errorf("record report for %s: %w", b.Recipient.Address, err)
+	}
+	r.rows = append(r.rows, row)
+	return nil
+}
+
+// row is the archive's row of a report, but for the hash of its bytes.
+func (r *Recording) row(b Built) (data.Report, error) {
+	d := r.digests
+	p := d.Portfolio.Inputs.Period
+	row := data.Report{Day: data.DayOf(d.Date), ReportID: b.Digest.ReportID, MessageID: b.MessageID, Role: string(d.Role),
+		Recipient: strings.ToLower(b.Recipient.Address), Edition: int32(b.Edition), Job: data.Optional(r.Run.Job),
+		PeriodFrom: p.From, PeriodTo: p.To, KnownAt: b.Document.KnownAt.UTC().Format(time.RFC3339Nano), Seal: d.Portfolio.Seal,
+		Model: data.Optional(r.Model), Config: r.inputs.config, Ownership: r.inputs.ownership, Recipients: r.inputs.recipients, Producer: r.Producer}
+	if r.Slot != nil {
+		row.Slot = new(r.Slot.UTC().Format(time.RFC3339))
+	}
+	if id, found := r.previous[personKey(d.Role, b.Recipient.Address)]; found {
+		row.Previous = &id
+	}
+	for _, field := range []struct {
+		value any
+		text  *string
+	}{
+		{slices.Sorted(maps.Keys(b.Document.Background.Customers)), &row.Scope},
+		{d.Portfolio.Versions, &row.Versions},
+		{request{r.SettleDays, d.HideMoney, b.Recipient, d.Partner, d.From, d.ReplyTo, d.Date, d.Divert}, &row.Request},
+		{b.Document, &row.Document},
+		{b.Digest, &row.Digest},
+	} {
+		text, err := json.Marshal(field.value)
+		if err != nil {
+			return row, err
+		}
+		*field.text = string(text)
+	}
+	return row, nil
+}
+
+// Finish commits the reports.
+func (r *Recording) Finish(ctx context.Context) error {
+	if r.run == nil {
+		return nil
+	}
+	_, err := r.run.CommitReports(ctx, data.DayOf(r.digests.Date), r.rows)
+	if err == nil {
+		_, err = r.run.Finish(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("record reports: %w", errors.Join(err, r.run.Abort()))
+	}
+	return nil
+}
+
+// Abort gives up what Finish has not committed; after Finish it does nothing.
+func (r *Recording) Abort() error {
+	if r.run == nil {
+		return nil
+	}
+	return r.run.Abort()
+}
