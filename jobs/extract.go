@@ -156,8 +156,9 @@ func (x *extraction) refuseEmptied(ctx context.Context) error {
 	for table, rows := range map[archive.Table]int{archive.Customers: len(x.customers), archive.Subscriptions: len(x.subscriptions)} {
 		parts := view.Parts(table)
 		if n := len(parts); rows == 0 && n > 0 && parts[n-1].Rows > 0 {
-			return fmt.Errorf("read %s: the input has no row, the inventory of %s had %d: %w; mend the input and run again",
+			err := fmt.Errorf("read %s: the input has no row, the inventory of %s had %d: %w; mend the input and run again",
 				table, parts[n-1].Day, parts[n-1].Rows, ErrRefused)
+			return errors.Join(err, x.run.Refuse(ctx, fmt.Sprintf("%s: the input has no row", table)))
 		}
 	}
 	return nil
@@ -224,9 +225,7 @@ func (x *extraction) refuseBad(ctx context.Context, table archive.Table, good in
 	if bad == 0 || float64(bad) <= x.MaxBad*float64(total) {
 		return nil
 	}
-	if err := x.run.SaveQuarantine(ctx); err != nil {
-		return err
-	}
-	return fmt.Errorf("read %s: %d of %d rows are bad (%.1f %%, accepted are %.1f %%): %w; see quarantine/%s/%s.jsonl in the archive, mend the input and run again",
+	err := fmt.Errorf("read %s: %d of %d rows are bad (%.1f %%, accepted are %.1f %%): %w; see quarantine/%s/%s.jsonl in the archive, mend the input and run again",
 		table, bad, total, 100*float64(bad)/float64(total), 100*x.MaxBad, ErrRefused, x.Run, table)
+	return errors.Join(err, x.run.Refuse(ctx, fmt.Sprintf("%s: %d of %d rows are bad", table, bad, total)))
 }

@@ -17,7 +17,7 @@ func (a *app) archiveCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  needsSubcommand,
 	}
-	cmd.AddCommand(a.archiveLsCommand())
+	cmd.AddCommand(a.archiveLsCommand(), a.archiveVerifyCommand())
 	return cmd
 }
 

@@ -19,22 +19,24 @@ type progress struct {
 
 func (a *app) progress(name string) *progress { return &progress{app: a, name: name} }
 
-// update shows how much of the input is read.
+// update shows how much of the input is read, in bytes or, where its size is not
+// known, in rows.
 func (p *progress) update(t *data.Tally) {
+	if t.TotalBytes == 0 {
+		p.show(t.Read, -1)
+		return
+	}
+	p.show(t.Bytes, t.TotalBytes)
+}
+
+// show shows how many bytes of a total are done; a negative total is unknown.
+func (p *progress) show(done, total int64) {
 	if p.bar == nil {
 		if !p.app.onTerminal() {
 			return
 		}
-		total := t.TotalBytes
-		if total == 0 {
-			total = -1 // unknown: a spinner that counts rows
-		}
 		p.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(p.app.stderr), progressbar.OptionSetDescription(p.name),
 			progressbar.OptionShowBytes(total > 0), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
-	}
-	done := t.Bytes
-	if t.TotalBytes == 0 {
-		done = t.Read
 	}
 	_ = p.bar.Set64(done) // a bar that cannot be drawn is no reason to stop
 }

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
+	"io/fs"
 	netmail "net/mail"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -81,4 +83,20 @@ func reportIDCommand(ts *testscript.TestScript, neg bool, args []string) {
 	m, err := netmail.ReadMessage(strings.NewReader(ts.ReadFile(args[0])))
 	ts.Check(err)
 	ts.Setenv(args[1], m.Header.Get("X-Report-Id"))
+}
+
+// truncateLastCommand is `truncatelast DIR BYTES`: truncate for the last file
+// below a folder, whose name a script cannot know.
+func truncateLastCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: truncatelast DIR BYTES")
+	}
+	last := ""
+	ts.Check(filepath.WalkDir(ts.MkAbs(args[0]), func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			last = path
+		}
+		return err
+	}))
+	truncateCommand(ts, false, []string{last, args[1]})
 }

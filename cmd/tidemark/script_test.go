@@ -34,6 +34,8 @@ func TestScripts(t *testing.T) {
 			"gzip":     gzipCommand,
 			"reportid": reportIDCommand,
 			"truncate": truncateCommand,
+
+			"truncatelast": truncateLastCommand,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,

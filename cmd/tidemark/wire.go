@@ -24,14 +24,23 @@ const defaultSettleDays = 3
 // beside it. With mustExist a folder that is not there is an error, so that a
 // mistyped path is not taken for an empty archive.
 func (a *app) openArchive(ctx context.Context, c *config, mustExist bool) (*archive.Archive, error) {
+	path, err := c.archivePath(mustExist)
+	if err != nil {
+		return nil, err
+	}
+	return a.openArchiveAt(ctx, path)
+}
+
+// archivePath is the folder of the archive.
+func (c *config) archivePath(mustExist bool) (string, error) {
 	path := c.path(c.Archive.Path)
 	if path == "" {
 		path = c.path("archive")
 	}
 	if _, err := os.Stat(path); err != nil && mustExist {
-		return nil, fmt.Errorf("open archive %s: %w; run `tidemark extract` first, or set archive.path", path, err)
+		return "", fmt.Errorf("open archive %s: %w; run `tidemark extract` first, or set archive.path", path, err)
 	}
-	return a.openArchiveAt(ctx, path)
+	return path, nil
 }
 
 func (a *app) openArchiveAt(ctx context.Context, path string) (*archive.Archive, error) {

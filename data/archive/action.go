@@ -269,16 +269,26 @@ func encodeEntry(actions []action) ([]byte, error) {
 		}
 		b = append(append(b, line...), '\n')
 	}
-	empty := []byte(`"self":""`)
-	return bytes.Replace(b, empty, []byte(`"self":"`+hexSum(b)+`"`), 1), nil
+	return withSelf(b), nil
 }
 
 var errNoCommitInfo = errors.New("no commitInfo of tidemark: another program wrote it")
 
 // decodeEntry reads a log entry and checks the hash it holds of itself.
 func decodeEntry(b []byte) ([]action, *commitInfo, error) {
-	var actions []action
-	var info *commitInfo
+	actions, info, err := parseActions(b)
+	if err == nil {
+		err = checkSelf(b, info)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return actions, info, nil
+}
+
+// parseActions reads a log entry, of another program too; info is nil when the
+// entry has none.
+func parseActions(b []byte) (actions []action, info *commitInfo, err error) {
 	for i, line := range bytes.Split(bytes.TrimSuffix(b, []byte("\n")), []byte("\n")) {
 		var a action
 		if err := json.Unmarshal(line, &a); err != nil {
@@ -292,12 +302,35 @@ func decodeEntry(b []byte) ([]action, *commitInfo, error) {
 		}
 		actions = append(actions, a)
 	}
-	if info == nil || info.Self == "" {
-		return nil, nil, errNoCommitInfo
-	}
-	self := []byte(`"self":"` + info.Self + `"`)
-	if hexSum(bytes.Replace(b, self, []byte(`"self":""`), 1)) != info.Self {
-		return nil, nil, errors.New("its hash of itself does not match: it was changed after it was written")
-	}
 	return actions, info, nil
+}
+
+// checkSelf checks the hash that an entry holds of itself.
+func checkSelf(b []byte, info *commitInfo) error {
+	if info == nil || info.Self == "" {
+		return errNoCommitInfo
+	}
+	return checkSelfHash(b, info.Self)
+}
+
+// checkSelfHash checks a text that holds its own SHA-256, made while that was
+// empty.
+func checkSelfHash(b []byte, self string) error {
+	for _, form := range []string{`"self":"%s"`, `"self": "%s"`} {
+		full := fmt.Appendf(nil, form, self)
+		if bytes.Contains(b, full) && hexSum(bytes.Replace(b, full, fmt.Appendf(nil, form, ""), 1)) == self {
+			return nil
+		}
+	}
+	return errors.New("its hash of itself does not match: it was changed after it was written")
+}
+
+// withSelf puts the hash of a text into its empty field self.
+func withSelf(b []byte) []byte {
+	for _, form := range []string{`"self":"%s"`, `"self": "%s"`} {
+		if empty := fmt.Appendf(nil, form, ""); bytes.Contains(b, empty) {
+			return bytes.Replace(b, empty, fmt.Appendf(nil, form, hexSum(b)), 1)
+		}
+	}
+	return b
 }

@@ -451,7 +451,7 @@ func TestQuarantine_IsKeptAlsoWhenTheRunIsRefused(t *testing.T) {
 	if got := r.Staged().Quarantined[UsageTable]; got != 2 {
 		t.Errorf("%d rows, want 2", got)
 	}
-	if err := errors.Join(r.SaveQuarantine(t.Context()), r.Abort()); err != nil {
+	if err := r.Refuse(t.Context(), "2 of 2 rows are bad"); err != nil {
 		t.Fatal(err)
 	}
 	want := `{"file":"usage.csv","line":3,"column":"quantity","value":"<a>\r\n","reason":"not a decimal number"}
@@ -460,7 +460,7 @@ func TestQuarantine_IsKeptAlsoWhenTheRunIsRefused(t *testing.T) {
 	if got := content(t, f.bucket, "quarantine/run1/usage.jsonl"); got != want {
 		t.Errorf("quarantine:\n%s\nwant:\n%s", got, want)
 	}
-	if got := keysIn(t, f.bucket, ""); len(got) != 1 {
+	if got := keysIn(t, f.bucket, ""); len(got) != 2 || !strings.Contains(content(t, f.bucket, "runs/run1.json"), `"refused": "2 of 2 rows are bad"`) {
 		t.Errorf("a refused run left %q", got)
 	}
 	if err := r.Quarantine(UsageTable, &data.RowError{}); err == nil {

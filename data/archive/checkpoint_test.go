@@ -105,7 +105,7 @@ func TestCheckpoint_ARunThatDiedIsMadeGood(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if recorded := records.checkpoints()[key]; recorded != hexSum([]byte(content(t, f.bucket, key))) {
+		if recorded := records.files()[key]; recorded != hexSum([]byte(content(t, f.bucket, key))) {
 			t.Errorf("%s: the record has hash %s", name, recorded)
 		}
 		if got := content(t, f.bucket, lastCheckpointKey(UsageTable)); got != fmt.Sprintf(`{"version":2,"size":%d}`, len(want)) {

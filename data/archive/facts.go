@@ -23,6 +23,7 @@ import (
 // in texts; dates are ISO, decimals as data.Decimal prints them.
 type facts struct {
 	layout *layout
+	absent []bool // columns that the file does not have
 	rows   int64
 	sums   []Sum
 	stats  []columnStats
@@ -38,14 +39,24 @@ type columnStats struct {
 }
 
 func newFacts(l *layout) *facts {
-	f := &facts{layout: l, stats: make([]columnStats, len(l.columns)), hash: sha256.New()}
+	return newFactsWithout(l, make([]bool, len(l.columns)))
+}
+
+// newFactsWithout is for a file that lacks columns which the table gained
+// later: they count neither for the hash nor for the statistics.
+func newFactsWithout(l *layout, absent []bool) *facts {
+	f := &facts{layout: l, absent: absent, stats: make([]columnStats, len(l.columns)), hash: sha256.New()}
 	for i, c := range l.columns {
-		f.line = append(append(f.line, separator(i)...), c.name...)
+		if !absent[i] {
+			f.line = append(append(f.line, separator(i)...), c.name...)
+		}
 	}
 	f.hash.Write(append(f.line, '\n'))
 	return f
 }
 
+// separator stands before a column. The first is never absent: tables gain
+// columns that may be null only.
 func separator(column int) string {
 	if column == 0 {
 		return ""
@@ -61,9 +72,12 @@ func (f *facts) add(key []byte) error {
 	var amounts [8]amount
 	n := 0
 	for i, c := range f.layout.columns {
-		f.line = append(f.line, separator(i)...)
 		value, rest, null := c.cut(key)
 		key = rest
+		if f.absent[i] {
+			continue
+		}
+		f.line = append(f.line, separator(i)...)
 		if null {
 			f.stats[i].nulls++
 			f.line = append(f.line, `\N`...)
@@ -233,6 +247,9 @@ func (f *facts) deltaStats() deltaStats {
 	d := deltaStats{f.rows, map[string]string{}, map[string]string{}, map[string]int64{}}
 	for i, c := range f.layout.columns {
 		s := f.stats[i]
+		if f.absent[i] {
+			continue
+		}
 		d.NullCount[c.name] = s.nulls
 		switch {
 		case !s.seen:

@@ -229,7 +229,7 @@ func sorted(lines []string) []string {
 // rollup adds up in the plainest way there is.
 func rollup(_ context.Context, p Part, batches iter.Seq2[arrow.Record, error]) (arrow.Record, error) {
 	type key struct{ customer, subscription, category, charge, currency string }
-	rows := map[key]int64{}
+	rows, sums := map[key]int64{}, map[key]map[string]data.Decimal{}
 	for rec, err := range batches {
 		if err != nil {
 			return nil, err
@@ -242,7 +242,22 @@ func rollup(_ context.Context, p Part, batches iter.Seq2[arrow.Record, error]) (
 			return ""
 		}
 		for i := range int(rec.NumRows()) {
-			rows[key{text(i, "customer_id"), text(i, "subscription_id"), text(i, "category"), text(i, "charge_category"), text(i, "currency")}]++
+			k := key{text(i, "customer_id"), text(i, "subscription_id"), text(i, "category"), text(i, "charge_category"), text(i, "currency")}
+			if rows[k]++; sums[k] == nil {
+				sums[k] = map[string]data.Decimal{}
+			}
+			for _, column := range []string{"cost", "effective_cost", "cost_usd"} {
+				c := rec.Column(rec.Schema().FieldIndices(column)[0]).(*array.Decimal128)
+				if c.IsNull(i) {
+					continue
+				}
+				v, _ := data.DecimalFromArrow(c.Value(i))
+				sum, ok := sums[k][column].Add(v)
+				if !ok {
+					return nil, data.ErrOverflow
+				}
+				sums[k][column] = sum
+			}
 		}
 	}
 	b := array.NewRecordBuilder(memory.NewGoAllocator(), data.UsageDailySchema())
@@ -264,6 +279,12 @@ func rollup(_ context.Context, p Part, batches iter.Seq2[arrow.Record, error]) (
 				fb.Append(n)
 			case *array.Int32Builder:
 				fb.Append(1)
+			case *array.Decimal128Builder:
+				if sum, known := sums[k][f.Name]; known {
+					fb.Append(sum.Arrow())
+				} else {
+					fb.AppendNull()
+				}
 			default:
 				fb.AppendNull()
 			}

@@ -46,7 +46,7 @@ func commitInventory[T any](ctx context.Context, r *Run, s snapshot[T], d Delive
 	if err != nil {
 		return Committed{}, fmt.Errorf("commit %s of %s: %w", s.table, s.day, err)
 	}
-	if err := r.SaveQuarantine(ctx); err != nil {
+	if err := r.saveQuarantine(ctx); err != nil {
 		return Committed{}, err
 	}
 	base, err := r.archive.refresh(ctx, s.table)

@@ -82,9 +82,9 @@ func (r *Run) quarantineOf(t Table) (*quarantine, error) {
 	return q, nil
 }
 
-// SaveQuarantine puts the quarantine files into the archive. Commits and Finish
-// do it by themselves; a run that is refused calls it before Abort.
-func (r *Run) SaveQuarantine(ctx context.Context) error {
+// saveQuarantine puts the quarantine files into the archive. Commits, Finish and
+// Refuse do it by themselves.
+func (r *Run) saveQuarantine(ctx context.Context) error {
 	if r.ended {
 		return errEnded
 	}

@@ -37,7 +37,8 @@ type Run struct {
 	feeds      map[Feed]bool
 	scopes     map[customerKey]string
 	quarantine map[Table]*quarantine
-	files      int // data files begun
+	files      int               // data files begun
+	kept       map[string]string // hashes of small files that the record names, by key
 	ended      bool
 }
 
@@ -94,7 +95,7 @@ func (a *Archive) Begin(ctx context.Context, info RunInfo) (*Run, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("begin run %s: %w", info.ID, err)
 	}
-	r := &Run{archive: a, info: info, feeds: map[Feed]bool{}, scopes: map[customerKey]string{}, quarantine: map[Table]*quarantine{}}
+	r := &Run{archive: a, info: info, feeds: map[Feed]bool{}, scopes: map[customerKey]string{}, quarantine: map[Table]*quarantine{}, kept: map[string]string{}}
 	r.usage = newSorter(r.tempDir, a.opts.BufferRows)
 	return r, nil
 }
@@ -153,14 +154,17 @@ type RunRecord struct {
 	Heads      map[Table]Head       `json:"heads"`
 	Seal       string               `json:"seal"`
 	Quarantine map[Table]Quarantine `json:"quarantine,omitempty"`
-	// Checkpoints are the hashes of those that no earlier record has, by key.
-	Checkpoints map[string]string `json:"checkpoints,omitempty"`
+	// Files are the hashes, by key, of the checkpoints and holds that no earlier
+	// record has.
+	Files map[string]string `json:"files,omitempty"`
 	// Previous are the records that no record named yet: mostly one, that of the
 	// run before; several after runs that ended at the same time.
 	Previous []RunRef `json:"previous"`
 	// Unfinished are runs that committed and left no record, as this one found
 	// them: they died, or were still going on.
 	Unfinished []string `json:"unfinished,omitempty"`
+	Refused    string   `json:"refused,omitempty"` // why the run committed nothing
+	Self       string   `json:"self"`              // SHA-256 of this file with self empty
 }
 
 // RunRef names the record of a run.
@@ -188,24 +192,53 @@ func runKey(id string) string { return runFolder + id + ".json" }
 
 // Finish writes the record of the run and removes its temporaries. A run that
 // committed nothing leaves a record, too.
-func (r *Run) Finish(ctx context.Context) (RunRecord, error) {
-	if err := r.SaveQuarantine(ctx); err != nil {
+func (r *Run) Finish(ctx context.Context) (RunRecord, error) { return r.end(ctx, "") }
+
+// Refuse ends a run that committed nothing with a record that says why, so that
+// its quarantine is accounted for.
+func (r *Run) Refuse(ctx context.Context, why string) error {
+	_, err := r.end(ctx, why)
+	return err
+}
+
+func (r *Run) end(ctx context.Context, refused string) (RunRecord, error) {
+	if err := r.saveQuarantine(ctx); err != nil {
 		return RunRecord{}, err
 	}
-	newest, err := r.archive.newestStates(ctx)
+	record, err := r.record(ctx)
 	if err != nil {
 		return RunRecord{}, fmt.Errorf("finish run %s: %w", r.info.ID, err)
+	}
+	record.Refused = refused
+	b, err := json.MarshalIndent(record, "", "  ")
+	if err != nil {
+		return RunRecord{}, err
+	}
+	b = withSelf(append(b, '\n'))
+	if err := r.put(ctx, runKey(r.info.ID), b); err != nil {
+		return RunRecord{}, err
+	}
+	return record, r.Abort()
+}
+
+// record is the record of the run, but for its own hash.
+func (r *Run) record(ctx context.Context) (RunRecord, error) {
+	newest, err := r.archive.newestStates(ctx)
+	if err != nil {
+		return RunRecord{}, err
 	}
 	before, err := r.archive.records(ctx)
 	if err != nil {
-		return RunRecord{}, fmt.Errorf("finish run %s: %w", r.info.ID, err)
+		return RunRecord{}, err
 	}
-	checkpoints, err := r.checkpoints(ctx, newest, before.checkpoints())
+	checkpoints, err := r.checkpoints(ctx, newest, before.files())
 	if err != nil {
-		return RunRecord{}, fmt.Errorf("finish run %s: %w; what it committed stands, run again", r.info.ID, err)
+		return RunRecord{}, fmt.Errorf("%w; what it committed stands, run again", err)
 	}
 	record := RunRecord{Run: r.info.ID, Job: r.info.Job, Source: r.info.Source, Producer: r.archive.opts.Producer,
-		Started: r.info.Started.UTC(), Heads: heads(newest), Checkpoints: checkpoints}
+		Started: r.info.Started.UTC(), Finished: r.now(before.finished()), Heads: heads(newest), Files: checkpoints,
+		Previous: before.tips(), Unfinished: before.unfinished(newest, r.info.ID)}
+	maps.Copy(record.Files, r.kept)
 	record.Seal = seal(record.Heads)
 	for t, q := range r.quarantine {
 		if record.Quarantine == nil {
@@ -213,16 +246,7 @@ func (r *Run) Finish(ctx context.Context) (RunRecord, error) {
 		}
 		record.Quarantine[t] = Quarantine{q.rows, q.sha256}
 	}
-	record.Previous, record.Unfinished = before.tips(), before.unfinished(newest, r.info.ID)
-	record.Finished = r.now(before.finished())
-	b, err := json.MarshalIndent(record, "", "  ")
-	if err != nil {
-		return RunRecord{}, err
-	}
-	if err := r.put(ctx, runKey(r.info.ID), append(b, '\n')); err != nil {
-		return RunRecord{}, err
-	}
-	return record, r.Abort()
+	return record, nil
 }
 
 // Abort removes the run's temporaries and nothing else. What was committed

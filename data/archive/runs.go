@@ -68,11 +68,11 @@ func (all runRecords) tips() []RunRef {
 	return tips
 }
 
-// checkpoints returns the hashes of the checkpoints by their keys.
-func (all runRecords) checkpoints() map[string]string {
+// files returns the hashes of the files that the records name, by key.
+func (all runRecords) files() map[string]string {
 	sums := map[string]string{}
 	for _, r := range all {
-		maps.Copy(sums, r.Checkpoints)
+		maps.Copy(sums, r.Files)
 	}
 	return sums
 }

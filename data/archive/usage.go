@@ -173,7 +173,7 @@ func (r *Run) CommitUsage(ctx context.Context, d Delivery) (Committed, error) {
 	if err := r.checkDelivery(d); err != nil {
 		return Committed{}, fmt.Errorf("commit usage: %w", err)
 	}
-	if err := r.SaveQuarantine(ctx); err != nil {
+	if err := r.saveQuarantine(ctx); err != nil {
 		return Committed{}, err
 	}
 	base, err := r.archive.refresh(ctx, UsageTable)

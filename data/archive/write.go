@@ -181,7 +181,12 @@ func (f *file) facts(ctx context.Context, a *Archive, p Part) (*facts, error) {
 	if err != nil {
 		return nil, err
 	}
-	taken := newFacts(f.layout)
+	absent := make([]bool, len(f.layout.columns))
+	for i, c := range f.layout.columns {
+		_, there := f.leaves[c.name]
+		absent[i] = !there
+	}
+	taken := newFactsWithout(f.layout, absent)
 	scan{f, p, a.opts.Allocator, all, batchRows}.records(ctx, func(rec arrow.Record, e error) bool {
 		if err = e; err == nil {
 			err = taken.addRecord(rec)

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
+	"mime/quotedprintable"
+	netmail "net/mail"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tidemark/data/archive"
+)
+
+// verifyListing is the JSON of `archive verify`.
+type verifyListing struct {
+	archive.Verification
+	Against *witness `json:"against,omitempty"`
+}
+
+// witness is what a mail says about the archive that it was made from.
+type witness struct {
+	File    string     `json:"file"`
+	Seal    string     `json:"seal"`
+	KnownAt *time.Time `json:"known_at"` // of the state with that seal; null: there is none
+}
+
+func (a *app) archiveVerifyCommand() *cobra.Command {
+	var quick bool
+	var against, format string
+	cmd := &cobra.Command{
+		Use:   "verify",
+		Short: "Check that nothing in the archive was changed or lost",
+		Long: `Check the whole archive: every log and its chain of hashes, the run records, every
+data file that was ever committed with its hash, pages, rows and sums, the rollups
+against the usage they are of, the checkpoints, the quarantine, and the mails and
+inputs that are kept. Each object that is not what it was is named with what is
+wrong, and the exit code is 13. Objects that nothing refers to are counted only;
+` + "`tidemark archive ls --orphans`" + ` lists them.
+
+--quick reads no data file, but looks whether each is there with its size.
+
+One thing no check inside the archive can show: that its newest run was removed as
+a whole. --against checks the seal in the footer of a mail, which left the house:
+the archive must once have been in the state that the mail was made from.`,
+		Example: "  tidemark archive verify\n  tidemark archive verify --quick\n  tidemark archive verify --against monday.eml",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.config()
+			if err != nil {
+				return err
+			}
+			path, err := c.archivePath(true)
+			if err != nil {
+				return err
+			}
+			var w *witness
+			if against != "" {
+				if w, err = readWitness(against); err != nil {
+					return err
+				}
+			}
+			return a.verifyArchive(cmd.Context(), path, quick, w, format)
+		},
+	}
+	cmd.Flags().BoolVar(&quick, "quick", false, "read no data file: only that each is there with its size")
+	cmd.Flags().StringVar(&against, "against", "", "also check the seal of a mail, `FILE.eml`")
+	formatFlag(cmd, &format, "text", "text", "json")
+	return cmd
+}
+
+func (a *app) verifyArchive(ctx context.Context, path string, quick bool, w *witness, format string) error {
+	bar := a.progress("verify")
+	out, err := archive.Verify(ctx, archive.NewDir(path), archive.VerifyOptions{Quick: quick, Progress: bar.show})
+	bar.done()
+	if err != nil {
+		return err
+	}
+	if w != nil {
+		for _, s := range out.Seals {
+			if s.Seal == w.Seal {
+				w.KnownAt = &s.KnownAt
+			}
+		}
+		if w.KnownAt == nil {
+			out.Findings = append(out.Findings, archive.Finding{Key: w.File, Problem: fmt.Sprintf(
+				"the archive was never in a state with the seal %s of this mail: what the mail was made from was removed or replaced, or it is of another archive", w.Seal)})
+		}
+	}
+	if format == "json" {
+		err = a.printJSON(verifyListing{out, w})
+	} else {
+		a.printVerification(out, w)
+	}
+	if err == nil && !out.OK() {
+		err = fmt.Errorf("verify %s: %w: %d findings", path, errNotVerified, len(out.Findings))
+	}
+	return err
+}
+
+func (a *app) printVerification(out archive.Verification, w *witness) {
+	for _, f := range out.Findings {
+		a.printf("%s\n", printable(f.String()))
+	}
+	a.printf("verified %d objects: %d commits, %d runs, %d data files with %d rows and %d bytes; %d findings\n",
+		out.Objects, out.Commits, out.Runs, out.Files, out.Rows, out.Bytes, len(out.Findings))
+	if out.Unreferenced > 0 {
+		a.printf("nothing refers to %d objects: `tidemark archive ls --orphans` lists them\n", out.Unreferenced)
+	}
+	if w != nil && w.KnownAt != nil {
+		a.printf("the archive was in the state with seal %s at %s\n", w.Seal, w.KnownAt.Format(time.RFC3339))
+	}
+}
+
+// readWitness reads the seal in the footer of a mail.
+func readWitness(file string) (*witness, error) {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	m, err := netmail.ReadMessage(bytes.NewReader(raw))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", file, err)
+	}
+	text, err := plainText(m.Header.Get("Content-Type"), m.Header.Get("Content-Transfer-Encoding"), m.Body)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", file, err)
+	}
+	// The footer wraps; the seal is the last group of 16 hex digits in it.
+	all := regexp.MustCompile(`\b[0-9a-f]{16}\b`).FindAllString(text, -1)
+	if len(all) == 0 || m.Header.Get("X-Report-Id") == "" {
+		return nil, usagef("--against %s: it has no seal in its footer: it is not a mail of tidemark", file)
+	}
+	return &witness{File: file, Seal: all[len(all)-1]}, nil
+}
+
+// plainText returns the first plain text of a mail.
+func plainText(contentType, encoding string, body io.Reader) (string, error) {
+	kind, params, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		return "", err
+	}
+	if strings.HasPrefix(kind, "multipart/") {
+		parts := multipart.NewReader(body, params["boundary"])
+		for {
+			p, err := parts.NextRawPart()
+			if err == io.EOF {
+				return "", nil
+			} else if err != nil {
+				return "", err
+			}
+			text, err := plainText(p.Header.Get("Content-Type"), p.Header.Get("Content-Transfer-Encoding"), p)
+			if text != "" || err != nil {
+				return text, err
+			}
+		}
+	}
+	if kind != "text/plain" {
+		return "", nil
+	}
+	switch strings.ToLower(encoding) {
+	case "quoted-printable":
+		body = quotedprintable.NewReader(body)
+	case "base64":
+		body = base64.NewDecoder(base64.StdEncoding, body)
+	}
+	b, err := io.ReadAll(body)
+	return string(b), err
+}

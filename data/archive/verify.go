@@ -1,0 +1,248 @@
+package archive
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/apache/arrow/go/v17/arrow/memory"
+)
+
+// VerifyOptions are the settings of Verify; the zero value checks everything.
+type VerifyOptions struct {
+	Quick           bool                    // no data file or mail is read: only that it is there with its size
+	Progress        func(done, total int64) // bytes of data files; nil for none
+	CheckpointEvery int64                   // as in Options
+}
+
+// Finding is one object that is not what it was, and how that shows.
+type Finding struct {
+	Key     string `json:"key"`
+	Problem string `json:"problem"`
+}
+
+func (f Finding) String() string { return f.Key + ": " + f.Problem }
+
+// Verification is what Verify found.
+type Verification struct {
+	Findings     []Finding `json:"findings"`
+	Objects      int       `json:"objects"` // that there are
+	Commits      int       `json:"commits"`
+	Runs         int       `json:"runs"`
+	Files        int       `json:"files"`        // data files checked, superseded ones too
+	Rows         int64     `json:"rows"`         // in them; 0 when quick
+	Bytes        int64     `json:"bytes"`        // of them
+	Unreferenced int       `json:"unreferenced"` // objects that nothing refers to; no finding
+	Seals        []Sealed  `json:"-"`
+}
+
+// Sealed is a state of the data tables that the archive was in.
+type Sealed struct {
+	Seal    string
+	KnownAt time.Time
+}
+
+// OK reports whether nothing is wrong.
+func (v Verification) OK() bool { return len(v.Findings) == 0 }
+
+// verifier goes through an archive and notes everything that is wrong. It trusts
+// nothing that it has not checked, and after a finding it goes on.
+type verifier struct {
+	VerifyOptions
+	archive *Archive
+	bucket  Bucket
+	objects map[string]int64 // sizes of what is there, by key
+	used    map[string]bool  // objects that something refers to
+	bad     map[string]bool  // keys with a finding
+	gone    map[string]bool  // keys that a commit gave up for good
+	tables  map[Table]*verifiedTable
+
+	recorded map[Table]int64 // newest version of each table that a run record has
+
+	out Verification
+}
+
+// Verify checks a whole archive: the logs and their chains, the run records,
+// every data file with its pages, rows and sums, the rollups against the usage
+// they are of, the checkpoints, the quarantine, and what is kept by hash. The
+// error is of the bucket, or a cancelled ctx; whatever is wrong with an object is
+// a finding. It cannot see that the newest run was removed as a whole.
+func Verify(ctx context.Context, b Bucket, o VerifyOptions) (Verification, error) {
+	layouts, err := newLayouts()
+	if err != nil {
+		return Verification{}, err
+	}
+	if o.CheckpointEvery <= 0 {
+		o.CheckpointEvery = defaultCheckpointEvery
+	}
+	v := &verifier{VerifyOptions: o, bucket: b, objects: map[string]int64{}, used: map[string]bool{}, bad: map[string]bool{},
+		gone: map[string]bool{}, tables: map[Table]*verifiedTable{}, recorded: map[Table]int64{}}
+	v.archive = &Archive{bucket: b, opts: Options{Allocator: memory.NewGoAllocator()}, layouts: layouts, newest: map[Table]*state{}}
+	for info, err := range b.List(ctx, "") {
+		if err != nil {
+			return Verification{}, fmt.Errorf("list archive: %w", err)
+		}
+		v.objects[info.Key] = info.Size
+	}
+	v.out.Objects, v.out.Findings = len(v.objects), []Finding{}
+	for _, step := range []func(context.Context) error{v.logs, v.records, v.files, v.rollups, v.checkpoints, v.kept, v.reports, v.strangers} {
+		if err := step(ctx); err != nil {
+			return v.out, fmt.Errorf("verify archive: %w", err)
+		}
+	}
+	v.out.Seals = v.seals()
+	slices.SortStableFunc(v.out.Findings, func(a, b Finding) int { return strings.Compare(a.Key, b.Key) })
+	return v.out, nil
+}
+
+// found notes what is wrong with an object.
+func (v *verifier) found(key, format string, args ...any) {
+	v.bad[key] = true
+	v.out.Findings = append(v.out.Findings, Finding{key, fmt.Sprintf(format, args...)})
+}
+
+// there reports whether an object that something refers to exists; its absence
+// is a finding.
+func (v *verifier) there(key, because string) bool {
+	v.used[key] = true
+	if _, found := v.objects[key]; found {
+		return true
+	}
+	if !v.gone[key] && !v.bad[key] {
+		v.found(key, "is missing: %s", because)
+	}
+	return false
+}
+
+// read returns an object that is listed; nil with a finding when it cannot be
+// read.
+func (v *verifier) read(ctx context.Context, key string) ([]byte, error) {
+	v.used[key] = true
+	b, err := readAll(ctx, v.bucket, key)
+	if err != nil {
+		return nil, v.unreadable(ctx, key, err)
+	}
+	return b, nil
+}
+
+// unreadable is a finding, unless it was ctx that ended.
+func (v *verifier) unreadable(ctx context.Context, key string, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	v.found(key, "cannot be read: %v", err)
+	return nil
+}
+
+// sum compares the hash of an object with what it should be.
+func (v *verifier) sum(key string, b []byte, want, who string) {
+	if got := hexSum(b); got != want && !v.bad[key] {
+		v.found(key, "its SHA-256 is %.16s…, %s has %.16s…", got, who, want)
+	}
+}
+
+// kept checks the files that are named by their hash.
+func (v *verifier) kept(ctx context.Context) error {
+	for _, folder := range Folders() {
+		for _, key := range v.below(string(folder) + "/") {
+			name := strings.TrimPrefix(key, string(folder)+"/")
+			sum, _, _ := strings.Cut(name, ".")
+			if raw, err := hex.DecodeString(sum); err != nil || len(raw) != 32 || folder.key(sum) != key {
+				v.found(key, "is not named by its hash: it does not belong here")
+				continue
+			}
+			if v.Quick {
+				v.used[key] = true
+				continue
+			}
+			b, err := readAll(ctx, v.bucket, key)
+			if err != nil {
+				if err := v.unreadable(ctx, key, err); err != nil {
+					return err
+				}
+				continue
+			}
+			v.sum(key, b, sum, "its name")
+		}
+	}
+	return nil
+}
+
+// below returns the keys with a prefix, in order.
+func (v *verifier) below(prefix string) []string {
+	var keys []string
+	for key := range v.objects {
+		if strings.HasPrefix(key, prefix) {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// strangers counts what nothing refers to. In the folders of logs and runs it is
+// a finding: an object there has to be what its place says.
+func (v *verifier) strangers(context.Context) error {
+	for key := range v.objects {
+		if v.used[key] || v.bad[key] {
+			continue
+		}
+		if strings.Contains(key, "/_delta_log/") {
+			v.found(key, "is no part of the log: another program wrote it")
+			continue
+		}
+		v.out.Unreferenced++
+	}
+	return nil
+}
+
+// guarded turns a panic of a decoder into a finding on the object it was about.
+func (v *verifier) guarded(key string, check func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil { // parquet-go panics on some damage
+			v.found(key, "cannot be decoded: %v", p)
+			err = nil
+		}
+	}()
+	return check()
+}
+
+// seals returns every state of the data tables, the oldest first.
+func (v *verifier) seals() []Sealed {
+	var times []time.Time
+	for _, t := range DataTables() {
+		for _, e := range v.tables[t].entries {
+			times = append(times, e.knownAt)
+		}
+	}
+	slices.SortFunc(times, time.Time.Compare)
+	var all []Sealed
+	for _, at := range slices.CompactFunc(times, time.Time.Equal) {
+		if s := (Sealed{seal(v.headsAt(at)), at}); len(all) == 0 || all[len(all)-1].Seal != s.Seal {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// headsAt are the heads of the view as of a time.
+func (v *verifier) headsAt(at time.Time) map[Table]Head {
+	heads := map[Table]Head{}
+	for _, t := range []Table{Customers, Subscriptions, UsageDaily} {
+		entries := v.tables[t].entries
+		for i := len(entries) - 1; i >= 0; i-- {
+			if e := entries[i]; !e.knownAt.IsZero() && !e.knownAt.After(at) {
+				heads[t] = Head{int64(i), e.knownAt, e.sha256}
+				if n := e.usage; t == UsageDaily && n != nil && *n >= 0 && *n < int64(len(v.tables[UsageTable].entries)) {
+					u := v.tables[UsageTable].entries[*n]
+					heads[UsageTable] = Head{*n, u.knownAt, u.sha256}
+				}
+				break
+			}
+		}
+	}
+	return heads
+}

@@ -1,0 +1,206 @@
+package archive
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"tidemark/data"
+)
+
+// records checks the run records, what they name, and that every run that
+// committed has one.
+func (v *verifier) records(ctx context.Context) error {
+	var all runRecords
+	for _, key := range v.below(runFolder) {
+		b, err := v.read(ctx, key)
+		if err != nil {
+			return err
+		}
+		if b == nil {
+			continue
+		}
+		r := storedRecord{sha256: hexSum(b)}
+		if err := json.Unmarshal(b, &r.RunRecord); err != nil {
+			v.found(key, "is not a run record: %v", err)
+			continue
+		}
+		v.out.Runs++
+		switch err := checkSelfHash(b, r.Self); {
+		case err != nil:
+			v.found(key, "%v", err)
+		case runKey(r.Run) != key:
+			v.found(key, "it is the record of run %s", r.Run)
+		default:
+			all = append(all, r)
+		}
+	}
+	for _, r := range all {
+		if err := v.record(ctx, r); err != nil {
+			return err
+		}
+	}
+	v.namedBefore(all)
+	v.unrecorded(all)
+	return v.quarantined(ctx)
+}
+
+// record checks what a run record says about the logs, and the files it names.
+func (v *verifier) record(ctx context.Context, r storedRecord) error {
+	key := runKey(r.Run)
+	for _, t := range Tables() {
+		head, found := r.Heads[t]
+		if !found {
+			continue
+		}
+		v.recorded[t] = max(v.recorded[t], head.Version)
+		entry := entryKey(t, head.Version)
+		if v.there(entry, fmt.Sprintf("run %s has it as the newest", r.Run)) {
+			if e := v.tables[t].entries; head.Version < int64(len(e)) && e[head.Version].sha256 != head.SHA256 && !v.bad[entry] {
+				v.found(entry, "its SHA-256 is %.16s…, run %s has %.16s…", e[head.Version].sha256, r.Run, head.SHA256)
+			}
+		} else {
+			v.tables[t].broken = true
+		}
+	}
+	if want := seal(r.Heads); r.Seal != want {
+		v.found(key, "its seal is %s, that of its heads is %s", r.Seal, want)
+	}
+	for t, q := range r.Quarantine {
+		if err := v.quarantineFile(ctx, r.Run, t, q.SHA256, "the record of the run", &q.Rows); err != nil {
+			return err
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Files)) {
+		if !v.there(name, fmt.Sprintf("run %s wrote it", r.Run)) {
+			continue
+		}
+		b, err := v.read(ctx, name)
+		if err != nil {
+			return err
+		}
+		if b != nil {
+			v.sum(name, b, r.Files[name], "the record of run "+r.Run)
+		}
+	}
+	return nil
+}
+
+// namedBefore checks that each record that another one names is there and is
+// what it was.
+func (v *verifier) namedBefore(all runRecords) {
+	byRun := map[string]storedRecord{}
+	for _, r := range all {
+		byRun[r.Run] = r
+	}
+	for _, r := range all {
+		for _, p := range r.Previous {
+			key := runKey(p.Run)
+			if !v.there(key, fmt.Sprintf("run %s names it", r.Run)) || v.bad[key] {
+				continue
+			}
+			before := byRun[p.Run]
+			switch {
+			case before.sha256 != p.SHA256:
+				v.found(key, "its SHA-256 is %.16s…, run %s has %.16s…", before.sha256, r.Run, p.SHA256)
+			case !before.Finished.Before(r.Finished):
+				v.found(runKey(r.Run), "it finished no later than run %s, which it follows", p.Run)
+			}
+		}
+	}
+}
+
+// unrecorded finds runs that committed and left no trace but that.
+func (v *verifier) unrecorded(all runRecords) {
+	known := map[string]bool{}
+	for _, r := range all {
+		known[r.Run] = true
+		for _, id := range r.Unfinished {
+			known[id] = true
+		}
+	}
+	for _, t := range Tables() {
+		for version, e := range v.tables[t].entries {
+			if key := runKey(e.run); e.run != "" && !known[e.run] && !v.bad[key] {
+				v.found(key, "is missing: run %s committed entry %d of %s and left no record; it died, or its record was removed (the next run notes it)", e.run, version, t)
+			}
+		}
+	}
+}
+
+// quarantined checks the quarantine files that commits name.
+func (v *verifier) quarantined(ctx context.Context) error {
+	for _, t := range Tables() {
+		for _, q := range v.tables[t].quarantine {
+			if err := v.quarantineFile(ctx, q.run, t, q.sha256, q.entry, nil); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// quarantineFile checks one quarantine file; rows is nil where nobody says how
+// many there are.
+func (v *verifier) quarantineFile(ctx context.Context, run string, t Table, sum, who string, rows *int64) error {
+	key := "quarantine/" + run + "/" + string(t) + ".jsonl"
+	if !v.there(key, who+" has its hash") {
+		return nil
+	}
+	b, err := v.read(ctx, key)
+	if b == nil {
+		return err
+	}
+	v.sum(key, b, sum, who)
+	if n := int64(bytes.Count(b, []byte("\n"))); rows != nil && n != *rows && !v.bad[key] {
+		v.found(key, "it has %d rows, %s says %d", n, who, *rows)
+	}
+	return nil
+}
+
+// reports checks that what the reports name is kept.
+func (v *verifier) reports(ctx context.Context) error {
+	l := v.archive.layouts[Reports]
+	for _, p := range v.tables[Reports].parts {
+		key := p.key(Reports)
+		if v.bad[key] || v.gone[key] || v.Quick || p.foreign {
+			continue
+		}
+		err := v.guarded(key, func() error { return v.reportFiles(ctx, l, p.Part) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *verifier) reportFiles(ctx context.Context, l *layout, p Part) (err error) {
+	f, err := v.archive.open(ctx, l, p)
+	if err != nil {
+		return v.unreadable(ctx, p.key(Reports), err)
+	}
+	view := &View{archive: v.archive, states: map[Table]*state{Reports: {table: Reports, parts: map[string]Part{p.Path: p}}}}
+	if err := f.close(); err != nil {
+		return err
+	}
+	for row, err := range tableRows(ctx, view, Reports, codeReport, data.Period{From: p.Day, To: p.Day}) {
+		if err != nil {
+			return v.unreadable(ctx, p.key(Reports), err)
+		}
+		r := row.row
+		v.there(Mails.key(r.EMLSHA256), "report "+r.ReportID+" is this mail")
+		for _, sum := range []*string{r.Config, r.Ownership, r.Recipients} {
+			if sum != nil {
+				v.there(Inputs.key(*sum), "report "+r.ReportID+" was made with it")
+			}
+		}
+		if r.Model != nil && len(*r.Model) == 64 && strings.Trim(*r.Model, "0123456789abcdef") == "" {
+			v.there(Models.key(*r.Model), "report "+r.ReportID+" was scored with it")
+		}
+	}
+	return nil
+}
