@@ -17,7 +17,7 @@ func (a *app) archiveCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  needsSubcommand,
 	}
-	cmd.AddCommand(a.archiveLsCommand(), a.archiveVerifyCommand())
+	cmd.AddCommand(a.archiveLsCommand(), a.archiveShowCommand(), a.archiveVerifyCommand(), a.archiveExportCommand(), a.archivePruneCommand(), a.archiveHoldCommand())
 	return cmd
 }
 
@@ -50,13 +50,16 @@ type partListing struct {
 
 func (a *app) archiveLsCommand() *cobra.Command {
 	var asOf, format string
-	var files bool
+	var files, orphans bool
 	cmd := &cobra.Command{
 		Use:     "ls",
 		Short:   "List the tables of the archive: versions, days, files, rows, bytes",
-		Example: "  tidemark archive ls\n  tidemark archive ls --files --as-of 2026-11-20",
+		Example: "  tidemark archive ls\n  tidemark archive ls --files --as-of 2026-11-20\n  tidemark archive ls --orphans",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if orphans {
+				return a.listOrphans(cmd.Context(), format)
+			}
 			t, err := parseAsOf(asOf)
 			if err != nil {
 				return err
@@ -74,6 +77,9 @@ func (a *app) archiveLsCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&asOf, "as-of", "", "what was known at `TIME`: a day or an RFC 3339 time")
 	cmd.Flags().BoolVar(&files, "files", false, "also every file with its hash")
+	cmd.Flags().BoolVar(&orphans, "orphans", false, "instead, the objects that nothing refers to")
+	cmd.MarkFlagsMutuallyExclusive("files", "orphans")
+	cmd.MarkFlagsMutuallyExclusive("as-of", "orphans")
 	formatFlag(cmd, &format, "table", "table", "json")
 	return cmd
 }
@@ -95,10 +101,9 @@ func (a *app) listArchive(ctx context.Context, asOf *time.Time, files bool) (arc
 	if t := view.KnownAt(); !t.IsZero() {
 		listing.KnownAt = &t
 	}
-	versions := view.Versions()
-	for _, table := range []archive.Table{archive.Customers, archive.Subscriptions, archive.UsageTable, archive.UsageDaily} {
-		version, found := versions[table]
-		if !found {
+	for _, table := range archive.Tables() {
+		version := view.Version(table)
+		if version < 0 {
 			continue
 		}
 		listing.Tables = append(listing.Tables, listTable(table, version, view.Parts(table), files))

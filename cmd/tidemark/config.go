@@ -20,7 +20,7 @@ import (
 type config struct {
 	Source     sourceConfig          `yaml:"source"`
 	Sources    sourcesConfig         `yaml:"sources"`
-	Archive    pathConfig            `yaml:"archive"`
+	Archive    archiveConfig         `yaml:"archive"`
 	Ledger     pathConfig            `yaml:"ledger"`
 	Partner    partnerConfig         `yaml:"partner"`
 	Ownership  fileConfig            `yaml:"ownership"`
@@ -67,6 +67,21 @@ type (
 	}
 	shareConfig float64
 )
+
+type archiveConfig struct {
+	Path      string          `yaml:"path"`
+	Retention retentionConfig `yaml:"retention"`
+}
+
+// retentionConfig is for how many days what is kept; 0 is for ever.
+type retentionConfig struct {
+	Customers     int  `yaml:"customers"`
+	Reports       int  `yaml:"reports"`
+	Subscriptions int  `yaml:"subscriptions"`
+	Usage         int  `yaml:"usage"`
+	UsageDaily    int  `yaml:"usage_daily"`
+	Mails         *int `yaml:"mails"` // default 2555, seven years
+}
 
 type partnerConfig struct {
 	Name     string `yaml:"name"`

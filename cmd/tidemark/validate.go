@@ -41,6 +41,7 @@ func (k *checker) place(key string) position {
 func (c *config) validate() []problem {
 	k := &checker{c: c}
 	k.sources()
+	k.retention()
 	k.partner()
 	k.people()
 	k.mail()
@@ -95,6 +96,30 @@ func (k *checker) source(key string, s sourceConfig) {
 	if s.Customers < 0 || s.Subscriptions < 0 {
 		k.report(key, "customers and subscriptions must not be negative", "")
 	}
+}
+
+// retention refuses what would take away what every mail is made from: the
+// digests read up to a year of the rollup and of the inventory.
+func (k *checker) retention() {
+	const least = 400
+	r := k.c.Archive.Retention
+	for key, days := range map[string]int{"customers": r.Customers, "subscriptions": r.Subscriptions, "usage_daily": r.UsageDaily} {
+		if days != 0 && days < least {
+			k.report("archive.retention."+key, fmt.Sprintf("%d days are too few", days), fmt.Sprintf("want 0 for ever, or at least %d: the figures compare with the year before", least))
+		}
+	}
+	for key, days := range map[string]int{"usage": r.Usage, "reports": r.Reports, "mails": value(r.Mails)} {
+		if days != 0 && days < 31 {
+			k.report("archive.retention."+key, fmt.Sprintf("%d days are too few", days), "want 0 for ever, or at least 31")
+		}
+	}
+}
+
+func value(n *int) int {
+	if n == nil {
+		return 0
+	}
+	return *n
 }
 
 func (k *checker) partner() {

@@ -15,7 +15,7 @@ func (v *View) Quarantined(t Table) int64 {
 // come from, in order.
 func (v *View) Sources() []string {
 	var kinds []string
-	for _, t := range []Table{Customers, UsageTable} {
+	for _, t := range []Table{Customers, UsageDaily} {
 		for _, p := range v.Parts(t) {
 			kinds = append(kinds, p.Feed.Source)
 		}

@@ -8,7 +8,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/memory"
+
+	"tidemark/data"
 )
 
 // Table names one Delta table of the archive; it is also its folder.
@@ -29,6 +32,22 @@ func Tables() []Table { return []Table{Customers, Reports, Subscriptions, UsageT
 // DataTables returns the tables that reports are computed from, in the order of
 // their names.
 func DataTables() []Table { return []Table{Customers, Subscriptions, UsageTable, UsageDaily} }
+
+// Columns returns the names of a table's columns, the day first; nil for a table
+// that there is not.
+func (t Table) Columns() []string {
+	schemas := map[Table]*arrow.Schema{Customers: data.CustomersSchema(), Reports: data.ReportsSchema(), Subscriptions: data.SubscriptionsSchema(),
+		UsageTable: data.UsageSchema(), UsageDaily: data.UsageDailySchema()}
+	schema := schemas[t]
+	if schema == nil {
+		return nil
+	}
+	var names []string
+	for _, f := range schema.Fields() {
+		names = append(names, f.Name)
+	}
+	return names
+}
 
 // Options are the settings of an Archive.
 type Options struct {

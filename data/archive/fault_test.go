@@ -70,6 +70,28 @@ func (f *faulty) List(ctx context.Context, prefix string) iter.Seq2[Info, error]
 	}
 }
 
+func (f *faulty) Replace(ctx context.Context, key string, content []byte) error {
+	if f.mode == faultPlain && f.due() {
+		return errInjected
+	}
+	err := f.Bucket.Replace(ctx, key, content)
+	if err == nil && f.mode == faultLostReply && f.due() {
+		return errInjected
+	}
+	return err
+}
+
+func (f *faulty) Delete(ctx context.Context, key string) error {
+	if f.mode == faultPlain && f.due() {
+		return errInjected
+	}
+	err := f.Bucket.Delete(ctx, key)
+	if err == nil && f.mode == faultLostReply && f.due() {
+		return errInjected
+	}
+	return err
+}
+
 type faultyReader struct {
 	Reader
 	f *faulty

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"reflect"
 	"strings"
 
@@ -23,6 +24,21 @@ var ErrDamaged = errors.New("the file is damaged: restore it from a copy")
 // ErrSchema says that a file holds other columns than its table. The error that
 // wraps it names the file and the column.
 var ErrSchema = errors.New("other schema than its table")
+
+// ErrPruned says that a file is past its retention. The error that wraps it says
+// when it was removed, and by which run.
+var ErrPruned = errors.New("the file is past its retention")
+
+// deleted says when a file was given up for good, and by whom; empty for one
+// that was not.
+func (a *Archive) deleted(t Table, key string) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if s := a.newest[t]; s != nil {
+		return s.deleted[key]
+	}
+	return ""
+}
 
 // readBuffer is how much of a column is read at once.
 const readBuffer = 256 << 10
@@ -45,6 +61,9 @@ func (a *Archive) open(ctx context.Context, l *layout, p Part) (*file, error) {
 	f := &file{key: p.key(l.table), layout: l}
 	r, err := a.bucket.Open(ctx, f.key)
 	if err != nil {
+		if why := a.deleted(l.table, f.key); errors.Is(err, fs.ErrNotExist) && why != "" {
+			err = fmt.Errorf("%w: %s", ErrPruned, why)
+		}
 		return nil, fmt.Errorf("read %s: %w", f.key, err)
 	}
 	f.reader = r

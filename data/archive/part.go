@@ -22,6 +22,9 @@ func (f Feed) String() string {
 	return url.PathEscape(f.Source) + "/" + url.PathEscape(f.Scope) + "/" + url.PathEscape(f.Currency)
 }
 
+// MarshalText writes the form of String.
+func (f Feed) MarshalText() ([]byte, error) { return []byte(f.String()), nil }
+
 // ParseFeed reads the form of String.
 func ParseFeed(s string) (Feed, error) {
 	parts := strings.Split(s, "/")
@@ -41,18 +44,18 @@ func ParseFeed(s string) (Feed, error) {
 // Part is one active file of a table. Day, Feed and BillingPeriod are its
 // identity: a table never has two active parts that share them.
 type Part struct {
-	Day           data.Day
-	Feed          Feed
-	BillingPeriod string // empty when the rows have none
+	Day           data.Day `json:"day"`
+	Feed          Feed     `json:"feed"`
+	BillingPeriod string   `json:"billing_period"` // empty when the rows have none
 
-	Path          string // below the table's folder
-	Size          int64  // bytes
-	Rows          int64
-	SHA256        string // of the file
-	ContentSHA256 string // of the canonical text of its sorted rows
-	FromSHA256    string // usage_daily only: SHA256 of the usage file it was rolled up from
-	Sums          []Sum  // per amount column and currency, in the order of both
-	Coverage      Coverage
+	Path          string   `json:"path"`  // below the table's folder
+	Size          int64    `json:"bytes"` // bytes
+	Rows          int64    `json:"rows"`
+	SHA256        string   `json:"sha256"`         // of the file
+	ContentSHA256 string   `json:"content_sha256"` // of the canonical text of its sorted rows
+	FromSHA256    string   `json:"from_sha256"`    // usage_daily only: SHA256 of the usage file it was rolled up from
+	Sums          []Sum    `json:"sums"`           // per amount column and currency, in the order of both
+	Coverage      Coverage `json:"coverage"`
 }
 
 // Sum is the sum of one amount column of a part in one currency.
@@ -64,7 +67,9 @@ type Sum struct {
 
 // Coverage says how many customers a source was asked for and gave.
 type Coverage struct {
-	Expected, Read, Failed int
+	Expected int `json:"expected"`
+	Read     int `json:"read"`
+	Failed   int `json:"failed"`
 }
 
 // Complete reports whether no customer is missing.

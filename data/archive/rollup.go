@@ -16,8 +16,8 @@ type RollupFunc func(ctx context.Context, p Part, batches iter.Seq2[arrow.Record
 
 // Rollup brings usage_daily up to the newest usage: it rolls exactly the usage
 // parts whose rollup is missing or was made from another file, whichever run
-// committed them, and drops the rollups of parts that are gone. A run that died
-// between its two commits is thus healed by the next.
+// committed them, and drops the rollups of parts that are gone, unless they were
+// pruned. A run that died between its two commits is thus healed by the next.
 func (r *Run) Rollup(ctx context.Context, fn RollupFunc) (Committed, error) {
 	if r.ended {
 		return Committed{}, errEnded
@@ -81,7 +81,8 @@ func (r *Run) rollParts(ctx context.Context, usage, daily *state, fn RollupFunc)
 		}
 	}
 	for _, old := range daily.sorted() {
-		if _, gone := rolled[old.id()]; gone {
+		// A rollup may be kept longer than the usage it was made from.
+		if _, gone := rolled[old.id()]; gone && !usage.pruned[daySource{old.Day, old.Feed.Source}] {
 			p.removes = append(p.removes, old)
 		}
 	}

@@ -11,6 +11,19 @@ import (
 	"time"
 )
 
+// Runs returns every run record, in the order in which the runs finished.
+func (a *Archive) Runs(ctx context.Context) ([]RunRecord, error) {
+	stored, err := a.records(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]RunRecord, len(stored))
+	for i, r := range stored {
+		all[i] = r.RunRecord
+	}
+	return all, nil
+}
+
 // storedRecord is a run record with the hash of its file.
 type storedRecord struct {
 	RunRecord

@@ -11,28 +11,30 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"tidemark/data"
 )
 
 // Commit is one entry of a table's log.
 type Commit struct {
-	Table            Table
-	Version          int64
-	KnownAt          time.Time
-	Operation        string // e.g. "WRITE" or "PRUNE"
-	Run              string
-	Job              string
-	Source           string
-	Producer         string
-	RowsIn           int64
-	RowsOut          int64
-	Quarantined      int64
-	QuarantineSHA256 string // of quarantine/<run>/<table>.jsonl; empty when there is none
-	UsageVersion     *int64 // usage_daily only: the usage version it was rolled up from
-	Added            []Part
-	Removed          []string // paths below the table's folder
-	Deleted          []Deleted
-	Previous         string // SHA-256 of the entry before; empty in the first
-	SHA256           string // of this entry, what the next one names as Previous
+	Table            Table     `json:"table"`
+	Version          int64     `json:"version"`
+	KnownAt          time.Time `json:"known_at"`
+	Operation        string    `json:"operation"` // e.g. "WRITE" or "PRUNE"
+	Run              string    `json:"run"`
+	Job              string    `json:"job"`
+	Source           string    `json:"source"`
+	Producer         string    `json:"producer"`
+	RowsIn           int64     `json:"rows_in"`
+	RowsOut          int64     `json:"rows_out"`
+	Quarantined      int64     `json:"quarantined"`
+	QuarantineSHA256 string    `json:"quarantine_sha256"` // of quarantine/<run>/<table>.jsonl; empty when there is none
+	UsageVersion     *int64    `json:"usage_version"`     // usage_daily only: the usage version it was rolled up from
+	Added            []Part    `json:"added"`
+	Removed          []string  `json:"removed"` // paths below the table's folder
+	Deleted          []Deleted `json:"deleted"`
+	Previous         string    `json:"previous"` // SHA-256 of the entry before; empty in the first
+	SHA256           string    `json:"sha256"`   // of this entry, what the next one names as Previous
 
 	id, schema string // of the table, when this entry sets them
 }
@@ -51,7 +53,19 @@ type state struct {
 	parts map[string]Part // active, by path
 
 	id, schema string // of the table, as the log has them
+
+	pruned  map[daySource]bool // days that a prune took out, and nothing brought back
+	deleted map[string]string  // files that were given up for good, by key: when and by whom
 }
+
+// daySource is a day as a source delivered it.
+type daySource struct {
+	day    data.Day
+	source string
+}
+
+// opPrune is the operation of commits that take out what is past its retention.
+const opPrune = "PRUNE"
 
 // head is what is kept of every commit.
 type head struct {
@@ -64,7 +78,9 @@ type head struct {
 	quarantined int64
 }
 
-func emptyState(t Table) *state { return &state{table: t, parts: map[string]Part{}} }
+func emptyState(t Table) *state {
+	return &state{table: t, parts: map[string]Part{}, pruned: map[daySource]bool{}, deleted: map[string]string{}}
+}
 
 // version returns the version of the table, -1 before the first commit.
 func (s *state) version() int64 { return int64(len(s.heads)) - 1 }
@@ -97,10 +113,17 @@ func (s *state) advance(c Commit) error {
 		if _, active := s.parts[path]; !active {
 			return fmt.Errorf("%s: it removes %s, which is not part of the table", entryKey(c.Table, c.Version), path)
 		}
+		if p := s.parts[path]; c.Operation == opPrune {
+			s.pruned[daySource{p.Day, p.Feed.Source}] = true
+		}
 		delete(s.parts, path)
 	}
 	for _, p := range c.Added {
 		s.parts[p.Path] = p
+		delete(s.pruned, daySource{p.Day, p.Feed.Source})
+	}
+	for _, d := range c.Deleted {
+		s.deleted[d.Key] = fmt.Sprintf("pruned on %s by run %s", c.KnownAt.Format(time.DateOnly), c.Run)
 	}
 	s.heads = append(s.heads, head{c.Version, c.KnownAt, c.SHA256, c.Run, c.UsageVersion, c.Quarantined})
 	if c.schema != "" {
@@ -113,6 +136,7 @@ func (s *state) advance(c Commit) error {
 func (s *state) clone() *state {
 	next := *s
 	next.heads, next.parts = slices.Clone(s.heads), maps.Clone(s.parts)
+	next.pruned, next.deleted = maps.Clone(s.pruned), maps.Clone(s.deleted)
 	return &next
 }
 

@@ -52,15 +52,17 @@ func (v Verification) OK() bool { return len(v.Findings) == 0 }
 // nothing that it has not checked, and after a finding it goes on.
 type verifier struct {
 	VerifyOptions
+	refs    bool // reads the reports also when quick, for what they refer to
 	archive *Archive
 	bucket  Bucket
-	objects map[string]int64 // sizes of what is there, by key
-	used    map[string]bool  // objects that something refers to
-	bad     map[string]bool  // keys with a finding
-	gone    map[string]bool  // keys that a commit gave up for good
+	objects map[string]Info // what is there, by key
+	used    map[string]bool // objects that something refers to
+	bad     map[string]bool // keys with a finding
+	gone    map[string]bool // keys that a commit gave up for good
 	tables  map[Table]*verifiedTable
 
 	recorded map[Table]int64 // newest version of each table that a run record has
+	died     []Finding       // runs that committed and left no record
 
 	out Verification
 }
@@ -71,31 +73,41 @@ type verifier struct {
 // error is of the bucket, or a cancelled ctx; whatever is wrong with an object is
 // a finding. It cannot see that the newest run was removed as a whole.
 func Verify(ctx context.Context, b Bucket, o VerifyOptions) (Verification, error) {
-	layouts, err := newLayouts()
+	v, err := newVerifier(ctx, b, o)
 	if err != nil {
 		return Verification{}, err
 	}
-	if o.CheckpointEvery <= 0 {
-		o.CheckpointEvery = defaultCheckpointEvery
-	}
-	v := &verifier{VerifyOptions: o, bucket: b, objects: map[string]int64{}, used: map[string]bool{}, bad: map[string]bool{},
-		gone: map[string]bool{}, tables: map[Table]*verifiedTable{}, recorded: map[Table]int64{}}
-	v.archive = &Archive{bucket: b, opts: Options{Allocator: memory.NewGoAllocator()}, layouts: layouts, newest: map[Table]*state{}}
-	for info, err := range b.List(ctx, "") {
-		if err != nil {
-			return Verification{}, fmt.Errorf("list archive: %w", err)
-		}
-		v.objects[info.Key] = info.Size
-	}
-	v.out.Objects, v.out.Findings = len(v.objects), []Finding{}
 	for _, step := range []func(context.Context) error{v.logs, v.records, v.files, v.rollups, v.checkpoints, v.kept, v.reports, v.strangers} {
 		if err := step(ctx); err != nil {
 			return v.out, fmt.Errorf("verify archive: %w", err)
 		}
 	}
+	v.out.Findings = append(v.out.Findings, v.died...)
 	v.out.Seals = v.seals()
 	slices.SortStableFunc(v.out.Findings, func(a, b Finding) int { return strings.Compare(a.Key, b.Key) })
 	return v.out, nil
+}
+
+// newVerifier lists what there is.
+func newVerifier(ctx context.Context, b Bucket, o VerifyOptions) (*verifier, error) {
+	layouts, err := newLayouts()
+	if err != nil {
+		return nil, err
+	}
+	if o.CheckpointEvery <= 0 {
+		o.CheckpointEvery = defaultCheckpointEvery
+	}
+	v := &verifier{VerifyOptions: o, bucket: b, objects: map[string]Info{}, used: map[string]bool{}, bad: map[string]bool{},
+		gone: map[string]bool{}, tables: map[Table]*verifiedTable{}, recorded: map[Table]int64{}}
+	v.archive = &Archive{bucket: b, opts: Options{Allocator: memory.NewGoAllocator()}, layouts: layouts, newest: map[Table]*state{}}
+	for info, err := range b.List(ctx, "") {
+		if err != nil {
+			return nil, fmt.Errorf("list archive: %w", err)
+		}
+		v.objects[info.Key] = info
+	}
+	v.out.Objects, v.out.Findings = len(v.objects), []Finding{}
+	return v, nil
 }
 
 // found notes what is wrong with an object.
@@ -155,7 +167,7 @@ func (v *verifier) kept(ctx context.Context) error {
 				continue
 			}
 			if v.Quick {
-				v.used[key] = true
+				v.used[key] = v.used[key] || !v.refs
 				continue
 			}
 			b, err := readAll(ctx, v.bucket, key)

@@ -38,7 +38,7 @@ func (v *verifier) file(ctx context.Context, l *layout, p *verifiedPart) error {
 		return nil
 	}
 	v.out.Files++
-	size := v.objects[key]
+	size := v.objects[key].Size
 	v.out.Bytes += size
 	switch want := p.add.Size; {
 	case size != want:
@@ -105,9 +105,9 @@ func (v *verifier) rollups(context.Context) error {
 	if usage.broken || daily.broken {
 		return nil // named already; what follows from them is not known
 	}
-	bySum := map[string]*verifiedPart{}
+	bySum := map[string][]*verifiedPart{} // several after equal rows came back
 	for _, p := range usage.parts {
-		bySum[p.SHA256] = p
+		bySum[p.SHA256] = append(bySum[p.SHA256], p)
 	}
 	for _, p := range daily.parts {
 		key, named := p.key(UsageDaily), daily.entries[p.from].usage
@@ -115,15 +115,16 @@ func (v *verifier) rollups(context.Context) error {
 			continue
 		}
 		from := bySum[p.FromSHA256]
+		there := func(u *verifiedPart) bool {
+			return u.id() == p.id() && u.from <= *named && (u.to < 0 || u.to > *named)
+		}
 		switch {
-		case from == nil:
+		case len(from) == 0:
 			v.found(key, "it was rolled up from a usage file that the log does not know")
-		case from.id() != p.id():
-			v.found(key, "it was rolled up from %s, of another day, feed or billing period", from.Path)
-		case from.from > *named || from.to >= 0 && from.to <= *named:
-			v.found(key, "it was rolled up from %s, which version %d of usage does not have", from.Path, *named)
-		case !slices.Equal(from.Sums, p.Sums):
-			v.found(key, "its sums are %v, those of %s are %v", p.Sums, from.Path, from.Sums)
+		case !slices.ContainsFunc(from, there):
+			v.found(key, "it was rolled up from %s, which version %d of usage does not have for this day, feed and billing period", from[0].Path, *named)
+		case !slices.Equal(from[0].Sums, p.Sums):
+			v.found(key, "its sums are %v, those of %s are %v", p.Sums, from[0].Path, from[0].Sums)
 		}
 	}
 	return nil

@@ -3,7 +3,6 @@ package archive
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 )
@@ -230,15 +229,4 @@ func (v *verifier) add(key string, table *verifiedTable, version int64, a *add, 
 	}
 	table.parts = append(table.parts, p)
 	table.active[p.Path] = p
-}
-
-// at returns the part with an identity at a version, nil for none.
-func (table *verifiedTable) at(id partID, version int64) *verifiedPart {
-	at := slices.IndexFunc(table.parts, func(p *verifiedPart) bool {
-		return p.id() == id && p.from <= version && (p.to < 0 || p.to > version)
-	})
-	if at < 0 {
-		return nil
-	}
-	return table.parts[at]
 }

@@ -126,7 +126,8 @@ func (v *verifier) unrecorded(all runRecords) {
 	for _, t := range Tables() {
 		for version, e := range v.tables[t].entries {
 			if key := runKey(e.run); e.run != "" && !known[e.run] && !v.bad[key] {
-				v.found(key, "is missing: run %s committed entry %d of %s and left no record; it died, or its record was removed (the next run notes it)", e.run, version, t)
+				v.bad[key] = true
+				v.died = append(v.died, Finding{key, fmt.Sprintf("is missing: run %s committed entry %d of %s and left no record; it died, or its record was removed (the next run notes it)", e.run, version, t)})
 			}
 		}
 	}
@@ -167,7 +168,7 @@ func (v *verifier) reports(ctx context.Context) error {
 	l := v.archive.layouts[Reports]
 	for _, p := range v.tables[Reports].parts {
 		key := p.key(Reports)
-		if v.bad[key] || v.gone[key] || v.Quick || p.foreign {
+		if v.bad[key] || v.gone[key] || v.Quick && !v.refs || p.foreign {
 			continue
 		}
 		err := v.guarded(key, func() error { return v.reportFiles(ctx, l, p.Part) })
@@ -183,11 +184,10 @@ func (v *verifier) reportFiles(ctx context.Context, l *layout, p Part) (err erro
 	if err != nil {
 		return v.unreadable(ctx, p.key(Reports), err)
 	}
-	view := &View{archive: v.archive, states: map[Table]*state{Reports: {table: Reports, parts: map[string]Part{p.Path: p}}}}
 	if err := f.close(); err != nil {
 		return err
 	}
-	for row, err := range tableRows(ctx, view, Reports, codeReport, data.Period{From: p.Day, To: p.Day}) {
+	for row, err := range tableRows(ctx, v.one(p), Reports, codeReport, data.Period{From: p.Day, To: p.Day}) {
 		if err != nil {
 			return v.unreadable(ctx, p.key(Reports), err)
 		}

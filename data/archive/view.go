@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"slices"
 	"strings"
@@ -170,14 +171,15 @@ func (v *View) Parts(t Table) []Part {
 // DayState is one day whose usage was extracted.
 type DayState struct {
 	Day   data.Day
-	Rows  int64 // 0: extracted, and there was no usage
+	Rows  int64 // of usage_daily; 0: extracted, and there was no usage
 	Parts int
 }
 
-// UsageDays returns the days whose usage was extracted, in order.
+// UsageDays returns the days whose usage was extracted, in order, those whose
+// rollup alone is kept among them.
 func (v *View) UsageDays() []DayState {
 	var days []DayState
-	for _, p := range v.Parts(UsageTable) {
+	for _, p := range v.Parts(UsageDaily) {
 		if len(days) == 0 || days[len(days)-1].Day != p.Day {
 			days = append(days, DayState{Day: p.Day})
 		}
@@ -272,6 +274,24 @@ func (v *View) Scan(ctx context.Context, t Table, p data.Period, columns ...stri
 			}
 		}
 	}
+}
+
+// CopyFile copies the file of a part as it is, once its size and hash are found
+// to be what the log says.
+func (v *View) CopyFile(ctx context.Context, t Table, p Part, w io.Writer) error {
+	l, err := v.archive.layout(t)
+	if err != nil {
+		return err
+	}
+	f, err := v.archive.open(ctx, l, p)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(w, io.NewSectionReader(f.reader, 0, p.Size))
+	if err = errors.Join(err, f.close()); err != nil {
+		return fmt.Errorf("copy %s: %w", f.key, err)
+	}
+	return nil
 }
 
 // scanPart yields the rows of one file and reports whether to go on.
