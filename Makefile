@@ -35,13 +35,19 @@ test-postgres: ## the ledger's tests on a real Postgres on loopback (installs it
 	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends postgresql; }
 	go test -count=1 -tags postgres ./jobs/ledger
 
+test-interop: ## the archive read by deltalake and DuckDB (Python; installs both into bin/interop)
+	@python3 -c 'import ensurepip' 2>/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends python3-venv; }
+	test -x bin/interop/bin/python || python3 -m venv bin/interop
+	bin/interop/bin/python -m pip install -q --disable-pip-version-check -r data/archive/interop/requirements.txt
+	TIDEMARK_PYTHON=$(CURDIR)/bin/interop/bin/python go test -count=1 -tags interop -run Interop -v ./cmd/tidemark
+
 bench-smtp: ## mails a second beside Postfix's smtp-source (root, needs postfix)
 	go test -count=1 -tags postfix -run Rate -v ./reports/mail
 
 lint: ## gofmt, vet, staticcheck, errcheck
 	@files=$$(gofmt -l cmd data jobs reports templates/*.go transform); test -z "$$files" || { echo "gofmt: run gofmt -w on:"; echo "$$files"; exit 1; }
-	go vet ./... && go vet -tags browser,shareddata,kill,postfix,postgres ./...
-	go tool staticcheck -tags browser,shareddata,kill,postfix,postgres ./...
+	go vet ./... && go vet -tags browser,shareddata,kill,postfix,postgres,interop ./...
+	go tool staticcheck -tags browser,shareddata,kill,postfix,postgres,interop ./...
 	go tool errcheck -ignoretests ./...
 
 bench: ## benchmarks, with memory
@@ -66,4 +72,4 @@ check: lint build test ## what must be green before a commit
 clean: ## remove what the other targets made
 	rm -rf bin $(OUT) templates/assets/node_modules templates/assets/dist/*.js templates/assets/dist/*.txt
 
-.PHONY: help build demo test test-browser test-kill test-postfix test-postgres bench-smtp lint bench golden fuzz assets check clean
+.PHONY: help build demo test test-browser test-kill test-postfix test-postgres test-interop bench-smtp lint bench golden fuzz assets check clean

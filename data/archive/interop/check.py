@@ -1,0 +1,210 @@
+"""Reads an archive with other programs and compares it with what tidemark says.
+
+usage: check.py ARCHIVE EXPECTED.json AUDIT.md
+
+The figures are computed here from the files alone: by the deltalake package,
+and by DuckDB over the active files that the log names. EXPECTED.json is what
+`archive ls`, `metrics` and `reproduce --explain` print.
+"""
+
+import json
+import pathlib
+import re
+import shutil
+import sys
+import tempfile
+from datetime import date
+from decimal import Decimal, getcontext
+
+import duckdb
+from deltalake import DeltaTable
+
+getcontext().prec = 60
+problems = []
+checked = 0
+
+
+def same(what, ours, theirs):
+    global checked
+    checked += 1
+    if ours != theirs:
+        problems.append(f"{what}: tidemark has {ours!r}, the other reader {theirs!r}")
+
+
+def log_files(root, table, version):
+    """The active files at a version, by the words of the Delta protocol."""
+    active = {}
+    for n in range(version + 1):
+        for line in (root / table / "_delta_log" / f"{n:020d}.json").read_text().splitlines():
+            action = json.loads(line)
+            if "remove" in action:
+                del active[action["remove"]["path"]]
+            if "add" in action:
+                active[action["add"]["path"]] = action["add"]
+    return active
+
+
+def rows_of(delta):
+    return delta.to_pyarrow_table().to_pylist()
+
+
+def sums(rows):
+    """Exact sums per amount column and currency, and the nulls of each column."""
+    totals, nulls = {}, {}
+    for row in rows:
+        for column, value in row.items():
+            nulls[column] = nulls.get(column, 0) + (value is None)
+            if column in ("cost", "effective_cost", "cost_usd") and value is not None:
+                key = column, "USD" if column == "cost_usd" else row["currency"]
+                totals[key] = totals.get(key, Decimal(0)) + value
+    return totals, nulls
+
+
+def logged(adds):
+    """The same, as the log states it."""
+    totals, nulls = {}, {}
+    for add in adds:
+        for s in json.loads(add["tags"]["sums"]):
+            key = s["column"], s["currency"]
+            totals[key] = totals.get(key, Decimal(0)) + Decimal(s["amount"])
+        for column, n in json.loads(add["stats"])["nullCount"].items():
+            nulls[column] = nulls.get(column, 0) + n
+    return totals, nulls
+
+
+def check_table(root, listing, versions):
+    table = listing["table"]
+    newest = DeltaTable(str(root / table))
+    same(f"{table} version", listing["version"], newest.version())
+    types = {f["name"]: f["type"] for f in json.loads(newest.schema().to_json())["fields"]}
+    for amount in ("cost", "effective_cost", "cost_usd", "quantity"):
+        if table.startswith("usage"):
+            same(f"{table}.{amount} type", "decimal(38,18)", types[amount])
+    for version in versions:
+        delta = DeltaTable(str(root / table), version=version)
+        active = log_files(root, table, version)
+        rows = rows_of(delta)
+        uris = {u.split(f"/{table}/", 1)[1] for u in delta.file_uris()}
+        same(f"{table}@{version} files", {duck_unquote(p) for p in active}, {duck_unquote(u) for u in uris})
+        same(f"{table}@{version} rows", sum(int(a["tags"]["rows"]) for a in active.values()), len(rows))
+        totals, nulls = sums(rows)
+        want_totals, want_nulls = logged(active.values())
+        if rows:
+            same(f"{table}@{version} nulls", want_nulls, {c: nulls[c] for c in want_nulls})
+        same(f"{table}@{version} sums", want_totals, totals)
+        partition = [c for c in types if c.endswith("_date")][0]
+        days = {a["partitionValues"][partition] for a in active.values() if int(a["tags"]["rows"]) > 0}
+        same(f"{table}@{version} days", days, {str(r[partition]) for r in rows})
+    return newest
+
+
+def duck_unquote(path):
+    from urllib.parse import unquote
+
+    return unquote(path)
+
+
+def check_checkpoint(root, table):
+    """A copy of the table without the entries before its newest checkpoint."""
+    hint = json.loads((root / table / "_delta_log" / "_last_checkpoint").read_text())
+    with tempfile.TemporaryDirectory() as tmp:
+        copy = pathlib.Path(tmp) / table
+        shutil.copytree(root / table, copy)
+        for n in range(hint["version"] + 1):
+            (copy / "_delta_log" / f"{n:020d}.json").unlink()
+        whole, rest = DeltaTable(str(root / table)), DeltaTable(str(copy))
+        same(f"{table} from checkpoint {hint['version']}: version", whole.version(), rest.version())
+        same(f"{table} from checkpoint: files", sorted(u.split(f"/{table}/", 1)[1] for u in whole.file_uris()),
+             sorted(u.split(f"/{table}/", 1)[1] for u in rest.file_uris()))
+        same(f"{table} from checkpoint: schema", whole.schema().to_json(), rest.schema().to_json())
+        same(f"{table} from checkpoint: rows", len(rows_of(whole)), len(rows_of(rest)))
+        duck = duckdb.connect()
+        count = duck.sql(f"SELECT count(*) FROM '{root / table / '_delta_log' / format(hint['version'], '020d')}.checkpoint.parquet' WHERE add IS NOT NULL").fetchall()[0]
+        same(f"{table} checkpoint: adds", len(log_files(root, table, hint["version"])), count[0])
+
+
+def check_metrics(root, metrics):
+    """cost, cost_by_category and customers_with_usage, row by row."""
+    usage = rows_of(DeltaTable(str(root / "usage")))
+    first, last = metrics["period"]["from"], min(metrics["period"]["to"], metrics["watermark"])
+    cost, categories, customers = {}, {}, set()
+    for r in usage:
+        if not first <= str(r["usage_date"]) <= last:
+            continue
+        if r["charge_category"] == "usage" and r["quantity"] is not None and r["quantity"] > 0:
+            customers.add(r["customer_id"])
+        if r["charge_category"] != "tax" and r["cost"] is not None:
+            cost[r["currency"]] = cost.get(r["currency"], Decimal(0)) + r["cost"]
+            key = r["category"], r["currency"]
+            categories[key] = categories.get(key, Decimal(0)) + r["cost"]
+    same("metrics cost", nonzero({c["currency"]: Decimal(c["value"]) for c in metrics["cost"]}), nonzero(cost))
+    same("metrics cost_by_category", nonzero({(c["category"], c["currency"]): Decimal(c["value"]) for c in metrics["cost_by_category"]}), nonzero(categories))
+    same("metrics customers_with_usage", metrics["customers_with_usage"]["value"], len(customers))
+
+
+def nonzero(amounts):
+    return {k: v for k, v in amounts.items() if v != 0}
+
+
+def check_explanations(root, explanations):
+    for e in explanations:
+        if e["reason"]:
+            continue
+        found = duckdb.connect().sql(in_folder(e["query"], root)).fetchall()
+        typed = [tuple(Decimal(v) if c == "cost" else v for v, c in zip(row, e["columns"])) for row in e["result"]]
+        got = [tuple(v if isinstance(v, Decimal) else str(v) for v in row) for row in found]
+        same(f"report {e['report']} {e['metric']}", sorted(typed, key=repr_key), sorted(got, key=repr_key))
+
+
+def repr_key(row):
+    return tuple(str(v) for v in row if not isinstance(v, Decimal))
+
+
+def in_folder(sql, root):
+    """The query as if it were run in the archive's folder."""
+    return re.sub(r"'((?:\*|usage|usage_daily|subscriptions|reports)/)", lambda m: f"'{root}/{m[1]}", sql)
+
+
+def check_audit(root, doc, report):
+    """Every statement of the audit guide, in its order."""
+    duck = duckdb.connect()
+    import os
+
+    os.chdir(root)
+    results = []
+    for block in re.findall(r"```sql\n(.*?)```", doc, re.S):
+        for statement in block.replace("REPORT-ID", report["report"]).split(";\n"):
+            if statement.strip():
+                found = duck.execute(statement)
+                if statement.lstrip().startswith(("SELECT", "WITH")):
+                    results.append(found.fetchall())
+    same("audit guide: results", 7, len(results))
+    the_report, cost, mailed, customers, files, chain, seal = results
+    same("audit guide: mail", True, (root / "mails" / f"{the_report[0][7]}.eml").exists())
+    same("audit guide: cost", {c: Decimal(v) for c, v in mailed if Decimal(v) != 0}, dict(cost))
+    same("audit guide: customers with usage", str(customers[0][1]), str(customers[0][0]))
+    same("audit guide: changed files", [], files)
+    same("audit guide: broken chain", [], chain)
+    same("audit guide: seal", seal[0][1], seal[0][0])
+
+
+def main():
+    root, expected = pathlib.Path(sys.argv[1]).resolve(), json.loads(pathlib.Path(sys.argv[2]).read_text())
+    doc = pathlib.Path(sys.argv[3]).read_text()
+    for listing in expected["ls"]["tables"]:
+        last = listing["version"]
+        check_table(root, listing, sorted({0, last // 2, last}))
+        same(f"{listing['table']} listed rows", listing["rows"], len(rows_of(DeltaTable(str(root / listing["table"])))))
+    for table in expected["checkpoints"]:
+        check_checkpoint(root, table)
+    for metrics in expected["metrics"]:
+        check_metrics(root, metrics)
+    check_explanations(root, expected["explanations"])
+    check_audit(root, doc, expected["explanations"][0])
+    for p in problems:
+        print(p)
+    print(f"{checked} comparisons with deltalake and DuckDB {duckdb.__version__}, {len(problems)} differ")
+    sys.exit(1 if problems or checked < 100 else 0)
+
+
+main()
