@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -21,6 +23,8 @@ type faulty struct {
 	mode  faultMode
 	left  int  // calls until the fault
 	fired bool // whether it came
+
+	created []string // keys, in order
 }
 
 type faultMode string
@@ -29,7 +33,18 @@ const (
 	faultPlain     faultMode = "the call fails"
 	faultShort     faultMode = "a write stops half way"
 	faultLostReply faultMode = "a commit succeeds, but its reply is lost"
+	faultFull      faultMode = "from a call on nothing can be written"
+	faultStale     faultMode = "a listing does not show what is newest"
+	faultDouble    faultMode = "a listing shows every key twice"
 )
+
+// full reports whether the disk is full: from the call that is due on.
+func (f *faulty) full() bool {
+	if f.mode == faultFull {
+		f.due()
+	}
+	return f.mode == faultFull && f.fired
+}
 
 // due reports whether this call is the one that fails.
 func (f *faulty) due() bool {
@@ -53,10 +68,14 @@ func (f *faulty) Create(ctx context.Context, key string) (Object, error) {
 	if f.mode == faultPlain && f.due() {
 		return nil, errInjected
 	}
+	if f.full() {
+		return nil, syscall.ENOSPC
+	}
 	o, err := f.Bucket.Create(ctx, key)
 	if err != nil {
 		return nil, err
 	}
+	f.created = append(f.created, key)
 	return &faultyObject{o, f}, nil
 }
 
@@ -66,13 +85,34 @@ func (f *faulty) List(ctx context.Context, prefix string) iter.Seq2[Info, error]
 			yield(Info{}, errInjected)
 			return
 		}
-		f.Bucket.List(ctx, prefix)(yield)
+		stale, double := f.mode == faultStale && f.due(), f.mode == faultDouble && f.due()
+		var infos []Info
+		for info, err := range f.Bucket.List(ctx, prefix) {
+			if err != nil {
+				yield(info, err)
+				return
+			}
+			if infos = append(infos, info); double {
+				infos = append(infos, info)
+			}
+		}
+		if stale && len(infos) > 0 {
+			infos = infos[:len(infos)-1]
+		}
+		for _, info := range infos {
+			if !yield(info, nil) {
+				return
+			}
+		}
 	}
 }
 
 func (f *faulty) Replace(ctx context.Context, key string, content []byte) error {
 	if f.mode == faultPlain && f.due() {
 		return errInjected
+	}
+	if f.full() {
+		return syscall.ENOSPC
 	}
 	err := f.Bucket.Replace(ctx, key, content)
 	if err == nil && f.mode == faultLostReply && f.due() {
@@ -127,6 +167,8 @@ func (o *faultyObject) Write(p []byte) (int, error) {
 			return n, err
 		}
 		return n, errInjected
+	case o.f.full():
+		return 0, syscall.ENOSPC
 	}
 	return o.Object.Write(p)
 }
@@ -135,6 +177,8 @@ func (o *faultyObject) Commit() error {
 	switch {
 	case o.f.mode == faultPlain && o.f.due():
 		return errors.Join(o.Object.Abort(), errInjected)
+	case o.f.full():
+		return errors.Join(o.Object.Abort(), syscall.ENOSPC)
 	case o.f.mode == faultLostReply && o.f.due():
 		if err := o.Object.Commit(); err != nil {
 			return err
@@ -144,7 +188,8 @@ func (o *faultyObject) Commit() error {
 	return o.Object.Commit()
 }
 
-// smallRun is a whole extraction: quarantine, usage, rollup, inventory, record.
+// smallRun is a whole run: quarantine, usage, rollup, inventory, a report with its
+// mail, checkpoints, record.
 func smallRun(ctx context.Context, a *Archive, runID, cost string) (err error) {
 	r, err := a.Begin(ctx, RunInfo{ID: runID, Job: "extract", Source: "tables"})
 	if err != nil {
@@ -173,11 +218,18 @@ func smallRun(ctx context.Context, a *Archive, runID, cost string) (err error) {
 	if _, err := r.CommitSubscriptions(ctx, day("2026-11-22"), []data.Subscription{subscription}, d); err != nil {
 		return err
 	}
+	mailed := report("report-"+runID, "anna@partner.example")
+	if mailed.EMLSHA256, err = r.Keep(ctx, Mails, []byte("mail of "+runID)); err != nil {
+		return err
+	}
+	if _, err := r.CommitReports(ctx, day("2026-11-23"), []data.Report{mailed}); err != nil {
+		return err
+	}
 	_, err = r.Finish(ctx)
 	return err
 }
 
-// everything reads all tables, and how many parts each day has.
+// everything reads all tables of data, and how many parts each day has.
 func everything(t testing.TB, a *Archive) []string {
 	t.Helper()
 	v, err := a.View(context.Background(), nil)
@@ -185,7 +237,7 @@ func everything(t testing.TB, a *Archive) []string {
 		t.Fatal(err)
 	}
 	var lines []string
-	for _, table := range Tables() {
+	for _, table := range DataTables() {
 		lines = append(lines, partNames(v, table)...)
 		lines = append(lines, dump(t, v.Scan(context.Background(), table, allDays))...)
 	}
@@ -194,7 +246,7 @@ func everything(t testing.TB, a *Archive) []string {
 
 func openFor(t testing.TB, b Bucket) *Archive {
 	t.Helper()
-	a, err := Open(context.Background(), b, Options{Producer: "tidemark test", Now: newClock().now, TempDir: t.TempDir()})
+	a, err := Open(context.Background(), b, Options{Producer: "tidemark test", Now: newClock().now, TempDir: t.TempDir(), CheckpointEvery: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,52 +264,85 @@ func TestRun_AfterAnyFaultACleanRunGivesTheSameRows(t *testing.T) {
 	if err := smallRun(t.Context(), openFor(t, good), "good", "7"); err != nil {
 		t.Fatal(err)
 	}
-	want := everything(t, openFor(t, good))
-	old := everything(t, openFor(t, seed))
-	for _, mode := range []faultMode{faultPlain, faultShort, faultLostReply} {
+	states := faultStates{seed, everything(t, openFor(t, seed)), everything(t, openFor(t, good))}
+	const all = -1
+	for mode, want := range map[faultMode]struct{ calls, survived int }{
+		faultPlain: {200, 1}, // whether a mail is kept already; it is then written
+		faultShort: {9, 0}, faultFull: {50, 0},
+		// Unknown outcomes are looked up: four log entries, four checkpoints, the
+		// mail and the record.
+		faultLostReply: {18, 10},
+		// Whatever a listing says, the run comes to the same end.
+		faultStale: {10, all}, faultDouble: {10, all},
+	} {
 		t.Run(string(mode), func(t *testing.T) {
 			n, survived := 1, 0
 			for ; ; n++ {
-				b := copyOf(seed)
-				f := &faulty{Bucket: b, mode: mode, left: n}
-				a, err := Open(t.Context(), f, Options{Producer: "tidemark test", Now: newClock().now, TempDir: t.TempDir()})
-				if err == nil {
-					err = smallRun(t.Context(), a, "faulty", "7")
-				}
-				if !f.fired {
+				fired, err := states.run(t, mode, n)
+				if !fired {
 					break
 				}
 				if err == nil {
-					survived++ // the reply of a commit was lost, and found again
-				}
-				after := openFor(t, b)
-				if got := everything(t, after); err != nil && !mixOf(got, old, want) {
-					t.Fatalf("call %d: rows that nobody wrote:\n%s", n, strings.Join(got, "\n"))
-				}
-				if err := smallRun(t.Context(), after, "clean", "7"); err != nil {
-					t.Fatalf("call %d: clean run: %v", n, err)
-				}
-				if diff := cmp.Diff(want, everything(t, openFor(t, b))); diff != "" {
-					t.Fatalf("call %d (-want +got):\n%s", n, diff)
-				}
-				for _, key := range keysIn(t, b, "") {
-					if strings.HasPrefix(key, Temporaries) {
-						t.Fatalf("call %d: temporary %s", n, key)
-					}
+					survived++
 				}
 			}
-			if n < 9 {
-				t.Errorf("only %d calls were tried", n)
+			if n <= want.calls {
+				t.Errorf("only %d calls were tried, want at least %d", n-1, want.calls)
 			}
-			// Log entries and run record: an unknown outcome is looked up.
-			if mode == faultLostReply && survived != 4 {
-				t.Errorf("%d lost replies were survived, want 4: three log entries and the run record", survived)
+			if want.survived == all {
+				want.survived = n - 1
 			}
-			if mode != faultLostReply && survived != 0 {
-				t.Errorf("%d faults went unnoticed", survived)
+			if survived != want.survived {
+				t.Errorf("%d of %d faults were survived, want %d", survived, n-1, want.survived)
 			}
 		})
 	}
+}
+
+// faultStates are an archive with one run, and its rows before and after the next.
+type faultStates struct {
+	seed      *Memory
+	old, want []string
+}
+
+// run has the nth call fail, and then checks the archive before and after a clean
+// run.
+func (s faultStates) run(t *testing.T, mode faultMode, n int) (fired bool, err error) {
+	b := copyOf(s.seed)
+	f := &faulty{Bucket: b, mode: mode, left: n}
+	a, err := Open(t.Context(), f, Options{Producer: "tidemark test", Now: newClock().now, TempDir: t.TempDir(), CheckpointEvery: 1})
+	if err == nil {
+		err = smallRun(t.Context(), a, "faulty", "7")
+	}
+	if !f.fired {
+		return false, nil
+	}
+	after := openFor(t, b)
+	if got := everything(t, after); err != nil && !mixOf(got, s.old, s.want) {
+		t.Fatalf("call %d: rows that nobody wrote:\n%s", n, strings.Join(got, "\n"))
+	} else if err == nil && !slices.Equal(got, s.want) {
+		t.Fatalf("call %d went unnoticed, and the rows are\n%s", n, strings.Join(got, "\n"))
+	}
+	if err := smallRun(t.Context(), after, "clean", "7"); err != nil {
+		t.Fatalf("call %d: clean run: %v", n, err)
+	}
+	if diff := cmp.Diff(s.want, everything(t, openFor(t, b))); diff != "" {
+		t.Fatalf("call %d (-want +got):\n%s", n, diff)
+	}
+	out, verifyErr := Verify(t.Context(), b, VerifyOptions{CheckpointEvery: 1})
+	if verifyErr != nil || !out.OK() {
+		t.Fatalf("call %d: %v %v", n, verifyErr, out.Findings)
+	}
+	orphans, orphansErr := Orphans(t.Context(), b)
+	if orphansErr != nil || len(orphans) != out.Unreferenced {
+		t.Fatalf("call %d: %d objects are unreferenced, orphans are %v, %v", n, out.Unreferenced, orphans, orphansErr)
+	}
+	for _, o := range orphans {
+		if !slices.Contains(f.created, o.Key) {
+			t.Fatalf("call %d: orphan %s is not of the run that failed", n, o.Key)
+		}
+	}
+	return true, err
 }
 
 // mixOf reports whether every line of got is from one of two states: each table

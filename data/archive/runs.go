@@ -36,10 +36,15 @@ type runRecords []storedRecord
 // records reads every run record, in the order in which the runs finished.
 func (a *Archive) records(ctx context.Context) (runRecords, error) {
 	var all runRecords
+	seen := map[string]bool{} // a listing may show a key twice
 	for info, err := range a.bucket.List(ctx, runFolder) {
 		if err != nil {
 			return nil, fmt.Errorf("list %s: %w", runFolder, err)
 		}
+		if seen[info.Key] {
+			continue
+		}
+		seen[info.Key] = true
 		b, err := readAll(ctx, a.bucket, info.Key)
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", info.Key, err)

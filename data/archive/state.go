@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"maps"
 	"slices"
@@ -191,23 +193,31 @@ func entryKey(t Table, version int64) string {
 }
 
 // commits yields the commits of a table after a known state, and checks that
-// none is missing and that each names the one before it.
+// none is missing and that each names the one before it. A listing may not show
+// the newest entry yet, or show one twice; so after the last that is listed the
+// next one is asked for by its name.
 func (a *Archive) commits(ctx context.Context, from *state) iter.Seq2[Commit, error] {
 	return func(yield func(Commit, error) bool) {
-		version, previous := from.version()+1, from.head().sha256
+		listed := from.version()
 		for info, err := range a.bucket.List(ctx, logFolder(from.table)) {
 			if err != nil {
 				yield(Commit{}, fmt.Errorf("list %s: %w", logFolder(from.table), err))
 				return
 			}
-			if !isEntry(info.Key) || info.Key < entryKey(from.table, version) {
-				continue
+			for isEntry(info.Key) && info.Key > entryKey(from.table, listed) {
+				listed++ // also over a gap, which reading will find
 			}
+		}
+		version, previous := from.version()+1, from.head().sha256
+		for ; ; version++ {
 			c, err := a.readEntry(ctx, from.table, version, previous)
+			if version > listed && errors.Is(err, fs.ErrNotExist) {
+				return
+			}
 			if !yield(c, err) || err != nil {
 				return
 			}
-			version, previous = version+1, c.SHA256
+			previous = c.SHA256
 		}
 	}
 }
