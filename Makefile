@@ -41,13 +41,16 @@ test-interop: ## the archive read by deltalake and DuckDB (Python; installs both
 	bin/interop/bin/python -m pip install -q --disable-pip-version-check -r data/archive/interop/requirements.txt
 	TIDEMARK_PYTHON=$(CURDIR)/bin/interop/bin/python go test -count=1 -tags interop -run Interop -v ./cmd/tidemark
 
+bench-archive: ## extraction to committed archive and verify, at 1 and 10 million rows
+	TIDEMARK_PYTHON=$(wildcard $(CURDIR)/bin/interop/bin/python) go test -count=1 -timeout 60m -tags bench -run Bench -v ./cmd/tidemark
+
 bench-smtp: ## mails a second beside Postfix's smtp-source (root, needs postfix)
 	go test -count=1 -tags postfix -run Rate -v ./reports/mail
 
 lint: ## gofmt, vet, staticcheck, errcheck
 	@files=$$(gofmt -l cmd data jobs reports templates/*.go transform); test -z "$$files" || { echo "gofmt: run gofmt -w on:"; echo "$$files"; exit 1; }
-	go vet ./... && go vet -tags browser,shareddata,kill,postfix,postgres,interop ./...
-	go tool staticcheck -tags browser,shareddata,kill,postfix,postgres,interop ./...
+	go vet ./... && go vet -tags browser,shareddata,kill,postfix,postgres,interop,bench ./...
+	go tool staticcheck -tags browser,shareddata,kill,postfix,postgres,interop,bench ./...
 	go tool errcheck -ignoretests ./...
 
 bench: ## benchmarks, with memory
@@ -72,4 +75,4 @@ check: lint build test ## what must be green before a commit
 clean: ## remove what the other targets made
 	rm -rf bin $(OUT) templates/assets/node_modules templates/assets/dist/*.js templates/assets/dist/*.txt
 
-.PHONY: help build demo test test-browser test-kill test-postfix test-postgres test-interop bench-smtp lint bench golden fuzz assets check clean
+.PHONY: help build demo test test-browser test-kill test-postfix test-postgres test-interop bench-archive bench-smtp lint bench golden fuzz assets check clean

@@ -18,6 +18,8 @@ import (
 	_ "time/tzdata" // zones must work on machines without zoneinfo
 
 	"github.com/spf13/cobra"
+
+	"tidemark/data/archive"
 )
 
 func main() {
@@ -33,6 +35,7 @@ type environment struct {
 	stdout, stderr io.Writer
 	getenv         func(string) string
 	now            func() time.Time
+	wrap           func(archive.Bucket) archive.Bucket // for tests that stand between; nil: nothing does
 }
 
 // app is one invocation: the environment and the global flags.

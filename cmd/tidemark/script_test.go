@@ -10,6 +10,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(asTidemark) != "" {
+		os.Exit(run(context.Background(), os.Args[1:], environment{
+			stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, now: time.Now, wrap: dyingBucket,
+		}))
+	}
 	testscript.Main(m, map[string]func(){
 		"tidemark": func() {
 			os.Exit(run(context.Background(), os.Args[1:], environment{

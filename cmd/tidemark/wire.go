@@ -44,7 +44,11 @@ func (c *config) archivePath(mustExist bool) (string, error) {
 }
 
 func (a *app) openArchiveAt(ctx context.Context, path string) (*archive.Archive, error) {
-	return archive.Open(ctx, archive.NewDir(path), archive.Options{Producer: producer(), Now: a.now})
+	var bucket archive.Bucket = archive.NewDir(path)
+	if a.wrap != nil {
+		bucket = a.wrap(bucket)
+	}
+	return archive.Open(ctx, bucket, archive.Options{Producer: producer(), Now: a.now})
 }
 
 // fullSource is a source of usage and of inventory.

@@ -133,11 +133,11 @@ func TestBucket_OfTwoRacingWritersOneWins(t *testing.T) {
 
 // TestDir_OfTwoRacingProcessesOneWins runs this test binary twice as a writer.
 func TestDir_OfTwoRacingProcessesOneWins(t *testing.T) {
-	const keys = 60
+	const keys = 1000 // of log entries
 	if root := os.Getenv("ARCHIVE_TEST_RACE"); root != "" {
 		b := NewDir(root)
 		for k := range keys {
-			err := create(t, b, "race/"+string(rune('A'+k)), os.Getenv("ARCHIVE_TEST_WRITER"))
+			err := create(t, b, entryKey(UsageTable, int64(k)), os.Getenv("ARCHIVE_TEST_WRITER"))
 			if err == nil {
 				t.Logf("won %d", k)
 			} else if !errors.Is(err, fs.ErrExist) {
@@ -169,6 +169,7 @@ func TestDir_OfTwoRacingProcessesOneWins(t *testing.T) {
 	if got := keysIn(t, NewDir(root), ""); len(got) != keys {
 		t.Errorf("%d files, want %d", len(got), keys)
 	}
+	t.Logf("%d of %d won by the first process", strings.Count(outputs[0].String(), ": won "), keys)
 }
 
 func TestBucket_NothingIsSeenBeforeCommit(t *testing.T) {

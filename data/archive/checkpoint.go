@@ -163,7 +163,7 @@ func sortedKeysOf[V any](m map[string]V) []string {
 func encodeCheckpoint(rows []checkpointRow) ([]byte, error) {
 	var b bytes.Buffer
 	w := parquet.NewGenericWriter[checkpointRow](&b, parquet.CreatedBy("tidemark", "1", "archive"), parquet.DataPageVersion(1),
-		parquet.Compression(&parquet.Snappy), parquet.DefaultEncodingFor(parquet.ByteArray, &parquet.Plain))
+		parquet.DataPageStatistics(false), parquet.Compression(&parquet.Snappy), parquet.DefaultEncodingFor(parquet.ByteArray, &parquet.Plain))
 	if _, err := w.Write(rows); err != nil {
 		return nil, err
 	}

@@ -17,7 +17,7 @@ import (
 
 // museum is an archive with one of everything: two feeds and billing periods,
 // restated and empty days, an inventory replaced, quarantine of a run that went
-// on and of one that was refused, reports with mails and inputs, checkpoints, and
+// on and of one that was refused, a lifted hold, reports with mails and inputs, checkpoints, and
 // a run that died.
 func museum(t testing.TB) (*fixture, *Memory) {
 	t.Helper()
@@ -34,6 +34,12 @@ func museum(t testing.TB) (*fixture, *Memory) {
 		r := f.begin()
 		if i == 1 {
 			must(r.Quarantine(UsageTable, &data.RowError{File: "usage.csv", Line: 3, Column: "cost", Value: "x", Reason: "not a decimal number"}))
+		}
+		if i == 0 {
+			h, err := r.AddHold(ctx, Hold{Reason: "audit"})
+			must(err)
+			_, err = r.LiftHold(ctx, h.ID, "closed")
+			must(err)
 		}
 		f.stage(r, "tables", row("2026-11-20", "a", fmt.Sprint(1+i)), row("2026-11-21", "b", "2.5"), row("2026-11-21", "ü", "-1"))
 		_, err := r.CommitUsage(ctx, Delivery{Source: "tables", Days: days("2026-11-20", "2026-11-22")})
