@@ -5,69 +5,109 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"tidemark/data"
 )
 
-// files checks every data file that was ever added.
-func (v *verifier) files(ctx context.Context) error {
-	total, done := int64(0), int64(0)
-	for _, t := range v.tables {
-		for _, p := range t.parts {
-			total += p.Size
-		}
-	}
-	for _, t := range Tables() {
-		for _, p := range v.tables[t].parts {
-			if err := v.file(ctx, v.tables[t].layout, p); err != nil {
-				return err
-			}
-			if done += p.Size; v.Progress != nil {
-				v.Progress(done, total)
-			}
-		}
-	}
-	return nil
+// takenFile is a data file with what was found in it.
+type takenFile struct {
+	layout *layout
+	part   *verifiedPart
+	facts  written
+	err    error
 }
 
-func (v *verifier) file(ctx context.Context, l *layout, p *verifiedPart) error {
+// files checks every data file that was ever added, several at a time.
+func (v *verifier) files(ctx context.Context) error {
+	var todo []takenFile
+	total, done := int64(0), int64(0)
+	for _, t := range Tables() {
+		for _, p := range v.tables[t].parts {
+			if v.present(v.tables[t].layout, p) {
+				todo = append(todo, takenFile{layout: v.tables[t].layout, part: p})
+				total += p.Size
+			}
+		}
+	}
+	waiting, taken := make(chan takenFile), make(chan takenFile)
+	var workers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() {
+			for f := range waiting {
+				f.facts, f.err = v.takeFacts(ctx, f.layout, f.part.Part)
+				taken <- f
+			}
+		})
+	}
+	go func() {
+		defer close(taken)
+		defer workers.Wait()
+		defer close(waiting)
+		for _, f := range todo {
+			if ctx.Err() != nil {
+				return
+			}
+			waiting <- f
+		}
+	}()
+	for f := range taken {
+		v.taken(f)
+		if done += f.part.Size; v.Progress != nil {
+			v.Progress(done, total)
+		}
+	}
+	return ctx.Err()
+}
+
+// present checks that a file is there with its size, and reports whether it is to
+// be read.
+func (v *verifier) present(l *layout, p *verifiedPart) bool {
 	key := p.key(l.table)
 	if !v.there(key, fmt.Sprintf("entry %d of the log added it", p.from)) {
-		return nil
+		return false
 	}
-	v.out.Files++
 	size := v.objects[key].Size
+	v.out.Files++
 	v.out.Bytes += size
 	switch want := p.add.Size; {
 	case size != want:
 		v.found(key, "it has %d bytes, the log says %d", size, want)
-		return nil
 	case v.Quick:
-		return nil
 	case p.foreign:
 		v.found(key, "another program added it: there is no hash to check it with")
-		return nil
+	default:
+		return true
 	}
-	return v.guarded(key, func() error {
-		w, err := v.takeFacts(ctx, l, p.Part)
-		if err != nil {
-			if ctx.Err() == nil && (errors.Is(err, ErrDamaged) || errors.Is(err, ErrSchema)) {
-				v.found(key, "%v", err)
-				return nil
-			}
-			return v.unreadable(ctx, key, err)
-		}
-		v.out.Rows += w.facts.rows
-		v.compare(key, l, p, w)
-		return nil
-	})
+	return false
+}
+
+// taken notes what is wrong with a file that was read.
+func (v *verifier) taken(f takenFile) {
+	key := f.part.key(f.layout.table)
+	switch {
+	case errors.Is(f.err, context.Canceled):
+	case errors.Is(f.err, ErrDamaged), errors.Is(f.err, ErrSchema):
+		v.found(key, "%v", f.err)
+	case f.err != nil:
+		v.found(key, "cannot be read: %v", f.err)
+	default:
+		v.out.Rows += f.facts.facts.rows
+		v.compare(key, f.layout, f.part, f.facts)
+	}
 }
 
 // takeFacts reads a whole file: size, hash, schema, the CRC of every page, and
 // every row.
 func (v *verifier) takeFacts(ctx context.Context, l *layout, p Part) (w written, err error) {
+	defer func() {
+		if p := recover(); p != nil { // parquet-go panics on some damage
+			err = fmt.Errorf("%w: %v", ErrDamaged, p)
+		}
+	}()
 	f, err := v.archive.open(ctx, l, p)
 	if err != nil {
 		return w, err
