@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,6 +14,7 @@ import (
 	"tidemark/data"
 	"tidemark/jobs"
 	"tidemark/jobs/ledger"
+	"tidemark/reports"
 )
 
 // errBusy ends a command whose job is held by another run.
@@ -120,6 +122,13 @@ func (a *app) narrowed(c *config, l *ledger.Ledger, j jobConfig, only, again str
 	m, err := a.mailing(c, j)
 	if err != nil {
 		return job, err
+	}
+	recipients, err := c.recipients()
+	if err != nil {
+		return job, err
+	}
+	if only != "" && !slices.ContainsFunc(jobs.WithRole(recipients, m.role), func(r reports.Recipient) bool { return strings.EqualFold(r.Address, only) }) {
+		return job, usagef("--only %s: job %s mails no such recipient", only, j.Name)
 	}
 	m.only, m.again = only, again
 	job.Execute = func(ctx context.Context, run *ledger.Run) (jobs.Outcome, error) {

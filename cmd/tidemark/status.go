@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"time"
 
@@ -22,6 +23,7 @@ type status struct {
 	Mail      map[ledger.DeliveryState]int `json:"deliveries"`
 	Alarms    []ledger.Alarm               `json:"alarms"`
 	DiskFree  *uint64                      `json:"disk_free_bytes"` // where the archive lies; null: cannot be told
+	Broken    []string                     `json:"broken"`          // what is wrong now
 	Warnings  []string                     `json:"warnings"`        // what is wrong soon
 	Notes     []string                     `json:"notes"`           // what deserves a look, without being wrong
 }
@@ -32,6 +34,7 @@ type jobStatus struct {
 	Last    *ledger.Run `json:"last"`
 	Next    time.Time   `json:"next"`
 	Paused  bool        `json:"paused"`
+	Overdue *time.Time  `json:"overdue"` // since when a slot waits that nobody runs; null: none does
 }
 
 func (a *app) statusCommand() *cobra.Command {
@@ -45,7 +48,8 @@ watermark, deliveries that need a person, alarms.
 
 With --check one line, and the exit code of a monitor: 0 well, 1 warning
 (unknown or failed deliveries, paused jobs, a full disk, a secret that ends
-within 30 days), 2 critical (a job failed or is held).`,
+within 30 days), 2 critical (a job failed, is held, or waits for more than half
+an hour because nobody serves; the archive cannot be read).`,
 		Example: "  tidemark status\n  tidemark status --check",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -70,12 +74,18 @@ within 30 days), 2 critical (a job failed or is held).`,
 }
 
 func (a *app) status(ctx context.Context, c *config, l *ledger.Ledger) (status, error) {
-	s := status{Jobs: []jobStatus{}}
+	s := status{Jobs: []jobStatus{}, Broken: []string{}}
 	view, err := a.view(ctx, c, nil)
-	if err == nil {
+	switch {
+	case err == nil:
 		s.Watermark, s.Seal = jobs.Watermark(view, c.settleDays()), view.Seal()
-	} else {
+	case errors.Is(err, fs.ErrNotExist):
 		s.Notes = append(s.Notes, err.Error())
+	default:
+		s.Broken = append(s.Broken, err.Error())
+	}
+	if len(c.Jobs) == 0 {
+		s.Notes = append(s.Notes, "no jobs are configured: add jobs, and run `tidemark serve`")
 	}
 	if s.Mail, err = l.Counts(ctx, ""); err != nil {
 		return s, err
@@ -145,7 +155,37 @@ func (a *app) jobStatus(ctx context.Context, c *config, l *ledger.Ledger, j jobC
 			js.Success = r.Finished
 		}
 	}
-	return js, nil
+	js.Overdue, err = a.overdue(ctx, l, job.Schedule, j.Name)
+	return js, err
+}
+
+// overdueAfter is how long a slot may wait before a monitor is told.
+const overdueAfter = 30 * time.Minute
+
+// overdue returns since when a slot of a job waits that should have begun: one
+// that nobody planned, or that nobody took. A job that was never planned does not
+// wait: its slots count from the first `serve`.
+func (a *app) overdue(ctx context.Context, l *ledger.Ledger, schedule jobs.Schedule, name string) (*time.Time, error) {
+	latest := a.now().Add(-overdueAfter)
+	running, err := l.LastIn(ctx, name, ledger.Running)
+	if err != nil || running != nil && running.Lease.After(a.now()) {
+		return nil, err // the next waits for it
+	}
+	newest, err := l.LastIn(ctx, name, ledger.Queued)
+	if err != nil {
+		return nil, err
+	}
+	if newest != nil && newest.Due.Before(latest) {
+		return &newest.Due, nil
+	}
+	last, ok, err := l.LastSlot(ctx, name)
+	if err != nil || !ok {
+		return nil, err
+	}
+	if next := schedule.Next(last).UTC(); next.Before(latest) {
+		return &next, nil
+	}
+	return nil, nil
 }
 
 // level is a monitor's: 0 well, 1 warning, 2 critical, with what is wrong.
@@ -156,7 +196,13 @@ func (s status) level() (int, []string) {
 		level = max(level, to)
 		why = append(why, fmt.Sprintf(format, args...))
 	}
+	for _, b := range s.Broken {
+		raise(2, "%s", b)
+	}
 	for _, j := range s.Jobs {
+		if j.Overdue != nil && !j.Paused {
+			raise(2, "%s waits since %s: is `tidemark serve` running?", j.Name, j.Overdue.Format("2006-01-02T15:04Z"))
+		}
 		if j.Last != nil && (j.Last.State == ledger.Failed || j.Last.State == ledger.Held) {
 			raise(2, "%s is %s", j.Name, j.Last.State)
 		}
@@ -186,7 +232,7 @@ func (monitorError) Error() string { return "status" }
 func (a *app) checkStatus(s status) error {
 	level, why := s.level()
 	word := []string{"OK", "WARNING", "CRITICAL"}[level]
-	line := fmt.Sprintf("%s: usage complete up to %s", word, orDash(s.Watermark))
+	line := word + ": " + s.usage()
 	for _, j := range s.Jobs {
 		if j.Success != nil {
 			line += fmt.Sprintf(", %s %s", j.Name, j.Success.Format("2006-01-02T15:04Z"))
@@ -202,8 +248,19 @@ func (a *app) checkStatus(s status) error {
 	return nil
 }
 
+// usage says up to which day it is complete.
+func (s status) usage() string {
+	if s.Watermark == nil {
+		return "no usage is archived yet"
+	}
+	return "usage complete up to " + s.Watermark.String()
+}
+
 func (a *app) printStatus(s status) {
-	a.printf("usage complete up to %s, seal %s\n", orDash(s.Watermark), s.Seal)
+	a.printf("%s\n", s.usage())
+	if s.Seal != "" {
+		a.printf("archive has seal %s\n", s.Seal)
+	}
 	for _, j := range s.Jobs {
 		success, last := "never", "-"
 		if j.Success != nil {
@@ -211,6 +268,9 @@ func (a *app) printStatus(s status) {
 		}
 		if j.Last != nil {
 			last = fmt.Sprintf("%s %s", j.Last.State, printable(j.Last.Note))
+		}
+		if j.Overdue != nil {
+			last += fmt.Sprintf(" WAITS since %s: is `tidemark serve` running?", j.Overdue.Format(time.RFC3339))
 		}
 		a.printf("%-20s last success %-20s next %-22s %s\n", printable(j.Name), success, j.Next.Format("Mon 2006-01-02 15:04 MST"), last)
 	}
@@ -224,6 +284,9 @@ func (a *app) printStatus(s status) {
 	}
 	if s.DiskFree != nil {
 		a.printf("disk free %d GiB\n", *s.DiskFree>>30)
+	}
+	for _, b := range s.Broken {
+		a.printf("BROKEN  %s\n", printable(b))
 	}
 	for _, w := range s.Warnings {
 		a.printf("WARNING  %s\n", printable(w))
