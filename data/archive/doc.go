@@ -9,8 +9,11 @@
 //	usage/          usage_date=2026-11-20/part-<feed>-<run>-0001.parquet
 //	                _delta_log/00000000000000000012.json
 //	usage_daily/    usage_date=2026-11-20/…      rolled up from usage, file by file
+//	reports/        report_date=2026-11-23/…     one row for each mail that was built
 //	quarantine/     <run>/usage.jsonl            rows that could not be accepted
 //	runs/           <run>.json                   the heads of all tables after a run
+//	mails/ inputs/  <sha256>.eml, <sha256>       sealed mails, and what they were made with
+//	holds/          <hold>.json                  what must not be pruned, and why
 //	tmp/                                         files that are not finished
 //
 // How rows get in:
@@ -23,7 +26,8 @@
 //     version. Equal content commits nothing. A commit is a file that is put
 //     under the next number if that is still free; who loses looks again.
 //  3. [Run.Rollup] does the same for usage_daily, [Run.CommitCustomers] and
-//     [Run.CommitSubscriptions] for the inventory; [Run.Finish] writes the
+//     [Run.CommitSubscriptions] for the inventory, [Run.CommitReports] for what
+//     was mailed; [Run.Finish] writes checkpoints for other readers and the
 //     record of the run.
 //
 // Every log entry names the hash of the one before it, every file's hash is in
@@ -35,4 +39,9 @@
 // a time. [View.Scan] and [View.Snapshot] check size, hash and schema of a file
 // and turn its column pages into Arrow records with the schemas of package
 // data. A file that is not what the log says is [ErrDamaged] or [ErrSchema].
+//
+// [Verify] checks all of it at once and names what is not what it was.
+// [Run.Prune] removes what is past its [Retention], what is under a [Hold]
+// aside, and says so in the log. A table may gain columns that may be null; files
+// without them read as null. No other change of a schema is accepted.
 package archive
