@@ -17,9 +17,10 @@ const formulaStarts = "=+-@\t\r\n＝＋－＠"
 // guard is put before a text that would be read as a formula.
 const guard = "'"
 
-// Guarded returns the text so that no spreadsheet reads it as a formula.
+// Guarded returns the text so that no spreadsheet reads it as a formula. A text
+// that looks guarded is guarded once more, so that withoutGuard gives each back.
 func Guarded(s string) string {
-	if s != "" && strings.ContainsAny(firstRune(s), formulaStarts) {
+	if s != "" && (strings.ContainsAny(firstRune(s), formulaStarts) || withoutGuard(s) != s) {
 		return guard + s
 	}
 	return s

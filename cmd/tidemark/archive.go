@@ -85,11 +85,7 @@ func (a *app) archiveLsCommand() *cobra.Command {
 }
 
 func (a *app) listArchive(ctx context.Context, asOf *time.Time, files bool) (archiveListing, error) {
-	c, err := a.config()
-	if err != nil {
-		return archiveListing{}, err
-	}
-	arc, err := a.openArchive(ctx, c, true)
+	_, arc, err := a.configured(ctx)
 	if err != nil {
 		return archiveListing{}, err
 	}

@@ -156,11 +156,7 @@ func (a *app) holdListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the holds, those removed among them", Example: "  tidemark archive hold list", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.config()
-			if err != nil {
-				return err
-			}
-			arc, err := a.openArchive(cmd.Context(), c, true)
+			_, arc, err := a.configured(cmd.Context())
 			if err != nil {
 				return err
 			}

@@ -27,11 +27,7 @@ file (its path below the archive). Without an argument the newest runs are liste
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
-			c, err := a.config()
-			if err != nil {
-				return err
-			}
-			arc, err := a.openArchive(ctx, c, true)
+			_, arc, err := a.configured(ctx)
 			if err != nil {
 				return err
 			}

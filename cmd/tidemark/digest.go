@@ -109,11 +109,7 @@ func (a *app) writeDigests(ctx context.Context, f figures, roleText, only string
 	if err != nil {
 		return usagef("--role: %w", err)
 	}
-	c, err := a.config()
-	if err != nil {
-		return err
-	}
-	arc, err := a.openArchive(ctx, c, true)
+	c, arc, err := a.configured(ctx)
 	if err != nil {
 		return err
 	}

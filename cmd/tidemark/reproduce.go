@@ -39,11 +39,7 @@ the archive's folder.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
-			c, err := a.config()
-			if err != nil {
-				return err
-			}
-			arc, err := a.openArchive(ctx, c, true)
+			_, arc, err := a.configured(ctx)
 			if err != nil {
 				return err
 			}

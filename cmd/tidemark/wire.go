@@ -31,6 +31,16 @@ func (a *app) openArchive(ctx context.Context, c *config, mustExist bool) (*arch
 	return a.openArchiveAt(ctx, path)
 }
 
+// configured reads the configuration and opens its archive, which must be there.
+func (a *app) configured(ctx context.Context) (*config, *archive.Archive, error) {
+	c, err := a.config()
+	if err != nil {
+		return nil, nil, err
+	}
+	arc, err := a.openArchive(ctx, c, true)
+	return c, arc, err
+}
+
 // archivePath is the folder of the archive.
 func (c *config) archivePath(mustExist bool) (string, error) {
 	path := c.path(c.Archive.Path)
