@@ -61,6 +61,9 @@ func Explained() []string {
 // Explain rebuilds a report and traces a metric of it.
 func Explain(ctx context.Context, a *archive.Archive, row data.Report, metric string) (Explanation, error) {
 	e, found := explainers()[metric]
+	if metric == "at_risk_high" || metric == "at_risk" {
+		return Explanation{}, fmt.Errorf("explain %s: a score is a model's, no query gives it; `tidemark churn score --as-of %s` makes it again with its reasons", metric, row.KnownAt)
+	}
 	if !found {
 		return Explanation{}, fmt.Errorf("explain %q: want one of %s", metric, strings.Join(Explained(), ", "))
 	}
@@ -126,6 +129,7 @@ func explainers() map[string]explainer {
 		"new_customers":               {false, true, func(d *reports.Document) reports.Count { return d.NewCustomers }, (*query).newCustomers},
 		"subscriptions_without_usage": {true, true, func(d *reports.Document) reports.Count { return d.Counts.WithoutUsage }, (*query).withoutUsage},
 		"active_at_end":               {false, true, func(d *reports.Document) reports.Count { return d.Counts.ActiveAtEnd }, (*query).activeAtEnd},
+		"subscriptions_renewed":       {false, true, func(d *reports.Document) reports.Count { return d.SubscriptionsRenewed }, (*query).renewed},
 		"deprovisioned":               {false, true, func(d *reports.Document) reports.Count { return d.Counts.Deprovisioned }, (*query).deprovisioned},
 	} {
 		all[key] = explainer{columns: []string{key}, usage: c.usage, subs: c.subs, query: c.query, result: func(d *reports.Document) ([][]string, *string) {

@@ -139,3 +139,20 @@ endings AS (
   UNION ALL SELECT vanished FROM subscriptions WHERE NOT stated AND NOT closed AND vanished IS NOT NULL)
 SELECT count(*) FROM endings WHERE day BETWEEN %[2]s AND %[3]s;`, q.inventory(), from, to, ended)
 }
+
+// renewed counts plans: those with a renewal date in the period, and those whose
+// commitment end moved later between two snapshots, booked on the second, unless
+// a renewal date explains it. A subscription without a plan is its own.
+func (q *query) renewed() string {
+	from, to := q.period()
+	return fmt.Sprintf(`WITH %[1]s,
+terms AS (SELECT subscription_id, snapshot_date AS day, commitment_end,
+    lag(snapshot_date) OVER w AS before, lag(commitment_end IGNORE NULLS) OVER w AS earlier
+  FROM seen WINDOW w AS (PARTITION BY subscription_id ORDER BY snapshot_date)),
+renewals AS (
+  SELECT plan_id, subscription_id FROM subscriptions WHERE renewed_at BETWEEN %[2]s AND %[3]s
+  UNION ALL SELECT s.plan_id, s.subscription_id FROM terms t JOIN subscriptions s USING (subscription_id)
+    WHERE t.commitment_end > t.earlier AND t.day BETWEEN %[2]s AND %[3]s
+      AND NOT coalesce(s.renewed_at BETWEEN t.before AND t.day, false))
+SELECT count(DISTINCT coalesce('plan ' || plan_id, 'subscription ' || subscription_id)) FROM renewals;`, q.inventory(), from, to)
+}

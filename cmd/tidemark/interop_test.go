@@ -57,7 +57,7 @@ func (e *estateFolder) write(name string, rows [][]string) {
 func (e *estateFolder) night(n int, today data.Day) {
 	usage := [][]string{{"usage_date", "customer_id", "subscription_id", "category", "service", "unit", "quantity", "cost", "currency", "cost_usd", "charge_category"}}
 	customers := [][]string{{"customer_id", "name", "country"}}
-	subscriptions := [][]string{{"subscription_id", "customer_id", "name", "status", "created", "ended_at"}}
+	subscriptions := [][]string{{"subscription_id", "customer_id", "plan_id", "name", "status", "created", "ended_at", "commitment_end", "renewed_at"}}
 	for c := range 12 {
 		if n < c*4 { // not a customer yet
 			continue
@@ -80,7 +80,21 @@ func (e *estateFolder) night(n int, today data.Day) {
 		if c%4 != 1 {
 			created = (today - data.Day(n-c*4)).String()
 		}
-		subscriptions = append(subscriptions, []string{"s-" + id, id, "plan " + name, status, created, end})
+		// Terms of 30 days that are renewed, some with a date, some without, some known only now and then.
+		commitment, renewed, plan := "", "", ""
+		if c%3 != 2 {
+			commitment = (today + data.Day(30-(n+c)%30)).String()
+			if c%2 == 0 && n > 30 {
+				renewed = (today - data.Day((n+c)%30)).String()
+			}
+			if (n+c)%11 == 0 {
+				commitment = ""
+			}
+		}
+		if c < 6 {
+			plan = fmt.Sprintf("plan%d", c/2)
+		}
+		subscriptions = append(subscriptions, []string{"s-" + id, id, plan, "plan " + name, status, created, end, commitment, renewed})
 		for d := range 4 {
 			if ended || c%7 == 6 && n > 90 {
 				continue // silent

@@ -118,7 +118,7 @@ func (a *app) printReproduction(r jobs.Reproduction) {
 
 // explain prints where a number of a report comes from.
 func (a *app) explain(ctx context.Context, arc *archive.Archive, row data.Report, metric, format string) error {
-	if !slices.Contains(jobs.Explained(), metric) {
+	if !slices.Contains(jobs.Explained(), metric) && metric != "at_risk" && metric != "at_risk_high" {
 		return usagef("--explain %q: want one of %s", metric, strings.Join(jobs.Explained(), ", "))
 	}
 	e, err := jobs.Explain(ctx, arc, row, metric)
