@@ -5,7 +5,8 @@ OUT ?= out
 FUZZTIME ?= 5s
 # Real data that is not part of the repository; tests that need it run when it is there.
 SHARED_DATA ?= $(abspath ../shared/data)
-TAGS := $(if $(wildcard $(SHARED_DATA)/focus/focus_sample.csv),shareddata)
+# charts: the tests that need the chart script, which make assets has built.
+TAGS := charts $(if $(wildcard $(SHARED_DATA)/focus/focus_sample.csv),shareddata)
 CHROMIUM ?= $(or $(shell command -v chromium),$(shell command -v chromium-browser),$(shell command -v google-chrome))
 
 help: ## list the targets
@@ -49,12 +50,12 @@ bench-smtp: ## mails a second beside Postfix's smtp-source (root, needs postfix)
 
 lint: ## gofmt, vet, staticcheck, errcheck
 	@files=$$(gofmt -l cmd data jobs reports templates/*.go transform); test -z "$$files" || { echo "gofmt: run gofmt -w on:"; echo "$$files"; exit 1; }
-	go vet ./... && go vet -tags browser,shareddata,kill,postfix,postgres,interop,bench ./...
-	go tool staticcheck -tags browser,shareddata,kill,postfix,postgres,interop,bench ./...
+	go vet ./... && go vet -tags browser,charts,shareddata,kill,postfix,postgres,interop,bench ./...
+	go tool staticcheck -tags browser,charts,shareddata,kill,postfix,postgres,interop,bench ./...
 	go tool errcheck -ignoretests ./...
 
-bench: ## benchmarks, with memory
-	go test -run '^$$' -bench . -benchmem ./...
+bench: assets ## benchmarks, with memory
+	go test -tags charts -run '^$$' -bench . -benchmem ./...
 
 golden: assets ## rewrite the golden files; read the diff before you commit it
 	go test ./reports/... -update
@@ -67,6 +68,8 @@ fuzz: ## each fuzz target for FUZZTIME (default 5s)
 assets: templates/assets/dist/echarts.min.js ## the chart script, from npm by its lock file
 
 templates/assets/dist/echarts.min.js: templates/assets/package-lock.json templates/assets/package.json templates/assets/entry.js
+	cp "$$(go mod download -json github.com/go-fonts/liberation | sed -n 's/^\t"Dir": "\(.*\)",$$/\1/p')/LICENSE-SIL" templates/assets/dist/LICENSE-liberation.txt
+	chmod u+w templates/assets/dist/LICENSE-liberation.txt
 	cd templates/assets && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build
 	@touch $@
 

@@ -17,6 +17,7 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/memory"
 
 	"tidemark/reports"
+	"tidemark/reports/chart/raster"
 	"tidemark/reports/mail"
 )
 
@@ -36,9 +37,10 @@ type Digests struct {
 
 	From    netmail.Address
 	ReplyTo *netmail.Address
-	Date    time.Time // of the mails
-	Edition int       // raised by a resend only
-	Divert  string    // when set, mails are made for this address, with the real recipient in subject and banner
+	Date    time.Time        // of the mails
+	Edition int              // raised by a resend only
+	Charts  *raster.Renderer // draws the charts of the mails; nil: they have none
+	Divert  string           // when set, mails are made for this address, with the real recipient in subject and banner
 }
 
 // Built is one recipient's digest, or why there is none.
@@ -138,7 +140,7 @@ func (d Digests) build(r reports.Recipient) (Built, error) {
 		b.Digest.Banner = fmt.Sprintf("Diverted by mail.divert: this mail was made for %s and did not reach them.", r.Address)
 		b.Digest.Subject = fmt.Sprintf("[for %s] %s", r.Address, b.Digest.Subject)
 	}
-	if b.Rendered, err = reports.Render(b.Digest); err != nil {
+	if b.Rendered, err = reports.Render(b.Digest, d.Charts); err != nil {
 		return b, err
 	}
 	if b.MessageID, err = d.messageID(r); err != nil {
@@ -159,10 +161,18 @@ func (d Digests) seal(b Built) ([]byte, error) {
 	}
 	return mail.Message{
 		From: d.From, To: to, ReplyTo: d.ReplyTo,
-		Subject: b.Digest.Subject, Text: b.Rendered.Text, HTML: b.Rendered.HTML,
+		Subject: b.Digest.Subject, Text: b.Rendered.Text, HTML: b.Rendered.HTML, Images: images(b.Rendered),
 		Attachments: []mail.Part{{Name: string(d.Role) + "-" + p.To.String() + ".csv", ContentType: "text/csv; charset=utf-8", Data: b.Rendered.CSV}},
 		MessageID:   b.MessageID, Date: d.Date, ReportID: b.Digest.ReportID, Unsubscribe: answers.Address,
 	}.Seal()
+}
+
+func images(r reports.Rendered) []mail.Part {
+	var parts []mail.Part
+	for _, img := range r.Images {
+		parts = append(parts, mail.Part{Name: img.ID, ContentType: "image/png", Data: img.PNG})
+	}
+	return parts
 }
 
 // messageID is the same for the same report to the same person.

@@ -67,7 +67,7 @@ func Explain(ctx context.Context, a *archive.Archive, row data.Report, metric st
 	if !found {
 		return Explanation{}, fmt.Errorf("explain %q: want one of %s", metric, strings.Join(Explained(), ", "))
 	}
-	again, err := Rebuild(ctx, a, row)
+	again, err := Rebuild(ctx, a, row, nil)
 	if err != nil {
 		return Explanation{}, err
 	}

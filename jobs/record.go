@@ -42,6 +42,7 @@ type request struct {
 	ReplyTo    *netmail.Address  `json:"reply_to"`
 	Date       time.Time         `json:"date"`
 	Divert     string            `json:"divert"`
+	Charts     bool              `json:"charts"` // the mail has pictures
 }
 
 // Recording is the reports of one run. It must end with Finish or Abort.
@@ -162,7 +163,7 @@ func (r *Recording) row(b Built) (data.Report, error) {
 	}{
 		{slices.Sorted(maps.Keys(b.Document.Background.Customers)), &row.Scope},
 		{d.Portfolio.Versions, &row.Versions},
-		{request{r.SettleDays, d.HideMoney, b.Recipient, d.Partner, d.From, d.ReplyTo, d.Date, d.Divert}, &row.Request},
+		{request{r.SettleDays, d.HideMoney, b.Recipient, d.Partner, d.From, d.ReplyTo, d.Date, d.Divert, d.Charts != nil}, &row.Request},
 		{b.Document, &row.Document},
 		{b.Digest, &row.Digest},
 	} {

@@ -14,6 +14,7 @@ import (
 	"tidemark/data"
 	"tidemark/data/archive"
 	"tidemark/reports"
+	"tidemark/reports/chart/raster"
 	"tidemark/transform/churn"
 )
 
@@ -41,6 +42,12 @@ type Reproduction struct {
 // OK reports whether every answer is good.
 func (r Reproduction) OK() bool { return r.Sealed.OK && r.Numbers.OK && r.Rendering.OK }
 
+// Maker is who makes a report again.
+type Maker struct {
+	Producer string           // program and version
+	Charts   *raster.Renderer // nil: there are no pictures
+}
+
 // FindReport returns the newest report that wanted says yes to.
 func FindReport(ctx context.Context, a *archive.Archive, wanted func(data.Report) bool) (data.Report, error) {
 	view, err := a.View(ctx, nil)
@@ -65,12 +72,12 @@ func FindReport(ctx context.Context, a *archive.Archive, wanted func(data.Report
 // Reproduce makes a report again from the versions that it was made from. given
 // is the mail as somebody has it, nil when there is only the archive's. The
 // error is of what keeps the questions from being asked at all.
-func Reproduce(ctx context.Context, a *archive.Archive, row data.Report, given []byte, producer string) (Reproduction, error) {
+func Reproduce(ctx context.Context, a *archive.Archive, row data.Report, given []byte, m Maker) (Reproduction, error) {
 	out := Reproduction{Report: row.ReportID, Recipient: row.Recipient, Role: row.Role, Period: row.PeriodFrom.String() + ".." + row.PeriodTo.String(),
 		Producer: row.Producer, Known: row.KnownAt}
 	sealed, err := a.Kept(ctx, archive.Mails, row.EMLSHA256)
 	out.Sealed = sealedAnswer(row, sealed, err, given)
-	again, err := Rebuild(ctx, a, row)
+	again, err := Rebuild(ctx, a, row, m.Charts)
 	if err != nil {
 		out.Numbers = Answer{Text: "they cannot be recomputed: " + err.Error()}
 		out.Rendering = Answer{Text: "the mail cannot be built again"}
@@ -80,7 +87,7 @@ func Reproduce(ctx context.Context, a *archive.Archive, row data.Report, given [
 	if out.Numbers, err = numbersAnswer(row, again.Built); err != nil {
 		return out, err
 	}
-	out.Rendering = renderingAnswer(row, again.Built, sealed, producer)
+	out.Rendering = renderingAnswer(row, again, sealed, m.Producer)
 	return out, nil
 }
 
@@ -173,8 +180,10 @@ func versionsText(row data.Report) string {
 	return strings.Join(words, ", ")
 }
 
-func renderingAnswer(row data.Report, b Built, sealed []byte, producer string) Answer {
+func renderingAnswer(row data.Report, b Rebuilt, sealed []byte, producer string) Answer {
 	switch {
+	case b.plain:
+		return Answer{Text: "the mail has pictures, and this build has no chart script to draw them: build with `make build`"}
 	case sealed == nil:
 		return Answer{Text: "there are no sealed bytes to compare with"}
 	case bytes.Equal(b.EML, sealed):
@@ -196,16 +205,21 @@ type Rebuilt struct {
 	Built
 	Portfolio *reports.Portfolio
 	View      *archive.View
+
+	plain bool // it had pictures, and there is nobody to draw them
 }
 
 // Rebuild builds a report again from the versions and inputs that it names.
-func Rebuild(ctx context.Context, a *archive.Archive, row data.Report) (Rebuilt, error) {
+func Rebuild(ctx context.Context, a *archive.Archive, row data.Report, charts *raster.Renderer) (Rebuilt, error) {
 	fail := func(err error) (Rebuilt, error) {
 		return Rebuilt{}, fmt.Errorf("rebuild report %s: %w", row.ReportID, err)
 	}
 	d, req, err := rebuilder(ctx, a, row)
 	if err != nil {
 		return fail(err)
+	}
+	if req.Charts {
+		d.Charts = charts
 	}
 	model := churn.Rules()
 	if row.Model != nil && *row.Model != model.Name() {
@@ -230,7 +244,7 @@ func Rebuild(ctx context.Context, a *archive.Archive, row data.Report) (Rebuilt,
 		d.Portfolio.Release()
 		return fail(err)
 	}
-	return Rebuilt{b, d.Portfolio, view}, nil
+	return Rebuilt{b, d.Portfolio, view, req.Charts && charts == nil}, nil
 }
 
 // rebuilder is the Digests that a report was built by, but for the portfolio.

@@ -102,7 +102,7 @@ func TestReproduce_TheSameMailAlsoAfterRestatements(t *testing.T) {
 		}
 		for i, row := range rows {
 			for _, given := range [][]byte{nil, built[i].EML, bytes.ReplaceAll(built[i].EML, []byte("\r\n"), []byte("\n"))} {
-				r, err := Reproduce(context.Background(), l.arc, row, given, "test")
+				r, err := Reproduce(context.Background(), l.arc, row, given, Maker{Producer: "test"})
 				if err != nil || !r.OK() {
 					t.Errorf("%s %s: %+v, %v", role, row.Recipient, r, err)
 				}
@@ -118,7 +118,7 @@ func TestReproduce_SaysWhatIsNotTheSame(t *testing.T) {
 	row := l.reports()[0]
 	ask := func(row data.Report, given []byte, producer string) Reproduction {
 		t.Helper()
-		r, err := Reproduce(context.Background(), l.arc, row, given, producer)
+		r, err := Reproduce(context.Background(), l.arc, row, given, Maker{Producer: producer})
 		if err != nil {
 			t.Fatal(err)
 		}

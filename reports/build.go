@@ -81,6 +81,7 @@ func Build(in BuildInput) (Digest, error) {
 	if d.Page, err = b.page(d); err != nil {
 		return Digest{}, fmt.Errorf("build report for %s: %w", in.Recipient.Address, err)
 	}
+	d.Pictures = b.pictures(d.Page)
 	return d, nil
 }
 

@@ -16,8 +16,9 @@ type Digest struct {
 	Partner   string
 	Accent    string // "#0b6e4f", dark enough for text on the mail's ground
 	Sections  []Section
-	Freshness []string // how complete the data is
-	Footer    []string // report id, seal, versions, what an estimate is
+	Pictures  []Picture // charts of the mail
+	Freshness []string  // how complete the data is
+	Footer    []string  // report id, seal, versions, what an estimate is
 
 	Attachment Attachment
 	Page       Page

@@ -35,7 +35,7 @@ func render(t testing.TB, in BuildInput) (Digest, Rendered) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := Render(d)
+	r, err := Render(d, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -76,6 +76,8 @@ func (b *builder) costFigures(d Digest) ([]chart.Figure, error) {
 		if err != nil {
 			return nil, err
 		}
+		f.Currency = c.Currency
+		f.Finding, f.Numbers = b.costFinding(c)
 		figures = append(figures, f)
 	}
 	return figures, nil
@@ -109,6 +111,7 @@ func (b *builder) activeFigure(d Digest) ([]chart.Figure, error) {
 		return nil, err
 	}
 	f, err := b.figure("active_by_day", b.t("churn.title"), definition, table)
+	f.Finding, f.Numbers = b.activeFinding()
 	return []chart.Figure{f}, err
 }
 
@@ -137,6 +140,10 @@ func (b *builder) topFigures(d Digest) ([]chart.Figure, error) {
 				return nil, err
 			}
 			f.Title = b.t("page.top", group.Title)
+			if !k.quantity {
+				f.Currency = k.measure
+			}
+			f.Finding, f.Numbers = b.topFinding(group)
 		}
 		figures = append(figures, f)
 	}
@@ -172,6 +179,7 @@ func (b *builder) bandFigure(Digest) ([]chart.Figure, error) {
 		return nil, err
 	}
 	f, err := b.figure("bands", b.t("risk.title"), definition, table)
+	f.Finding, f.Numbers = b.bandFinding(bars)
 	return []chart.Figure{f}, err
 }
 

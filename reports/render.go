@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"tidemark/reports/chart"
+	"tidemark/reports/chart/raster"
 	"tidemark/templates"
 )
 
@@ -22,17 +23,22 @@ const textWidth = 76
 // Rendered is a report laid out in every form.
 type Rendered struct {
 	Subject string
-	HTML    string // the body of the mail
-	Text    string // the same facts as plain text
-	CSV     []byte // the attachment, see Attachment.CSV
-	Page    []byte // the interactive page, one file that loads nothing
+	HTML    string  // the body of the mail
+	Text    string  // the same facts as plain text
+	CSV     []byte  // the attachment, see Attachment.CSV
+	Page    []byte  // the interactive page, one file that loads nothing
+	Images  []Image // of the mail's charts, in their order
 }
 
-// Render lays a digest out. An HTML body above the size at which clients cut
-// mails off is an error.
-func Render(d Digest) (Rendered, error) {
+// Render lays a digest out, with its charts drawn by charts; nil: without
+// pictures. An HTML body above the size at which clients cut mails off is an
+// error.
+func Render(d Digest, charts *raster.Renderer) (Rendered, error) {
 	r := Rendered{Subject: d.Subject, CSV: d.Attachment.CSV()}
 	var err error
+	if r.Images, err = draw(&d, charts); err != nil {
+		return Rendered{}, fmt.Errorf("render report %s: %w", d.ReportID, err)
+	}
 	if r.HTML, err = renderHTML(d); err != nil {
 		return Rendered{}, fmt.Errorf("render report %s: %w", d.ReportID, err)
 	}

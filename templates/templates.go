@@ -10,6 +10,9 @@ package templates
 import (
 	"embed"
 	"fmt"
+	"io/fs"
+	"path"
+	"strings"
 )
 
 //go:embed *.tmpl
@@ -29,6 +32,24 @@ func Layout(name string) string {
 		panic(fmt.Sprintf("layout %s: %v", name, err))
 	}
 	return string(b)
+}
+
+// Licences returns the licences of the chart script and of the fonts that charts
+// are drawn with, one text after the other; empty when they are not built in.
+func Licences() string {
+	files, err := fs.Glob(dist, "assets/dist/*.txt")
+	if err != nil {
+		panic(err) // the pattern is fixed
+	}
+	var all strings.Builder
+	for _, file := range files {
+		text, err := dist.ReadFile(file)
+		if err != nil {
+			panic(err) // it was listed a line above
+		}
+		fmt.Fprintf(&all, "==== %s\n\n%s\n", strings.TrimSuffix(path.Base(file), ".txt"), text)
+	}
+	return all.String()
 }
 
 // ChartScript returns the script that draws charts and defines the global

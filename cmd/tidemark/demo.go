@@ -89,7 +89,11 @@ func (a *app) demoMails(ctx context.Context, p *reports.Portfolio, out string, r
 	if err != nil {
 		return err
 	}
-	d := jobs.Digests{Portfolio: p, Recipients: demoRecipients(), Ownership: ownership,
+	charts, err := newCharts()
+	if err != nil {
+		return err
+	}
+	d := jobs.Digests{Charts: charts, Portfolio: p, Recipients: demoRecipients(), Ownership: ownership,
 		Partner: reports.Partner{Name: "Polder Cloud", Accent: "#0b6e4f", Locale: "en"},
 		From:    netmail.Address{Name: "Polder Cloud", Address: "usage@partner.example"}, Date: a.now().UTC()}
 	var failed []error

@@ -178,6 +178,9 @@ func (a *app) digests(c *config, p *reports.Portfolio, role reports.Role) (jobs.
 	}
 	d := jobs.Digests{Portfolio: p, Role: role, Recipients: recipients, Ownership: ownership, Partner: c.partner(),
 		HideMoney: c.Roles[string(role)].Money == "hide", From: *from, Date: a.now().UTC()}
+	if d.Charts, err = newCharts(); err != nil {
+		return d, err
+	}
 	if c.Mail.ReplyTo != "" {
 		d.ReplyTo = &netmail.Address{Address: c.Mail.ReplyTo}
 	}

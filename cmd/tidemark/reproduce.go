@@ -50,7 +50,11 @@ the archive's folder.`,
 			if explain != "" {
 				return a.explain(ctx, arc, row, explain, format)
 			}
-			r, err := jobs.Reproduce(ctx, arc, row, given, producer())
+			charts, err := newCharts()
+			if err != nil {
+				return err
+			}
+			r, err := jobs.Reproduce(ctx, arc, row, given, jobs.Maker{Producer: producer(), Charts: charts})
 			if err != nil {
 				return err
 			}

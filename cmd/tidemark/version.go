@@ -41,12 +41,17 @@ func producer() string { return "tidemark " + version }
 
 func (a *app) versionCommand() *cobra.Command {
 	var format string
+	var licences bool
 	cmd := &cobra.Command{
 		Use:     "version",
 		Short:   "Print the version and what is built in",
-		Example: "  tidemark version\n  tidemark version --format json",
+		Example: "  tidemark version\n  tidemark version --format json\n  tidemark version --licences",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
+			if licences {
+				a.printf("%s", templates.Licences())
+				return nil
+			}
 			v := currentVersion()
 			if format == "json" {
 				return a.printJSON(v)
@@ -58,6 +63,7 @@ func (a *app) versionCommand() *cobra.Command {
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&licences, "licences", false, "print the licences of the built-in chart script and fonts")
 	formatFlag(cmd, &format, "text", "text", "json")
 	return cmd
 }

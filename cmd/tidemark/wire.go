@@ -14,6 +14,8 @@ import (
 	"tidemark/jobs/source/focus"
 	"tidemark/jobs/source/sample"
 	"tidemark/jobs/source/tables"
+	"tidemark/reports/chart/raster"
+	"tidemark/templates"
 	"tidemark/transform/churn"
 )
 
@@ -150,6 +152,16 @@ func (a *app) extraction(c *config, arc *archive.Archive, days *data.Period, inv
 		x.MaxBad = float64(*share)
 	}
 	return x, nil
+}
+
+// newCharts makes the renderer of the mails' charts; nil when this build has no
+// chart script.
+func newCharts() (*raster.Renderer, error) {
+	script, ok := templates.ChartScript()
+	if !ok {
+		return nil, nil
+	}
+	return raster.New(raster.Options{Script: script})
 }
 
 // recorder keeps in the archive what a run builds.

@@ -28,12 +28,15 @@ type PageInput struct {
 
 // Figure is a chart with its table, or a table alone.
 type Figure struct {
-	ID     string // "cost_by_day"
-	Title  string
-	Lines  []string // what the figure shows, in words
-	Option json.RawMessage
-	Height int // of the chart, in pixels; 0: 300
-	Tables []Table
+	ID       string // "cost_by_day"
+	Title    string
+	Lines    []string // what the figure shows, in words
+	Currency string   // of the amounts; empty for figures without
+	Finding  string   // what a chart of the mail shows, as its title; empty: it is of the page only
+	Numbers  string   // the finding's numbers, in words
+	Option   json.RawMessage
+	Height   int // of the chart, in pixels; 0: 300
+	Tables   []Table
 }
 
 // Table is a table of finished texts. The first column holds row headings.

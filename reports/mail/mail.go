@@ -29,6 +29,7 @@ type Message struct {
 	Subject     string // one line
 	Text        string // the plain-text body, required
 	HTML        string // the HTML body, required
+	Images      []Part // that the HTML body shows as cid:NAME, each once
 	Attachments []Part
 
 	MessageID   string    // without angle brackets, see NewMessageID
@@ -109,10 +110,17 @@ func (m Message) check() error {
 	if m.Date.IsZero() || m.Text == "" || m.HTML == "" || m.Subject == "" {
 		return errors.New("a mail needs a date, a subject, a text and an HTML body")
 	}
-	for _, p := range m.Attachments {
+	for _, p := range append(m.Images[:len(m.Images):len(m.Images)], m.Attachments...) {
 		if err := p.check(); err != nil {
 			return err
 		}
+	}
+	seen := map[string]bool{}
+	for _, p := range m.Images {
+		if !strings.Contains(m.HTML, `"cid:`+p.Name+`"`) || seen[p.Name] {
+			return fmt.Errorf("image %s: the HTML body has to show it, once", p.Name)
+		}
+		seen[p.Name] = true
 	}
 	return nil
 }
@@ -162,6 +170,12 @@ func (m Message) compose() (*gomail.Msg, error) {
 	msg.SetGenHeader("X-Report-Id", m.ReportID)
 	msg.SetBodyString(gomail.TypeTextPlain, m.Text)
 	msg.AddAlternativeString(gomail.TypeTextHTML, m.HTML)
+	for _, p := range m.Images {
+		err := msg.EmbedReader(p.Name+".png", bytes.NewReader(p.Data), gomail.WithFileContentType(gomail.ContentType(p.ContentType)), gomail.WithFileContentID("<"+p.Name+">"))
+		if err != nil {
+			return nil, fmt.Errorf("embed %s: %w", p.Name, err)
+		}
+	}
 	for _, p := range m.Attachments {
 		// The form with a file name would send a mail without a missing file.
 		err := msg.AttachReader(p.Name, bytes.NewReader(p.Data), gomail.WithFileContentType(gomail.ContentType(p.ContentType)))

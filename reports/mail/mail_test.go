@@ -26,7 +26,8 @@ func message() Message {
 		ReplyTo:     &netmail.Address{Name: "Team", Address: "team@partner.example"},
 		Subject:     "3 klanten bellen: € 4.210 per maand loopt risico (6–12 nov)",
 		Text:        "1. Noordzee Logistiek\n.\nFrom here\n" + strings.Repeat("lang ", 300) + "\n",
-		HTML:        "<!DOCTYPE html><p>Noordzee = Logistiek</p>",
+		HTML:        `<!DOCTYPE html><p>Noordzee = Logistiek</p><img src="cid:cost">`,
+		Images:      []Part{{Name: "cost", ContentType: "image/png", Data: []byte("\x89PNG\r\n\x1a\nnot much of one")}},
 		Attachments: []Part{{Name: "calls.csv", ContentType: "text/csv; charset=utf-8", Data: []byte("a;b\r\n1;2\r\n")}},
 		MessageID:   "abc@partner.example",
 		Date:        time.Date(2026, 11, 16, 7, 0, 0, 0, time.FixedZone("CET", 3600)),
@@ -107,10 +108,16 @@ func TestSeal_TwiceGivesTheSameBytes(t *testing.T) {
 func TestSeal_AStrangerReadsEveryPart(t *testing.T) {
 	header, parts := parse(t, seal(t, message()))
 	for _, p := range []struct{ path, body string }{
-		{"/multipart/mixed/multipart/alternative/text/plain", "Noordzee Logistiek"},
-		{"/multipart/mixed/multipart/alternative/text/html", "<p>Noordzee = Logistiek</p>"},
+		{"/multipart/mixed/multipart/related/multipart/alternative/text/plain", "Noordzee Logistiek"},
+		{"/multipart/mixed/multipart/related/multipart/alternative/text/html", "<p>Noordzee = Logistiek</p>"},
+		{"/multipart/mixed/multipart/related/image/png", "\x89PNG\r\n\x1a\nnot much of one"},
 		{"/multipart/mixed/text/csv", "a;b\r\n1;2\r\n"},
 	} {
+		if len(parts) > 0 && p.path == "/multipart/mixed/multipart/related/image/png" {
+			if id := parts[0].header["Content-Id"]; len(id) != 1 || id[0] != "<cost>" || !strings.HasPrefix(parts[0].header["Content-Disposition"][0], "inline") {
+				t.Errorf("the image has content id %q and %q", id, parts[0].header["Content-Disposition"])
+			}
+		}
 		if len(parts) == 0 || parts[0].path != p.path || !strings.Contains(parts[0].body, p.body) {
 			t.Fatalf("part %s with %q is not next in %+v", p.path, p.body, parts)
 		}
@@ -139,9 +146,20 @@ func TestSeal_AStrangerReadsEveryPart(t *testing.T) {
 	}
 }
 
+func TestSeal_AnImageIsShownOnce(t *testing.T) {
+	image := Part{Name: "cost", ContentType: "image/png", Data: []byte("x")}
+	for name, images := range map[string][]Part{"another name": {{Name: "other", ContentType: "image/png", Data: []byte("x")}}, "twice": {image, image}} {
+		m := message()
+		m.Images = images
+		if _, err := m.Seal(); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
 func TestSeal_WithoutAttachmentHasOneLevel(t *testing.T) {
 	m := message()
-	m.Attachments = nil
+	m.Attachments, m.Images = nil, nil
 	_, parts := parse(t, seal(t, m))
 	if len(parts) != 2 || parts[0].path != "/multipart/alternative/text/plain" {
 		t.Errorf("parts are %+v, want an alternative of text and HTML", parts)
@@ -176,6 +194,8 @@ func TestSeal_NoValueCanAddAHeader(t *testing.T) {
 		"report id":         func(m *Message, s string) { m.ReportID = s },
 		"unsubscribe":       func(m *Message, s string) { m.Unsubscribe = s },
 		"attachment name":   func(m *Message, s string) { m.Attachments[0].Name = s },
+		"image name":        func(m *Message, s string) { m.Images[0].Name = s },
+		"image type":        func(m *Message, s string) { m.Images[0].ContentType = "image/png" + s },
 		"attachment type":   func(m *Message, s string) { m.Attachments[0].ContentType = "text/csv" + s },
 	} {
 		for _, injection := range injections() {

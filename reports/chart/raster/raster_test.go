@@ -1,0 +1,219 @@
+//go:build charts || browser
+
+package raster
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/png"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"tidemark/reports/chart"
+	"tidemark/templates"
+)
+
+// drawings are one chart of every kind that reports have.
+func drawings(t testing.TB) map[string]chart.Definition {
+	t.Helper()
+	days := []string{"6 nov", "7 nov", "8 nov", "9 nov", "10 nov", "11 nov", "12 nov"}
+	must := func(d chart.Definition, err error) chart.Definition {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	return map[string]chart.Definition{
+		"cost_by_day": must(chart.CostByDay(chart.Days{Days: days, Average: &chart.Mark{Name: "gemiddelde dag ervoor", Value: 410},
+			Series: []chart.Series{{Name: "EUR", Colour: "#0b6e4f", Values: []float64{380, 402.5, 120, 99, 455, 470, 461}}, {Name: "USD", Colour: "#b45309", Values: []float64{80, 82, 20, 19, 95, 90, 91}}}})),
+		"active": must(chart.ActiveByDay(days, chart.Series{Name: "actief", Colour: "#0b6e4f", Values: []float64{118, 118, 117, 117, 115, 115, 116}},
+			chart.Series{Name: "beëindigd", Colour: "#b91c1c", Values: []float64{0, 0, 1, 0, 2, 0, 0}})),
+		"ranking": must(chart.Ranking([]string{"Noordzee Logistiek", "Zuiderlicht <Zorg> & Zn", "Ærø Brødre A/S", "Kwekerij Ångström", "Ωmega"},
+			chart.Series{Name: "EUR", Colour: "#0b6e4f", Values: []float64{2750, 1980, 640.5, 320, 12}})),
+		"bands": must(chart.Bands([]string{"Hoog", "Midden", "Laag"}, chart.Series{Name: "abonnementen", Values: []float64{6, 11, 83}}, []string{"#b91c1c", "#b45309", "#0b6e4f"})),
+	}
+}
+
+func script(t testing.TB) []byte {
+	t.Helper()
+	js, ok := templates.ChartScript()
+	if !ok {
+		t.Fatal("this build has no chart script; run make assets")
+	}
+	return js
+}
+
+func renderer(t testing.TB, o Options) *Renderer {
+	t.Helper()
+	o.Script = script(t)
+	r, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func option(t testing.TB, d chart.Definition) []byte {
+	t.Helper()
+	b, err := chart.Option(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func decode(t testing.TB, b []byte) image.Image {
+	t.Helper()
+	img, err := png.Decode(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
+// TestPNG_TheSameBytesWhateverDraws draws every chart from several goroutines, in
+// another time zone, and with a fresh engine.
+func TestPNG_TheSameBytesWhateverDraws(t *testing.T) {
+	shared := renderer(t, Options{Engines: 3})
+	for name, d := range drawings(t) {
+		o := option(t, d)
+		want, err := shared.PNG(t.Context(), o, 600, 300)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var group sync.WaitGroup
+		for range 4 {
+			group.Go(func() {
+				if got, err := shared.PNG(t.Context(), o, 600, 300); err != nil || !bytes.Equal(got, want) {
+					t.Errorf("%s: other bytes, %v", name, err)
+				}
+			})
+		}
+		group.Wait()
+		t.Setenv("TZ", "Asia/Tokyo")
+		if got, err := renderer(t, Options{}).PNG(t.Context(), o, 600, 300); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: other bytes in another time zone, %v", name, err)
+		}
+	}
+}
+
+func TestPNG_IsOpaqueAndTwiceTheSize(t *testing.T) {
+	r := renderer(t, Options{})
+	for name, d := range drawings(t) {
+		b, err := r.PNG(t.Context(), option(t, d), 560, 280)
+		if err != nil {
+			t.Fatal(err)
+		}
+		img := decode(t, b)
+		if size := img.Bounds().Size(); size != image.Pt(1120, 560) {
+			t.Errorf("%s is %v", name, size)
+		}
+		for y := range img.Bounds().Dy() {
+			for x := range img.Bounds().Dx() {
+				if _, _, _, a := img.At(x, y).RGBA(); a != 0xffff {
+					t.Fatalf("%s: pixel %d,%d is not opaque", name, x, y)
+				}
+			}
+		}
+		if len(b) > 60<<10 {
+			t.Errorf("%s has %d bytes", name, len(b))
+		}
+	}
+}
+
+func TestPNG_RefusesWhatWouldBeBlank(t *testing.T) {
+	r := renderer(t, Options{})
+	for name, o := range map[string]string{
+		"no series":                `{}`,
+		"a series without a value": `{"xAxis":{"data":["a"]},"yAxis":{},"series":[{"type":"bar","data":[]}]}`,
+		"a kind that is not there": `{"xAxis":{"data":["a"]},"yAxis":{},"series":[{"type":"sankey","data":[1]}]}`,
+		"pies without a slice":     `{"series":[{"type":"pie","data":[null]}]}`,
+	} {
+		if _, err := r.PNG(t.Context(), []byte(o), 300, 200); !errors.Is(err, ErrBlank) {
+			t.Errorf("%s: %v, want ErrBlank", name, err)
+		}
+	}
+	for name, o := range map[string]string{"not JSON": `{`, "no axes": `{"series":[{"type":"bar","data":[1]}]}`, "a shadow": `{"xAxis":{"data":["a"]},"yAxis":{},"series":[{"type":"bar","data":[1],"itemStyle":{"shadowBlur":9,"shadowColor":"red"}}]}`} {
+		if _, err := r.PNG(t.Context(), []byte(o), 300, 200); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	// And a chart after that is drawn as if nothing had been.
+	if _, err := r.PNG(t.Context(), option(t, drawings(t)["bands"]), 300, 200); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestPNG_StopsWhenItsTimeIsUp(t *testing.T) {
+	r := renderer(t, Options{Timeout: time.Millisecond})
+	values := make([]string, 2000)
+	for i := range values {
+		values[i] = fmt.Sprint(i % 97)
+	}
+	o := `{"xAxis":{"type":"value"},"yAxis":{},"series":[{"type":"bar","data":[` + strings.Join(values, ",") + `]}]}`
+	if _, err := r.PNG(t.Context(), []byte(o), 600, 300); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error %v, want deadline exceeded", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := renderer(t, Options{}).PNG(ctx, option(t, drawings(t)["bands"]), 600, 300); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want canceled", err)
+	}
+}
+
+func TestMissing_NamesWhatNoFontHas(t *testing.T) {
+	r := renderer(t, Options{Fonts: []string{"/not/there.ttc"}})
+	d, err := chart.Ranking([]string{"ABC", "日本", "\u202eA\u0001"}, chart.Series{Name: "EUR", Values: []float64{1, 2, 3}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.PNG(t.Context(), option(t, d), 600, 300); err != nil {
+		t.Fatal(err)
+	}
+	if got := string(r.Missing()); got != "日本" {
+		t.Errorf("missing %q, want 日本", got)
+	}
+}
+
+func TestNew_ABrokenFontOrScriptIsNamed(t *testing.T) {
+	font := filepath.Join(t.TempDir(), "broken.ttc")
+	if err := os.WriteFile(font, []byte("no font"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(Options{Script: script(t), Fonts: []string{font}}); err == nil || !strings.Contains(err.Error(), font) {
+		t.Errorf("a broken font: %v", err)
+	}
+	if _, err := New(Options{Script: []byte("var = ;")}); err == nil {
+		t.Error("a broken script is accepted")
+	}
+	r, err := New(Options{Script: []byte("var other = 1;")})
+	if err == nil {
+		_, err = r.PNG(t.Context(), []byte(`{"series":[{"type":"bar","data":[1]}]}`), 10, 10)
+	}
+	if err == nil {
+		t.Error("a script without echarts is accepted")
+	}
+}
+
+func BenchmarkPNG(b *testing.B) {
+	r := renderer(b, Options{})
+	for name, d := range drawings(b) {
+		o := option(b, d)
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := r.draw(context.Background(), o, 600, 300); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
