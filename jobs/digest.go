@@ -39,8 +39,12 @@ type Digests struct {
 	ReplyTo *netmail.Address
 	Date    time.Time        // of the mails
 	Edition int              // raised by a resend only
-	Charts  *raster.Renderer // draws the charts of the mails; nil: they have none
-	Divert  string           // when set, mails are made for this address, with the real recipient in subject and banner
+	Mailed  []reports.Mailed // for the global admins: who was mailed what in the period
+	// Last is what each address was sent before of this role; empty: nothing that
+	// is known.
+	Last   map[string]reports.LastMail
+	Charts *raster.Renderer // draws the charts of the mails; nil: they have none
+	Divert string           // when set, mails are made for this address, with the real recipient in subject and banner
 }
 
 // Built is one recipient's digest, or why there is none.
@@ -132,8 +136,12 @@ func (d Digests) build(r reports.Recipient) (Built, error) {
 		b.Skipped = "owns no customer"
 		return b, nil
 	}
-	if b.Digest, err = reports.Build(reports.BuildInput{Document: doc, Role: d.Role, Recipient: r, Partner: d.Partner,
-		Ownership: d.Ownership, Agents: WithRole(d.Recipients, reports.SalesAgent)}); err != nil {
+	in := reports.BuildInput{Document: doc, Role: d.Role, Recipient: r, Partner: d.Partner,
+		Ownership: d.Ownership, Agents: WithRole(d.Recipients, reports.SalesAgent), Mailed: d.Mailed}
+	if last, found := d.Last[strings.ToLower(r.Address)]; found {
+		in.Last = &last
+	}
+	if b.Digest, err = reports.Build(in); err != nil {
 		return b, err
 	}
 	if d.Divert != "" {

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/apache/arrow/go/v17/arrow/array"
-
 	"tidemark/data"
 	"tidemark/data/archive"
 	"tidemark/reports"
@@ -43,16 +41,18 @@ type request struct {
 	Date       time.Time         `json:"date"`
 	Divert     string            `json:"divert"`
 	Charts     bool              `json:"charts"` // the mail has pictures
+
+	Mailed       []reports.Mailed `json:"mailed,omitempty"`        // what a global admin was told of the others
+	PreviousSent *data.Day        `json:"previous_sent,omitempty"` // when the report before left that this one compares with
 }
 
 // Recording is the reports of one run. It must end with Finish or Abort.
 type Recording struct {
 	Recorder
-	digests  Digests
-	run      *archive.Run // begun with the first report
-	previous map[string]string
-	inputs   struct{ config, ownership, recipients *string }
-	rows     []data.Report
+	digests Digests
+	run     *archive.Run // begun with the first report
+	inputs  struct{ config, ownership, recipients *string }
+	rows    []data.Report
 }
 
 // Begin starts to record the reports that d builds.
@@ -64,13 +64,6 @@ func (k Recorder) Begin(d Digests) *Recording {
 // trace.
 func (r *Recording) start(ctx context.Context) (err error) {
 	if r.run, err = r.Archive.Begin(ctx, r.Run); err != nil {
-		return err
-	}
-	view, err := r.Archive.View(ctx, nil)
-	if err != nil {
-		return err
-	}
-	if r.previous, err = lastReports(ctx, view); err != nil {
 		return err
 	}
 	recipients, err := json.Marshal(r.digests.Recipients)
@@ -95,31 +88,6 @@ func (r *Recording) start(ctx context.Context) (err error) {
 		*in.sum = &sum
 	}
 	return nil
-}
-
-// lastReports returns the id of the newest report of every role and person.
-func lastReports(ctx context.Context, view *archive.View) (map[string]string, error) {
-	last := map[string]string{}
-	parts := view.Parts(archive.Reports)
-	if len(parts) == 0 {
-		return last, nil
-	}
-	all := data.Period{From: parts[0].Day, To: parts[len(parts)-1].Day}
-	for rec, err := range view.Scan(ctx, archive.Reports, all, "report_id", "role", "recipient") {
-		if err != nil {
-			return nil, err
-		}
-		ids, roles, people := rec.Column(0).(*array.String), rec.Column(1).(*array.Dictionary), rec.Column(2).(*array.String)
-		names := roles.Dictionary().(*array.String)
-		for i := range int(rec.NumRows()) {
-			last[personKey(reports.Role(names.Value(roles.GetValueIndex(i))), people.Value(i))] = strings.Clone(ids.Value(i))
-		}
-	}
-	return last, nil
-}
-
-func personKey(role reports.Role, address string) string {
-	return string(role) + " " + strings.ToLower(address)
 }
 
 // Add records one built report.
@@ -154,8 +122,9 @@ func (r *Recording) row(b Built) (data.Report, error) {
 	if r.Slot != nil {
 		row.Slot = new(r.Slot.UTC().Format(time.RFC3339))
 	}
-	if id, found := r.previous[personKey(d.Role, b.Recipient.Address)]; found {
-		row.Previous = &id
+	req := request{r.SettleDays, d.HideMoney, b.Recipient, d.Partner, d.From, d.ReplyTo, d.Date, d.Divert, d.Charts != nil, d.Mailed, nil}
+	if last, found := d.Last[strings.ToLower(b.Recipient.Address)]; found {
+		row.Previous, req.PreviousSent = &last.ReportID, &last.Sent
 	}
 	for _, field := range []struct {
 		value any
@@ -163,7 +132,7 @@ func (r *Recording) row(b Built) (data.Report, error) {
 	}{
 		{slices.Sorted(maps.Keys(b.Document.Background.Customers)), &row.Scope},
 		{d.Portfolio.Versions, &row.Versions},
-		{request{r.SettleDays, d.HideMoney, b.Recipient, d.Partner, d.From, d.ReplyTo, d.Date, d.Divert, d.Charts != nil}, &row.Request},
+		{req, &row.Request},
 		{b.Document, &row.Document},
 		{b.Digest, &row.Digest},
 	} {

@@ -233,6 +233,17 @@ func Rebuild(ctx context.Context, a *archive.Archive, row data.Report, charts *r
 	if err != nil {
 		return fail(err)
 	}
+	if row.Previous != nil && req.PreviousSent != nil {
+		before, err := FindReport(ctx, a, func(r data.Report) bool { return r.ReportID == *row.Previous && r.Recipient == row.Recipient })
+		if err != nil {
+			return fail(fmt.Errorf("the report before it, %s: %w", *row.Previous, err))
+		}
+		last, err := lastMail(before, *req.PreviousSent)
+		if err != nil {
+			return fail(err)
+		}
+		d.Last = map[string]reports.LastMail{row.Recipient: last}
+	}
 	if d.Portfolio, err = Load(ctx, view, Query{Period: spec, SettleDays: req.SettleDays, Model: model}); err != nil {
 		return fail(err)
 	}
@@ -254,7 +265,7 @@ func rebuilder(ctx context.Context, a *archive.Archive, row data.Report) (Digest
 		return Digests{}, req, fmt.Errorf("its request: %w", err)
 	}
 	d := Digests{Role: reports.Role(row.Role), Partner: req.Partner, HideMoney: req.HideMoney, From: req.From, ReplyTo: req.ReplyTo,
-		Date: req.Date, Edition: int(row.Edition), Divert: req.Divert}
+		Date: req.Date, Edition: int(row.Edition), Divert: req.Divert, Mailed: req.Mailed}
 	if row.Recipients != nil {
 		b, err := a.Kept(ctx, archive.Inputs, *row.Recipients)
 		if err == nil {

@@ -23,6 +23,15 @@ type BuildInput struct {
 	Ownership *Ownership  // for the admin agent; nil: not configured
 	Agents    []Recipient // the sales agents, for the admin agent
 	Mailed    []Mailed    // for the global admin
+	Last      *LastMail   // what this person was sent before; nil: nothing that is known
+}
+
+// LastMail is the last report of the role that a person was sent.
+type LastMail struct {
+	ReportID string
+	Sent     data.Day // when it left
+	Until    data.Day // last day of its period
+	Risk     map[data.SubscriptionID]PreviousRisk
 }
 
 // Partner is who sends the reports.
@@ -34,9 +43,9 @@ type Partner struct {
 
 // Mailed counts what one role was sent.
 type Mailed struct {
-	Role    Role
-	Sent    int
-	Skipped int // e.g. an agent without customers
+	Role    Role `json:"role"`
+	Sent    int  `json:"sent"`
+	Skipped int  `json:"skipped"` // e.g. an agent without customers
 }
 
 // builder puts one document into words.
@@ -54,6 +63,9 @@ func Build(in BuildInput) (Digest, error) {
 	loc, err := templates.Load(cmp.Or(in.Recipient.Locale, in.Partner.Locale, documentLanguage))
 	if err != nil {
 		return Digest{}, fmt.Errorf("build report for %s: %w", in.Recipient.Address, err)
+	}
+	if in.Last != nil {
+		in.Document = in.Document.after(*in.Last)
 	}
 	b := &builder{in: in, doc: in.Document, bg: &in.Document.Background, loc: loc}
 	if b.risks, err = rankCustomers(in.Document); err != nil {
@@ -91,6 +103,9 @@ func (b *builder) reportID() string {
 	for _, part := range []string{string(b.in.Role), key(b.in.Recipient.Address), b.doc.Period.From.String(), b.doc.Period.To.String(),
 		b.doc.KnownAt.UTC().Format("2006-01-02T15:04:05.999999999Z")} {
 		h.Write(fmt.Appendf(nil, "%d:%s,", len(part), part))
+	}
+	if b.in.Last != nil { // what it is compared with
+		h.Write(fmt.Appendf(nil, "after %s,", b.in.Last.ReportID))
 	}
 	for _, table := range slices.Sorted(maps.Keys(b.doc.Versions)) {
 		h.Write(fmt.Appendf(nil, "%d:%s=%d,", len(table), table, b.doc.Versions[table]))

@@ -42,7 +42,11 @@ func (b *builder) call(rank int, r customerRisk) Call {
 	c := Call{Rank: rank, Name: b.customer(r.id), Band: b.band(r.band), Colour: colourOf(level(r.band)), Percent: b.loc.Percent(r.score),
 		Width: max(2, int(math.Round(r.score*100))), Compact: rank > fullCalls}
 	if r.previous != nil {
-		c.Before = b.t("call.before", b.loc.Percent(*r.previous))
+		key := "call.before"
+		if b.in.Last != nil {
+			key = "call.before.mail"
+		}
+		c.Before = b.t(key, b.loc.Percent(*r.previous))
 	}
 	if len(r.loss) > 0 {
 		c.Money = b.t("call.money", b.money(r.loss), b.money(r.monthly))

@@ -54,12 +54,24 @@ func (b *builder) changes() changes {
 	return c
 }
 
+// after is the document as somebody reads it who was sent an earlier report: its
+// risks are compared with what that one said.
+func (d *Document) after(last LastMail) *Document {
+	again := *d
+	again.Background.PreviousRisk, again.Background.PreviousScored = last.Risk, true
+	return &again
+}
+
 // endedInPeriod returns the subscriptions that were suspended or deprovisioned
-// in the period, by day and id.
+// in the period, or since the last mail's, by day and id.
 func (b *builder) endedInPeriod() []data.SubscriptionID {
+	span := b.doc.Period
+	if b.in.Last != nil {
+		span.From = min(span.From, b.in.Last.Until+1)
+	}
 	var ids []data.SubscriptionID
 	for id, s := range b.bg.Subscriptions {
-		if s.Status.Ended() && s.EndedAt != nil && b.doc.Period.Contains(*s.EndedAt) {
+		if s.Status.Ended() && s.EndedAt != nil && span.Contains(*s.EndedAt) {
 			ids = append(ids, id)
 		}
 	}
@@ -79,11 +91,13 @@ func (b *builder) labels(ids []data.SubscriptionID) []string {
 	return out
 }
 
-// since is the section of what changed. Without a stored earlier mail it
-// compares with the previous period, and says so.
+// since is the section of what changed since the last mail that this person was
+// sent. Without one it compares with the previous period, and says so.
 func (b *builder) since(c changes) Section {
-	s := Section{ID: "since", Title: b.t("since.title")}
-	previous := b.period(b.doc.Previous)
+	s := Section{ID: "since", Title: b.t("since.title"), Note: b.t("since.compared", b.period(b.doc.Previous))}
+	if last := b.in.Last; last != nil {
+		s.Title, s.Note = b.t("since.mail.title"), b.t("since.mail.compared", b.day(last.Sent))
+	}
 	if !b.bg.PreviousScored {
 		s.Lines = append(s.Lines, b.t("since.unknown", b.before()))
 	}
@@ -101,6 +115,5 @@ func (b *builder) since(c changes) Section {
 	if len(s.Lines) == 0 {
 		s.Lines = []string{b.t("since.nothing")}
 	}
-	s.Note = b.t("since.compared", previous)
 	return s
 }

@@ -118,7 +118,7 @@ func (a *app) writeDigests(ctx context.Context, f figures, roleText, only string
 		return err
 	}
 	defer p.Release()
-	d, err := a.digests(c, p, role)
+	d, err := a.digests(ctx, c, arc, p, role)
 	if err != nil {
 		return err
 	}

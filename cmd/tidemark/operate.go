@@ -26,7 +26,7 @@ import (
 // openLedger opens the ledger of the configuration, by default tidemark.db
 // beside it. The caller must Close it.
 func (a *app) openLedger(ctx context.Context, c *config) (*ledger.Ledger, error) {
-	path := c.path(cmp.Or(c.Ledger.Path, "tidemark.db"))
+	path := c.ledgerPath()
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
@@ -34,6 +34,8 @@ func (a *app) openLedger(ctx context.Context, c *config) (*ledger.Ledger, error)
 	return ledger.Open(ctx, path, ledger.Options{Now: a.now, Owner: fmt.Sprintf("%s/%d", host, os.Getpid()),
 		Dead: func(owner string) bool { return gone(host, owner) }})
 }
+
+func (c *config) ledgerPath() string { return c.path(cmp.Or(c.Ledger.Path, "tidemark.db")) }
 
 // gone reports whether an owner, named HOST/PID, was a process of this machine
 // that has ended: a crash then need not wait for its lease.
@@ -316,7 +318,7 @@ func (a *app) runDigest(ctx context.Context, c *config, l *ledger.Ledger, run *l
 		return out, err
 	}
 	defer p.Release()
-	d, err := a.digests(c, p, m.role)
+	d, err := a.digests(ctx, c, arc, p, m.role)
 	if err != nil {
 		return out, err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"strings"
 
 	"tidemark/data"
+	"tidemark/data/archive"
 	"tidemark/jobs"
 	"tidemark/reports"
 	"tidemark/templates"
@@ -160,8 +162,29 @@ func (c *config) partner() reports.Partner {
 	return reports.Partner{Name: cmp.Or(c.Partner.Name, "tidemark"), Accent: c.Partner.Accent, Locale: c.locale("")}
 }
 
+// mailedBefore adds what everybody was sent before; nothing while there is no
+// ledger.
+func (a *app) mailedBefore(ctx context.Context, c *config, arc *archive.Archive, d *jobs.Digests) (err error) {
+	if !exists(c.ledgerPath()) {
+		return nil
+	}
+	l, err := a.openLedger(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	period := d.Portfolio.Inputs.Period
+	if d.Role == reports.GlobalAdmin {
+		if d.Mailed, err = jobs.MailedIn(ctx, l, period); err != nil {
+			return err
+		}
+	}
+	d.Last, err = jobs.LastMails(ctx, l, arc, d.Role, period)
+	return err
+}
+
 // digests wires the build of one role's digests.
-func (a *app) digests(c *config, p *reports.Portfolio, role reports.Role) (jobs.Digests, error) {
+func (a *app) digests(ctx context.Context, c *config, arc *archive.Archive, p *reports.Portfolio, role reports.Role) (jobs.Digests, error) {
 	recipients, err := c.recipients()
 	if err != nil {
 		return jobs.Digests{}, err
@@ -179,6 +202,9 @@ func (a *app) digests(c *config, p *reports.Portfolio, role reports.Role) (jobs.
 	d := jobs.Digests{Portfolio: p, Role: role, Recipients: recipients, Ownership: ownership, Partner: c.partner(),
 		HideMoney: c.Roles[string(role)].Money == "hide", From: *from, Date: a.now().UTC()}
 	if d.Charts, err = newCharts(); err != nil {
+		return d, err
+	}
+	if err := a.mailedBefore(ctx, c, arc, &d); err != nil {
 		return d, err
 	}
 	if c.Mail.ReplyTo != "" {
