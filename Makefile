@@ -45,6 +45,9 @@ test-interop: ## the archive read by deltalake and DuckDB (Python; installs both
 bench-archive: ## extraction to committed archive and verify, at 1 and 10 million rows
 	TIDEMARK_PYTHON=$(wildcard $(CURDIR)/bin/interop/bin/python) go test -count=1 -timeout 60m -tags bench -run Bench -v ./cmd/tidemark
 
+bench-charts: assets ## the charts of mails drawn here and in headless Chromium (needs chromium)
+	TIDEMARK_CHROMIUM=$(CHROMIUM) go test -count=1 -tags bench -run Bench -v ./reports/chart/raster
+
 bench-smtp: ## mails a second beside Postfix's smtp-source (root, needs postfix)
 	go test -count=1 -tags postfix -run Rate -v ./reports/mail
 
@@ -78,4 +81,4 @@ check: lint build test ## what must be green before a commit
 clean: ## remove what the other targets made
 	rm -rf bin $(OUT) templates/assets/node_modules templates/assets/dist/*.js templates/assets/dist/*.txt
 
-.PHONY: help build demo test test-browser test-kill test-postfix test-postgres test-interop bench-archive bench-smtp lint bench golden fuzz assets check clean
+.PHONY: help build demo test test-browser test-kill test-postfix test-postgres test-interop bench-archive bench-charts bench-smtp lint bench golden fuzz assets check clean

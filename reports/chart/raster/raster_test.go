@@ -1,4 +1,4 @@
-//go:build charts || browser
+//go:build charts || browser || bench
 
 package raster
 
