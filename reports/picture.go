@@ -2,10 +2,12 @@ package reports
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"tidemark/reports/chart/raster"
 )
@@ -26,6 +28,16 @@ const (
 	PictureWidth  = 560
 	PictureHeight = 280
 )
+
+// Preview is the HTML body for a browser, with the images inside it. In a mail they
+// are parts of their own: many clients show no image that is inside.
+func (r Rendered) Preview() []byte {
+	html := r.HTML
+	for _, img := range r.Images {
+		html = strings.Replace(html, `"cid:`+img.ID+`"`, `"data:image/png;base64,`+base64.StdEncoding.EncodeToString(img.PNG)+`"`, 1)
+	}
+	return []byte(html)
+}
 
 // Image is the PNG of a picture.
 type Image struct {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -214,6 +215,42 @@ func (tb *tab) checkPage(t *testing.T) {
 	}
 	if tables := eval[int](t, tb, `document.querySelectorAll('table').length`); tables < charts {
 		t.Errorf("%d tables for %d charts", tables, charts)
+	}
+}
+
+// TestBrowser_MailsReadWithoutImages shows every mail as clients do that load no
+// images: their alt texts stand in, and nothing sticks out.
+func TestBrowser_MailsReadWithoutImages(t *testing.T) {
+	out := demo(t)
+	ctx := browser(t)
+	files, err := filepath.Glob(filepath.Join(out, "*example.html"))
+	if err != nil || len(files) != 5 {
+		t.Fatalf("%d mails, %v, want 5", len(files), err)
+	}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		images := regexp.MustCompile(`src="data:image/png[^"]*"`)
+		if n := len(images.FindAll(b, -1)); n < 2 {
+			t.Fatalf("%s has %d images, want some", file, n)
+		}
+		bare := strings.TrimSuffix(file, ".html") + ".bare.html"
+		if err := os.WriteFile(bare, images.ReplaceAll(b, nil), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		tb := newTab(t, ctx)
+		for _, width := range []int64{320, 600} {
+			tb.open(t, bare, width, "light")
+			if over := eval[int](t, tb, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
+				t.Errorf("%s, %d wide: %d pixels stick out sideways", filepath.Base(file), width, over)
+			}
+		}
+		if short := eval[int](t, tb, `[...document.querySelectorAll("img")].filter(i => i.alt.length < 20 || !i.closest("table").textContent.includes(i.alt.split(". ")[0])).length`); short > 0 {
+			t.Errorf("%s: %d images whose alt text does not say what the text beside them says", filepath.Base(file), short)
+		}
+		tb.shot(t, strings.TrimSuffix(filepath.Base(file), ".html")+"-no-images")
 	}
 }
 

@@ -168,7 +168,7 @@ func (a *app) writeEML(dir string, b jobs.Built) error {
 // writeAll writes everything that belongs to a digest.
 func (a *app) writeAll(dir string, b jobs.Built) error {
 	return writeFiles(dir, map[string][]byte{
-		b.Name + ".eml": b.EML, b.Name + ".html": []byte(b.Rendered.HTML), b.Name + ".txt": []byte(b.Rendered.Text),
+		b.Name + ".eml": b.EML, b.Name + ".html": b.Rendered.Preview(), b.Name + ".txt": []byte(b.Rendered.Text),
 		b.Name + ".csv": b.Rendered.CSV, b.Name + ".page.html": b.Rendered.Page,
 	})
 }
