@@ -35,11 +35,12 @@ type Digests struct {
 	Partner    reports.Partner
 	HideMoney  bool // gives the role the view without money
 
-	From    netmail.Address
-	ReplyTo *netmail.Address
-	Date    time.Time        // of the mails
-	Edition int              // raised by a resend only
-	Mailed  []reports.Mailed // for the global admins: who was mailed what in the period
+	From     netmail.Address
+	ReplyTo  *netmail.Address
+	Date     time.Time        // of the mails
+	Edition  int              // raised by a resend only
+	PageBase string           // address of the interactive pages; empty: mails do not link to them
+	Mailed   []reports.Mailed // for the global admins: who was mailed what in the period
 	// Last is what each address was sent before of this role; empty: nothing that
 	// is known.
 	Last   map[string]reports.LastMail
@@ -137,7 +138,7 @@ func (d Digests) build(r reports.Recipient) (Built, error) {
 		return b, nil
 	}
 	in := reports.BuildInput{Document: doc, Role: d.Role, Recipient: r, Partner: d.Partner,
-		Ownership: d.Ownership, Agents: WithRole(d.Recipients, reports.SalesAgent), Mailed: d.Mailed}
+		Ownership: d.Ownership, Agents: WithRole(d.Recipients, reports.SalesAgent), Mailed: d.Mailed, PageBase: d.PageBase}
 	if last, found := d.Last[strings.ToLower(r.Address)]; found {
 		in.Last = &last
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	netmail "net/mail"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -27,6 +28,7 @@ type Recorder struct {
 	Model      string     // that scored
 	Slot       *time.Time // nominal time of the scheduled run
 	Producer   string     // program and version
+	Pages      string     // folder that the interactive pages are written to; empty: they are not
 }
 
 // request is what a digest was made from beside the archive. It is stored as
@@ -42,6 +44,7 @@ type request struct {
 	Divert     string            `json:"divert"`
 	Charts     bool              `json:"charts"` // the mail has pictures
 
+	PageBase     string           `json:"page_base,omitempty"`
 	Mailed       []reports.Mailed `json:"mailed,omitempty"`        // what a global admin was told of the others
 	PreviousSent *data.Day        `json:"previous_sent,omitempty"` // when the report before left that this one compares with
 }
@@ -101,6 +104,9 @@ func (r *Recording) Add(ctx context.Context, b Built) error {
 		}
 	}
 	row, err := r.row(b)
+	if err == nil && r.Pages != "" {
+		err = WriteFile(filepath.Join(r.Pages, reports.PageName(b.Digest.ReportID)), b.Rendered.Page)
+	}
 	if err == nil {
 		row.EMLSHA256, err = r.run.Keep(ctx, archive.Mails, b.EML)
 	}
@@ -122,7 +128,7 @@ func (r *Recording) row(b Built) (data.Report, error) {
 	if r.Slot != nil {
 		row.Slot = new(r.Slot.UTC().Format(time.RFC3339))
 	}
-	req := request{r.SettleDays, d.HideMoney, b.Recipient, d.Partner, d.From, d.ReplyTo, d.Date, d.Divert, d.Charts != nil, d.Mailed, nil}
+	req := request{r.SettleDays, d.HideMoney, b.Recipient, d.Partner, d.From, d.ReplyTo, d.Date, d.Divert, d.Charts != nil, d.PageBase, d.Mailed, nil}
 	if last, found := d.Last[strings.ToLower(b.Recipient.Address)]; found {
 		row.Previous, req.PreviousSent = &last.ReportID, &last.Sent
 	}

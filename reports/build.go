@@ -23,6 +23,7 @@ type BuildInput struct {
 	Ownership *Ownership  // for the admin agent; nil: not configured
 	Agents    []Recipient // the sales agents, for the admin agent
 	Mailed    []Mailed    // for the global admin
+	PageBase  string      // address of the folder that the interactive pages are in; empty: no link
 	Last      *LastMail   // what this person was sent before; nil: nothing that is known
 }
 
@@ -94,6 +95,9 @@ func Build(in BuildInput) (Digest, error) {
 		return Digest{}, fmt.Errorf("build report for %s: %w", in.Recipient.Address, err)
 	}
 	d.Pictures = b.pictures(d.Page)
+	if in.PageBase != "" {
+		d.PageURL, d.PageLabel = strings.TrimSuffix(in.PageBase, "/")+"/"+PageName(d.ReportID), b.t("page.open")
+	}
 	return d, nil
 }
 

@@ -17,6 +17,8 @@ type Digest struct {
 	Accent    string // "#0b6e4f", dark enough for text on the mail's ground
 	Sections  []Section
 	Pictures  []Picture // charts of the mail
+	PageURL   string    // of the interactive page; empty: the mail does not link to one
+	PageLabel string    // text of the link
 	Freshness []string  // how complete the data is
 	Footer    []string  // report id, seal, versions, what an estimate is
 

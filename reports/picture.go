@@ -29,6 +29,9 @@ const (
 	PictureHeight = 280
 )
 
+// PageName is the file name of a report's interactive page.
+func PageName(reportID string) string { return reportID + ".html" }
+
 // Preview is the HTML body for a browser, with the images inside it. In a mail they
 // are parts of their own: many clients show no image that is inside.
 func (r Rendered) Preview() []byte {

@@ -28,6 +28,7 @@ type config struct {
 	Roles      map[string]roleConfig `yaml:"roles"`
 	Cover      []coverConfig         `yaml:"cover"`
 	Mail       mailConfig            `yaml:"mail"`
+	Pages      pagesConfig           `yaml:"pages"`
 	Operators  operatorsConfig       `yaml:"operators"`
 	Jobs       []jobConfig           `yaml:"jobs"`
 
@@ -67,6 +68,12 @@ type (
 	}
 	shareConfig float64
 )
+
+// pagesConfig is where the interactive pages go, e.g. a folder that is synced.
+type pagesConfig struct {
+	Path    string `yaml:"path"`
+	BaseURL string `yaml:"base_url"` // where readers find that folder; empty: mails do not link to it
+}
 
 type archiveConfig struct {
 	Path      string          `yaml:"path"`

@@ -66,7 +66,7 @@ ownership file itself would empty it before it is read.`,
 			if err := reports.WriteOwners(&b, doc, ownership); err != nil {
 				return err
 			}
-			if err := writeFile(out, b.Bytes()); err != nil {
+			if err := jobs.WriteFile(out, b.Bytes()); err != nil {
 				return fmt.Errorf("write %s: %w", out, err)
 			}
 			a.printf("wrote %s\n", out)

@@ -207,6 +207,7 @@ func (a *app) digests(ctx context.Context, c *config, arc *archive.Archive, p *r
 	if err := a.mailedBefore(ctx, c, arc, &d); err != nil {
 		return d, err
 	}
+	d.PageBase = c.Pages.BaseURL
 	if c.Mail.ReplyTo != "" {
 		d.ReplyTo = &netmail.Address{Address: c.Mail.ReplyTo}
 	}

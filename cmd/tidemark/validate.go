@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	netmail "net/mail"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -211,6 +212,14 @@ func (k *checker) mail() {
 	}
 	if m.DailyLimit < 0 {
 		k.report("mail.daily_limit", "must not be negative", "0 sets no limit")
+	}
+	if p := k.c.Pages; p.BaseURL != "" {
+		if u, err := url.Parse(p.BaseURL); err != nil || u.Scheme != "https" || u.Host == "" {
+			k.report("pages.base_url", fmt.Sprintf("%q is not an address", p.BaseURL), "want https://HOST/FOLDER")
+		}
+		if p.Path == "" {
+			k.report("pages", "has no path", "add path: the folder that base_url shows")
+		}
 	}
 	k.secret("operators.webhook", k.c.Operators.Webhook)
 	k.secret("operators.ping", k.c.Operators.Ping)

@@ -166,6 +166,10 @@ func newCharts() (*raster.Renderer, error) {
 
 // recorder keeps in the archive what a run builds.
 func (a *app) recorder(c *config, arc *archive.Archive, job string, slot *time.Time) jobs.Recorder {
-	return jobs.Recorder{Archive: arc, Run: archive.RunInfo{ID: a.newRunID(), Job: job, Source: "tidemark", Started: a.now()},
+	pages := ""
+	if c.Pages.Path != "" {
+		pages = c.path(c.Pages.Path)
+	}
+	return jobs.Recorder{Pages: pages, Archive: arc, Run: archive.RunInfo{ID: a.newRunID(), Job: job, Source: "tidemark", Started: a.now()},
 		Config: c.text, SettleDays: c.settleDays(), Model: churn.Rules().Name(), Slot: slot, Producer: producer()}
 }
