@@ -18,6 +18,7 @@ import (
 func (a *app) reportCommand() *cobra.Command {
 	var f figures
 	var role, recipient, out string
+	var open bool
 	cmd := &cobra.Command{
 		Use:   "report --role R --period P --out DIR",
 		Short: "Preview: write exactly what would be mailed, and send nothing",
@@ -27,13 +28,26 @@ role a sealed .eml, its .html and .txt, the interactive page and the attachment.
   tidemark report --role global_admin --period 2026-10 --out preview`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.writeDigests(cmd.Context(), f, role, recipient, func(*config) string { return out }, a.writeAll, false)
+			var first string
+			err := a.writeDigests(cmd.Context(), f, role, recipient, func(*config) string { return out }, func(dir string, b jobs.Built) error {
+				if first == "" {
+					first = filepath.Join(dir, b.Name+".html")
+				}
+				return a.writeAll(dir, b)
+			}, false)
+			if open && first != "" {
+				if openErr := openInBrowser(first); openErr != nil {
+					a.log().Warn("cannot open a browser", "err", openErr, "file", first)
+				}
+			}
+			return err
 		},
 	}
 	f.add(cmd, "")
 	roleFlag(cmd, &role)
 	cmd.Flags().StringVar(&recipient, "recipient", "", "only this `ADDRESS`")
 	cmd.Flags().StringVar(&out, "out", "", "`DIR` to write to")
+	cmd.Flags().BoolVar(&open, "open", false, "open the first report in the browser")
 	_ = cmd.MarkFlagRequired("out") // the flag exists
 	return cmd
 }

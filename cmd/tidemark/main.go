@@ -103,7 +103,7 @@ New here?  tidemark demo            the whole pipeline on a built-in sample
 		return nil
 	}
 	root.AddCommand(a.demoCommand(), a.initCommand(), a.extractCommand(), a.metricsCommand(), a.churnCommand(),
-		a.reportCommand(), a.digestCommand(), a.runCommand(), a.serveCommand(), a.jobsCommand(), a.runsCommand(),
+		a.reportCommand(), a.previewCommand(), a.digestCommand(), a.runCommand(), a.serveCommand(), a.jobsCommand(), a.runsCommand(),
 		a.deliveriesCommand(), a.releaseCommand(), a.dropCommand(), a.statusCommand(), a.ownersCommand(), a.archiveCommand(), a.reproduceCommand(), a.checkCommand(),
 		a.versionCommand(), exitHelp())
 	root.InitDefaultCompletionCmd()
