@@ -10,6 +10,7 @@ import (
 	"iter"
 	netmail "net/mail"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -72,16 +73,58 @@ func (d Digests) Build(ctx context.Context) iter.Seq2[Built, error] {
 			yield(Built{}, err)
 			return
 		}
-		for _, r := range recipients {
+		for r, b := range inOrder(recipients, func(r reports.Recipient) outcome { return outcomeOf(d.build(r)) }) {
 			if err := ctx.Err(); err != nil {
 				yield(Built{}, err)
 				return
 			}
-			b, err := d.build(r)
-			if err != nil {
-				err = fmt.Errorf("digest for %s: %w", r.Address, err)
+			if b.err != nil {
+				b.err = fmt.Errorf("digest for %s: %w", r.Address, b.err)
 			}
-			if !yield(b, err) {
+			if !yield(b.Built, b.err) {
+				return
+			}
+		}
+	}
+}
+
+// outcome is a built digest or why there is none.
+type outcome struct {
+	Built
+	err error
+}
+
+func outcomeOf(b Built, err error) outcome { return outcome{b, err} }
+
+// inOrder does something to each item, as many at a time as there are
+// processors, and yields the results in the order of the items. When it returns
+// nothing goes on any more.
+func inOrder[T, R any](items []T, do func(T) R) iter.Seq2[T, R] {
+	return func(yield func(T, R) bool) {
+		var running []chan R
+		next := 0
+		start := func() {
+			if next == len(items) {
+				return
+			}
+			done, item := make(chan R, 1), items[next]
+			next++
+			running = append(running, done)
+			go func() { done <- do(item) }()
+		}
+		defer func() {
+			for _, done := range running {
+				<-done
+			}
+		}()
+		for range runtime.GOMAXPROCS(0) {
+			start()
+		}
+		for i := 0; len(running) > 0; i++ {
+			result := <-running[0]
+			running = running[1:]
+			start()
+			if !yield(items[i], result) {
 				return
 			}
 		}

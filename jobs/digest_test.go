@@ -12,7 +12,9 @@ import (
 	"mime/multipart"
 	netmail "net/mail"
 	"regexp"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -323,4 +325,38 @@ func base64Reader(p *multipart.Part) io.Reader {
 		return base64.NewDecoder(base64.StdEncoding, p)
 	}
 	return p
+}
+
+func TestInOrder_KeepsTheOrderAndLeavesNothingRunning(t *testing.T) {
+	items := make([]int, 50)
+	for i := range items {
+		items[i] = i
+	}
+	var running, most atomic.Int64
+	do := func(i int) int {
+		most.Store(max(most.Load(), running.Add(1)))
+		defer running.Add(-1)
+		for range i % 7 * 1000 {
+			runtime.Gosched()
+		}
+		return i * i
+	}
+	next := 0
+	for i, square := range inOrder(items, do) {
+		if i != next || square != i*i {
+			t.Fatalf("item %d gives %d, want item %d", i, square, next)
+		}
+		if next++; next == 40 {
+			break
+		}
+	}
+	if running.Load() != 0 {
+		t.Errorf("%d go on after the end", running.Load())
+	}
+	if n := int64(runtime.GOMAXPROCS(0)); most.Load() > n {
+		t.Errorf("%d at a time, want at most %d", most.Load(), n)
+	}
+	for range inOrder(nil, do) {
+		t.Error("nothing yields something")
+	}
 }

@@ -113,7 +113,22 @@ func (r *Recording) Add(ctx context.Context, b Built) error {
 	if err != nil {
 		return fmt.Errorf("record report for %s: %w", b.Recipient.Address, err)
 	}
-	r.rows = append(r.rows, row)
+	if r.rows = append(r.rows, row); len(r.rows) == rowsHeld {
+		return r.commit(ctx)
+	}
+	return nil
+}
+
+// rowsHeld is how many reports are held before they are committed: each has a
+// hundred kilobytes or more.
+const rowsHeld = 100
+
+func (r *Recording) commit(ctx context.Context) error {
+	_, err := r.run.CommitReports(ctx, data.DayOf(r.digests.Date), r.rows)
+	if err != nil {
+		return fmt.Errorf("record reports: %w", err)
+	}
+	r.rows = r.rows[:0]
 	return nil
 }
 
@@ -156,12 +171,17 @@ func (r *Recording) Finish(ctx context.Context) error {
 	if r.run == nil {
 		return nil
 	}
-	_, err := r.run.CommitReports(ctx, data.DayOf(r.digests.Date), r.rows)
+	var err error
+	if len(r.rows) > 0 {
+		err = r.commit(ctx)
+	}
 	if err == nil {
-		_, err = r.run.Finish(ctx)
+		if _, err = r.run.Finish(ctx); err != nil {
+			err = fmt.Errorf("record reports: %w", err)
+		}
 	}
 	if err != nil {
-		return fmt.Errorf("record reports: %w", errors.Join(err, r.run.Abort()))
+		return errors.Join(err, r.run.Abort())
 	}
 	return nil
 }

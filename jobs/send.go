@@ -146,18 +146,27 @@ func (s Sending) build(ctx context.Context, d Digests, out *SendResult) (mails [
 	}
 	rec := s.Recorder.Begin(d)
 	defer func() { err = errors.Join(err, rec.Abort()) }()
+	var wanted []reports.Recipient
 	for _, r := range recipients {
 		address := strings.ToLower(r.Address)
-		edition, has := editions[address]
-		if has && s.Again == "" && d.Divert == "" {
+		if _, has := editions[address]; has && s.Again == "" && d.Divert == "" {
 			out.Already = append(out.Already, address)
 			continue
 		}
-		if has {
-			edition++
+		wanted = append(wanted, r)
+	}
+	edition := func(r reports.Recipient) int {
+		if before, has := editions[strings.ToLower(r.Address)]; has {
+			return before + 1
 		}
-		d.Edition = edition
-		b, err := d.build(r)
+		return 0
+	}
+	for r, b := range inOrder(wanted, func(r reports.Recipient) outcome {
+		of := d
+		of.Edition = edition(r)
+		return outcomeOf(of.build(r))
+	}) {
+		address, err := strings.ToLower(r.Address), b.err
 		switch {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
@@ -168,11 +177,11 @@ func (s Sending) build(ctx context.Context, d Digests, out *SendResult) (mails [
 			out.Skipped = append(out.Skipped, address+": "+b.Skipped)
 			continue
 		}
-		if err := rec.Add(ctx, b); err != nil {
+		if err := rec.Add(ctx, b.Built); err != nil {
 			return nil, err
 		}
 		mails = append(mails, ledger.Mail{EML: b.EML, Delivery: ledger.Delivery{ID: b.MessageID, Kind: d.kind(), Role: string(d.Role), Period: d.period(),
-			Recipient: address, Edition: edition, Deadline: s.Deliverer.Now().Add(within), Subject: b.Digest.Subject, Report: b.Digest.ReportID}})
+			Recipient: address, Edition: b.Edition, Deadline: s.Deliverer.Now().Add(within), Subject: b.Digest.Subject, Report: b.Digest.ReportID}})
 	}
 	return mails, rec.Finish(ctx)
 }

@@ -67,7 +67,7 @@ func (a *Archive) Kept(ctx context.Context, f Folder, sha256 string) ([]byte, er
 }
 
 // CommitReports adds the reports of one day. They stay beside those that are
-// there: a report that was built is a fact.
+// there: a report that was built is a fact. A run may call it several times.
 func (r *Run) CommitReports(ctx context.Context, day data.Day, rows []data.Report) (Committed, error) {
 	if r.ended {
 		return Committed{}, errEnded
@@ -81,8 +81,9 @@ func (r *Run) CommitReports(ctx context.Context, day data.Day, rows []data.Repor
 	if err != nil {
 		return Committed{}, err
 	}
-	// A part of its own for each run.
-	id := partID{day: day, feed: Feed{Source: "tidemark", Scope: r.info.ID}}
+	// A part of its own for each run, and for each commit of a run.
+	r.reports++
+	id := partID{day: day, feed: Feed{Source: "tidemark", Scope: fmt.Sprintf("%s/%d", r.info.ID, r.reports)}}
 	made, err := writePart(ctx, r, l, codeReport, source{id, Coverage{}, "", "", noErrors(keys)})
 	if err != nil {
 		return Committed{}, err
