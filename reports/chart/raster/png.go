@@ -16,22 +16,25 @@ const paletteColours = 1700
 // paletteError is how far a channel of a pixel may be off in a palette, of 255.
 const paletteError = 24
 
+// surelySmall is a size that no chart has in full colours.
+const surelySmall = 40 << 10
+
 // encode writes a picture as a PNG: with a palette of 256 colours where that is
 // close enough and smaller.
 func encode(img *image.RGBA) ([]byte, error) {
-	var full bytes.Buffer
+	var small, full bytes.Buffer
+	if indexed := reduce(img); indexed != nil {
+		if err := png.Encode(&small, indexed); err != nil {
+			return nil, err
+		}
+		if small.Len() <= surelySmall {
+			return small.Bytes(), nil
+		}
+	}
 	if err := png.Encode(&full, img); err != nil {
 		return nil, err
 	}
-	indexed := reduce(img)
-	if indexed == nil {
-		return full.Bytes(), nil
-	}
-	var small bytes.Buffer
-	if err := png.Encode(&small, indexed); err != nil {
-		return nil, err
-	}
-	if small.Len() < full.Len() {
+	if n := small.Len(); n > 0 && n < full.Len() {
 		return small.Bytes(), nil
 	}
 	return full.Bytes(), nil
@@ -41,8 +44,11 @@ func encode(img *image.RGBA) ([]byte, error) {
 // be too far off.
 func reduce(img *image.RGBA) *image.Paletted {
 	counts := map[color.RGBA]int{}
-	for i := 0; i < len(img.Pix); i += 4 {
-		counts[color.RGBA{img.Pix[i], img.Pix[i+1], img.Pix[i+2], img.Pix[i+3]}]++
+	for i := 0; i < len(img.Pix); { // a row is mostly runs of one colour
+		c, start := color.RGBA{img.Pix[i], img.Pix[i+1], img.Pix[i+2], img.Pix[i+3]}, i
+		for i += 4; i < len(img.Pix) && img.Pix[i] == c.R && img.Pix[i+1] == c.G && img.Pix[i+2] == c.B && img.Pix[i+3] == c.A; i += 4 {
+		}
+		counts[c] += (i - start) / 4
 	}
 	if len(counts) > paletteColours {
 		return nil
@@ -68,9 +74,14 @@ func reduce(img *image.RGBA) *image.Paletted {
 		}
 		index[c] = best
 	}
+	var before color.RGBA
+	var at uint8
 	for i := range out.Pix {
 		p := img.Pix[4*i : 4*i+4]
-		out.Pix[i] = index[color.RGBA{p[0], p[1], p[2], p[3]}]
+		if c := (color.RGBA{p[0], p[1], p[2], p[3]}); i == 0 || c != before {
+			before, at = c, index[c]
+		}
+		out.Pix[i] = at
 	}
 	return out
 }
