@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -27,14 +28,16 @@ type View struct {
 // that was committed by then with the usage version it was rolled up from, and
 // the newest of every other table. An empty archive is an empty View.
 func (a *Archive) View(ctx context.Context, asOf *time.Time) (*View, error) {
+	newest, err := a.settled(ctx)
+	if err != nil {
+		return nil, err
+	}
 	v := &View{archive: a, states: map[Table]*state{}}
 	for _, t := range []Table{Customers, Reports, Subscriptions, UsageDaily} {
-		newest, err := a.refresh(ctx, t)
-		if err != nil {
-			return nil, err
-		}
-		if err := v.pick(ctx, newest, lastVersion(newest, asOf)); err != nil {
-			return nil, err
+		if s := newest[t]; s != nil {
+			if err := v.pick(ctx, s, lastVersion(s, asOf)); err != nil {
+				return nil, err
+			}
 		}
 	}
 	daily := v.states[UsageDaily]
@@ -50,6 +53,27 @@ func (a *Archive) View(ctx context.Context, asOf *time.Time) (*View, error) {
 		return nil, err
 	}
 	return v, v.pick(ctx, usage, *named)
+}
+
+// settled returns the newest states, as they were at one time: another run may
+// commit while this one goes from table to table, and what it then sees was never
+// the state of the archive. So it looks until two looks agree.
+func (a *Archive) settled(ctx context.Context) (map[Table]*state, error) {
+	before, err := a.newestStates(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for range maxAttempts {
+		now, err := a.newestStates(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if maps.EqualFunc(before, now, func(a, b *state) bool { return a.version() == b.version() }) {
+			return now, nil
+		}
+		before = now
+	}
+	return before, nil
 }
 
 // lastVersion returns the newest version that was known at a time, -1 for none.
