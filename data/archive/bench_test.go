@@ -76,3 +76,38 @@ func BenchmarkScan(b *testing.B) {
 		b.Fatal(err)
 	}
 }
+
+func BenchmarkVerify(b *testing.B) {
+	bucket := NewMemory()
+	a, err := Open(b.Context(), bucket, Options{Now: newClock().now, TempDir: b.TempDir()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for i := range 4 {
+		rows := manyRows(50_000)
+		for j := range rows {
+			rows[j].Day += data.Day(i)
+		}
+		r := stageAll(b, a, fmt.Sprint("run", i), rows)
+		if _, err := r.CommitUsage(b.Context(), Delivery{Source: "tables", Days: data.Period{From: rows[0].Day, To: rows[0].Day}}); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := r.Finish(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for _, quick := range []bool{false, true} {
+		b.Run(fmt.Sprint("quick=", quick), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				out, err := Verify(b.Context(), bucket, VerifyOptions{Quick: quick})
+				if err != nil || !out.OK() {
+					b.Fatal(out, err)
+				}
+				if !quick {
+					b.SetBytes(out.Bytes)
+				}
+			}
+		})
+	}
+}

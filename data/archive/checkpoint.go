@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -218,10 +219,14 @@ func (r *Run) checkpoint(ctx context.Context, s *state, recorded, fresh map[stri
 	newest := s.version() / every * every
 	due := newest > 0 && recorded[checkpointKey(s.table, newest)] == ""
 	if newest > 0 && !due {
-		_, err := readAll(ctx, r.archive.bucket, lastCheckpointKey(s.table))
-		if due = errors.Is(err, fs.ErrNotExist); err != nil && !due {
+		// Of two runs that ended side by side the slower one may have put an
+		// older name there.
+		b, err := readAll(ctx, r.archive.bucket, lastCheckpointKey(s.table))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
+		var last lastCheckpoint
+		due = json.Unmarshal(b, &last) != nil || last.Version != newest
 	}
 	if !due {
 		return nil
@@ -278,17 +283,17 @@ func (r *Run) putCheckpoint(ctx context.Context, key string, rows []checkpointRo
 	if b, err = readAll(ctx, r.archive.bucket, key); err != nil {
 		return "", err
 	}
-	return hexSum(b), sameCheckpoint(key, b, rows)
+	if err := sameCheckpoint(b, rows); err != nil {
+		return "", fmt.Errorf("%s: %w", key, err)
+	}
+	return hexSum(b), nil
 }
 
 // sameCheckpoint compares a checkpoint with the state that the log gives.
-func sameCheckpoint(key string, b []byte, want []checkpointRow) error {
+func sameCheckpoint(b []byte, want []checkpointRow) error {
 	got, err := decodeCheckpoint(b)
 	if err == nil && !reflect.DeepEqual(got, want) {
 		err = fmt.Errorf("%w: it is not the state that the log gives", ErrDamaged)
 	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", key, err)
-	}
-	return nil
+	return err
 }

@@ -36,7 +36,7 @@ func referenced(ctx context.Context, b Bucket, every int64) (*verifier, error) {
 		return nil, err
 	}
 	v.refs = true
-	for _, step := range []func(context.Context) error{v.logs, v.records, v.files, v.reports, v.kept} {
+	for _, step := range []func(context.Context) error{v.readRuns, v.logs, v.records, v.files, v.reports, v.kept} {
 		if err := step(ctx); err != nil {
 			return nil, fmt.Errorf("look through archive: %w", err)
 		}

@@ -61,8 +61,10 @@ type verifier struct {
 	gone    map[string]bool // keys that a commit gave up for good
 	tables  map[Table]*verifiedTable
 
-	recorded map[Table]int64 // newest version of each table that a run record has
-	died     []Finding       // runs that committed and left no record
+	runs     runRecords              // those that are what they were
+	sums     map[string]recordedFile // small files that they name, by key
+	recorded map[Table]int64         // newest version of each table that one of them has
+	died     []Finding               // runs that committed and left no record
 
 	out Verification
 }
@@ -77,7 +79,7 @@ func Verify(ctx context.Context, b Bucket, o VerifyOptions) (Verification, error
 	if err != nil {
 		return Verification{}, err
 	}
-	for _, step := range []func(context.Context) error{v.logs, v.records, v.files, v.rollups, v.checkpoints, v.kept, v.reports, v.strangers} {
+	for _, step := range []func(context.Context) error{v.readRuns, v.logs, v.records, v.files, v.rollups, v.checkpoints, v.kept, v.reports, v.strangers} {
 		if err := step(ctx); err != nil {
 			return v.out, fmt.Errorf("verify archive: %w", err)
 		}
@@ -98,7 +100,7 @@ func newVerifier(ctx context.Context, b Bucket, o VerifyOptions) (*verifier, err
 		o.CheckpointEvery = defaultCheckpointEvery
 	}
 	v := &verifier{VerifyOptions: o, bucket: b, objects: map[string]Info{}, used: map[string]bool{}, bad: map[string]bool{},
-		gone: map[string]bool{}, tables: map[Table]*verifiedTable{}, recorded: map[Table]int64{}}
+		gone: map[string]bool{}, tables: map[Table]*verifiedTable{}, sums: map[string]recordedFile{}, recorded: map[Table]int64{}}
 	v.archive = &Archive{bucket: b, opts: Options{Allocator: memory.NewGoAllocator()}, layouts: layouts, newest: map[Table]*state{}}
 	for info, err := range b.List(ctx, "") {
 		if err != nil {
@@ -112,9 +114,39 @@ func newVerifier(ctx context.Context, b Bucket, o VerifyOptions) (*verifier, err
 
 // found notes what is wrong with an object.
 func (v *verifier) found(key, format string, args ...any) {
+	v.note(key, format, args...)
+	folder, _, inLog := strings.Cut(key, "/_delta_log/")
+	if table := v.tables[Table(folder)]; inLog && table != nil && isEntry(key) {
+		table.doubted = true
+	}
+}
+
+// note is found for what leaves no doubt about the rest of a log.
+func (v *verifier) note(key, format string, args ...any) {
 	v.bad[key] = true
 	v.out.Findings = append(v.out.Findings, Finding{key, fmt.Sprintf(format, args...)})
 }
+
+// foundIn is found for a data file, which is compared with the entry that added
+// it.
+func (v *verifier) foundIn(t Table, p *verifiedPart, format string, args ...any) {
+	problem := fmt.Sprintf(format, args...)
+	if v.bad[p.entry] && !p.foreign {
+		problem += v.doubt(t)
+	}
+	v.found(p.key(t), "%s", problem)
+}
+
+// doubt ends a finding that a damaged log may be wrong about; it is empty for a
+// sound one.
+func (v *verifier) doubt(t Table) string {
+	if !v.tables[t].doubted {
+		return ""
+	}
+	return "; an entry of the log is not what it was or is gone" + restoreFirst
+}
+
+const restoreFirst = ": restore that first, then verify again"
 
 // there reports whether an object that something refers to exists; its absence
 // is a finding.
@@ -195,7 +227,7 @@ func (v *verifier) below(prefix string) []string {
 	return keys
 }
 
-// strangers counts what nothing refers to. In the folders of logs and runs it is
+// strangers counts what nothing refers to. In the folder of a log it is
 // a finding: an object there has to be what its place says.
 func (v *verifier) strangers(context.Context) error {
 	for key := range v.objects {

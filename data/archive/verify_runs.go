@@ -12,10 +12,12 @@ import (
 	"tidemark/data"
 )
 
-// records checks the run records, what they name, and that every run that
-// committed has one.
-func (v *verifier) records(ctx context.Context) error {
-	var all runRecords
+// recordedFile is a small file that a run record has the hash of.
+type recordedFile struct{ sha256, run string }
+
+// readRuns reads the run records. What they say is checked later, but what they
+// have the hash of is known from here on.
+func (v *verifier) readRuns(ctx context.Context) error {
 	for _, key := range v.below(runFolder) {
 		b, err := v.read(ctx, key)
 		if err != nil {
@@ -33,19 +35,31 @@ func (v *verifier) records(ctx context.Context) error {
 		switch err := checkSelfHash(b, r.Self); {
 		case err != nil:
 			v.found(key, "%v", err)
+			continue
 		case runKey(r.Run) != key:
 			v.found(key, "it is the record of run %s", r.Run)
-		default:
-			all = append(all, r)
+			continue
+		}
+		v.runs = append(v.runs, r)
+		for name, sum := range r.Files {
+			v.sums[name] = recordedFile{sum, r.Run}
 		}
 	}
-	for _, r := range all {
-		if err := v.record(ctx, r); err != nil {
+	return nil
+}
+
+// records checks what the run records say, and that every run that committed has
+// one.
+func (v *verifier) records(ctx context.Context) error {
+	for _, r := range v.runs {
+		err := v.guarded(runKey(r.Run), func() error { return v.record(ctx, r) })
+		if err != nil {
 			return err
 		}
 	}
-	v.namedBefore(all)
-	v.unrecorded(all)
+	v.namedBefore()
+	v.loose()
+	v.unrecorded()
 	return v.quarantined(ctx)
 }
 
@@ -53,18 +67,8 @@ func (v *verifier) records(ctx context.Context) error {
 func (v *verifier) record(ctx context.Context, r storedRecord) error {
 	key := runKey(r.Run)
 	for _, t := range Tables() {
-		head, found := r.Heads[t]
-		if !found {
-			continue
-		}
-		v.recorded[t] = max(v.recorded[t], head.Version)
-		entry := entryKey(t, head.Version)
-		if v.there(entry, fmt.Sprintf("run %s has it as the newest", r.Run)) {
-			if e := v.tables[t].entries; head.Version < int64(len(e)) && e[head.Version].sha256 != head.SHA256 && !v.bad[entry] {
-				v.found(entry, "its SHA-256 is %.16s…, run %s has %.16s…", e[head.Version].sha256, r.Run, head.SHA256)
-			}
-		} else {
-			v.tables[t].broken = true
+		if head, found := r.Heads[t]; found {
+			v.head(r, t, head)
 		}
 	}
 	if want := seal(r.Heads); r.Seal != want {
@@ -90,14 +94,30 @@ func (v *verifier) record(ctx context.Context, r storedRecord) error {
 	return nil
 }
 
+// head compares what a run record has as the newest entry of a log with the log.
+func (v *verifier) head(r storedRecord, t Table, head Head) {
+	if head.Version < 0 {
+		v.found(runKey(r.Run), "it has entry %d as the newest of %s", head.Version, t)
+		return
+	}
+	entry, entries := entryKey(t, head.Version), v.tables[t].entries
+	if !v.there(entry, fmt.Sprintf("run %s has it as the newest", r.Run)) || head.Version >= int64(len(entries)) {
+		return
+	}
+	v.recorded[t] = max(v.recorded[t], head.Version)
+	if sum := entries[head.Version].sha256; sum != head.SHA256 && !v.bad[entry] {
+		v.found(entry, "its SHA-256 is %.16s…, run %s has %.16s…", sum, r.Run, head.SHA256)
+	}
+}
+
 // namedBefore checks that each record that another one names is there and is
 // what it was.
-func (v *verifier) namedBefore(all runRecords) {
+func (v *verifier) namedBefore() {
 	byRun := map[string]storedRecord{}
-	for _, r := range all {
+	for _, r := range v.runs {
 		byRun[r.Run] = r
 	}
-	for _, r := range all {
+	for _, r := range v.runs {
 		for _, p := range r.Previous {
 			key := runKey(p.Run)
 			if !v.there(key, fmt.Sprintf("run %s names it", r.Run)) || v.bad[key] {
@@ -114,10 +134,32 @@ func (v *verifier) namedBefore(all runRecords) {
 	}
 }
 
+// loose finds records that none names although a run began after them: a run
+// names every record that it finds when it ends.
+func (v *verifier) loose() {
+	named, newest := map[string]bool{}, storedRecord{}
+	for _, r := range v.runs {
+		for _, p := range r.Previous {
+			named[p.Run] = true
+		}
+		if r.Started.After(newest.Started) {
+			newest = r
+		}
+	}
+	if v.badRecord() {
+		return // the one that named it may be among those
+	}
+	for _, r := range v.runs {
+		if !named[r.Run] && newest.Started.After(r.Finished) {
+			v.found(runKey(r.Run), "run %s began after it had finished, and no record names it: it was put here later", newest.Run)
+		}
+	}
+}
+
 // unrecorded finds runs that committed and left no trace but that.
-func (v *verifier) unrecorded(all runRecords) {
+func (v *verifier) unrecorded() {
 	known := map[string]bool{}
-	for _, r := range all {
+	for _, r := range v.runs {
 		known[r.Run] = true
 		for _, id := range r.Unfinished {
 			known[id] = true
@@ -126,11 +168,26 @@ func (v *verifier) unrecorded(all runRecords) {
 	for _, t := range Tables() {
 		for version, e := range v.tables[t].entries {
 			if key := runKey(e.run); e.run != "" && !known[e.run] && !v.bad[key] {
-				v.bad[key] = true
-				v.died = append(v.died, Finding{key, fmt.Sprintf("is missing: run %s committed entry %d of %s and left no record; it died, or its record was removed (the next run notes it)", e.run, version, t)})
+				known[e.run] = true
+				v.died = append(v.died, Finding{key, fmt.Sprintf("is missing: run %s committed entry %d of %s and left no record; it still goes on, it died, or its record was removed (the next run notes it)", e.run, version, t)})
 			}
 		}
 	}
+	if v.badRecord() || len(v.died) > 1 {
+		for i := range v.died {
+			v.died[i].Problem += "; a run record that may note it is not what it was or is gone" + restoreFirst
+		}
+	}
+}
+
+// badRecord reports whether a run record has a finding.
+func (v *verifier) badRecord() bool {
+	for key := range v.bad {
+		if strings.HasPrefix(key, runFolder) {
+			return true
+		}
+	}
+	return false
 }
 
 // quarantined checks the quarantine files that commits name.
@@ -192,7 +249,7 @@ func (v *verifier) reportFiles(ctx context.Context, l *layout, p Part) (err erro
 			return v.unreadable(ctx, p.key(Reports), err)
 		}
 		r := row.row
-		v.there(Mails.key(r.EMLSHA256), "report "+r.ReportID+" is this mail")
+		v.there(Mails.key(r.EMLSHA256), "report "+r.ReportID+" is this mail"+v.doubt(Reports))
 		for _, sum := range []*string{r.Config, r.Ownership, r.Recipients} {
 			if sum != nil {
 				v.there(Inputs.key(*sum), "report "+r.ReportID+" was made with it")
