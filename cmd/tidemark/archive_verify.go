@@ -84,6 +84,9 @@ func (a *app) verifyArchive(ctx context.Context, path string, quick bool, w *wit
 	if err != nil {
 		return err
 	}
+	if out.Objects == 0 { // a disk that is not mounted must not pass for sound
+		return fmt.Errorf("verify %s: nothing is in it; run `tidemark extract` first, or set archive.path", path)
+	}
 	if w != nil {
 		for _, s := range out.Seals {
 			if s.Seal == w.Seal {
