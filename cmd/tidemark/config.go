@@ -29,6 +29,7 @@ type config struct {
 	Cover      []coverConfig         `yaml:"cover"`
 	Mail       mailConfig            `yaml:"mail"`
 	Pages      pagesConfig           `yaml:"pages"`
+	Charts     chartsConfig          `yaml:"charts"`
 	Operators  operatorsConfig       `yaml:"operators"`
 	Jobs       []jobConfig           `yaml:"jobs"`
 
@@ -68,6 +69,11 @@ type (
 	}
 	shareConfig float64
 )
+
+// chartsConfig is what the charts of mails are drawn with.
+type chartsConfig struct {
+	Fonts []string `yaml:"fonts"` // files with characters that the built-in fonts lack; default: those of the system
+}
 
 // pagesConfig is where the interactive pages go, e.g. a folder that is synced.
 type pagesConfig struct {

@@ -89,7 +89,7 @@ func (a *app) demoMails(ctx context.Context, p *reports.Portfolio, out string, r
 	if err != nil {
 		return err
 	}
-	charts, err := newCharts()
+	charts, err := newCharts(&config{})
 	if err != nil {
 		return err
 	}

@@ -167,6 +167,7 @@ func (a *app) writeBuilt(ctx context.Context, d jobs.Digests, dir string, write 
 	if err := rec.Finish(ctx); err != nil {
 		failed = append(failed, err)
 	}
+	a.warnOfMissing(d.Charts)
 	if len(failed) > 0 {
 		return errors.Join(failed...)
 	}

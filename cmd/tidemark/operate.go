@@ -335,6 +335,7 @@ func (a *app) runDigest(ctx context.Context, c *config, l *ledger.Ledger, run *l
 	defer func() { err = errors.Join(err, done()) }()
 	s := jobs.Sending{Ledger: l, Run: run, Again: m.again, Brake: c.brake(), Deliverer: deliverer, Recorder: recorder}
 	result, err := s.Send(ctx, d)
+	a.warnOfMissing(d.Charts)
 	return jobs.Outcome{Result: result, Warnings: result.Skipped}, err
 }
 

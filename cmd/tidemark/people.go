@@ -201,7 +201,7 @@ func (a *app) digests(ctx context.Context, c *config, arc *archive.Archive, p *r
 	}
 	d := jobs.Digests{Portfolio: p, Role: role, Recipients: recipients, Ownership: ownership, Partner: c.partner(),
 		HideMoney: c.Roles[string(role)].Money == "hide", From: *from, Date: a.now().UTC()}
-	if d.Charts, err = newCharts(); err != nil {
+	if d.Charts, err = newCharts(c); err != nil {
 		return d, err
 	}
 	if err := a.mailedBefore(ctx, c, arc, &d); err != nil {

@@ -39,7 +39,7 @@ the archive's folder.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
-			_, arc, err := a.configured(ctx)
+			c, arc, err := a.configured(ctx)
 			if err != nil {
 				return err
 			}
@@ -50,7 +50,7 @@ the archive's folder.`,
 			if explain != "" {
 				return a.explain(ctx, arc, row, explain, format)
 			}
-			charts, err := newCharts()
+			charts, err := newCharts(c)
 			if err != nil {
 				return err
 			}

@@ -213,6 +213,11 @@ func (k *checker) mail() {
 	if m.DailyLimit < 0 {
 		k.report("mail.daily_limit", "must not be negative", "0 sets no limit")
 	}
+	for i, file := range k.c.Charts.Fonts {
+		if !exists(k.c.path(file)) {
+			k.report(fmt.Sprintf("charts.fonts[%d]", i), fmt.Sprintf("there is no file %q", file), "want a .ttf, .otf or .ttc file")
+		}
+	}
 	if p := k.c.Pages; p.BaseURL != "" {
 		if u, err := url.Parse(p.BaseURL); err != nil || u.Scheme != "https" || u.Host == "" {
 			k.report("pages.base_url", fmt.Sprintf("%q is not an address", p.BaseURL), "want https://HOST/FOLDER")

@@ -156,12 +156,27 @@ func (a *app) extraction(c *config, arc *archive.Archive, days *data.Period, inv
 
 // newCharts makes the renderer of the mails' charts; nil when this build has no
 // chart script.
-func newCharts() (*raster.Renderer, error) {
+func newCharts(c *config) (*raster.Renderer, error) {
 	script, ok := templates.ChartScript()
 	if !ok {
 		return nil, nil
 	}
-	return raster.New(raster.Options{Script: script})
+	o := raster.Options{Script: script}
+	for _, file := range c.Charts.Fonts {
+		o.Fonts = append(o.Fonts, c.path(file))
+	}
+	return raster.New(o)
+}
+
+// warnOfMissing says which characters the charts show as boxes, and what to do.
+func (a *app) warnOfMissing(charts *raster.Renderer) {
+	if charts == nil {
+		return
+	}
+	if missing := charts.Missing(); len(missing) > 0 {
+		a.log().Warn("charts show boxes for characters that no font has; install one (Debian: fonts-noto-cjk) or name its file in charts.fonts",
+			"characters", printable(string(missing[:min(len(missing), 40)])))
+	}
 }
 
 // recorder keeps in the archive what a run builds.

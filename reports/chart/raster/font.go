@@ -48,16 +48,21 @@ type fonts struct {
 	missing map[rune]bool
 }
 
-// fallbackFonts are files that systems have for the scripts of East Asia; the
-// first of each kind that is there is used.
+// fallbackFonts returns the file that the system has for the scripts of East Asia,
+// the first that is there.
 func fallbackFonts() []string {
-	return []string{
+	for _, path := range []string{
 		"/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc", "/usr/share/fonts/noto-cjk/NotoSansCJK-Regular.ttc",
 		"/usr/share/fonts/google-noto-cjk/NotoSansCJK-Regular.ttc", "/System/Library/Fonts/PingFang.ttc", `C:\Windows\Fonts\msyh.ttc`,
+	} {
+		if _, err := os.Stat(path); err == nil {
+			return []string{path}
+		}
 	}
+	return nil
 }
 
-// loadFonts loads the built-in faces, and of the files those that are there.
+// loadFonts loads the built-in faces and the files.
 func loadFonts(files []string) (*fonts, error) {
 	f := &fonts{missing: map[rune]bool{}}
 	for _, built := range []struct {
@@ -73,7 +78,7 @@ func loadFonts(files []string) (*fonts, error) {
 	for _, path := range files {
 		file, err := os.Open(path)
 		if err != nil {
-			continue // looked for, not asked for
+			return nil, fmt.Errorf("font %s: %w", path, err)
 		}
 		// The file stays open as long as the program: its glyphs are read when
 		// they are needed, for it has tens of megabytes.
@@ -86,7 +91,6 @@ func loadFonts(files []string) (*fonts, error) {
 			return nil, fmt.Errorf("font %s: %w", path, err)
 		}
 		f.fallback = append(f.fallback, newFace(parsed, 0.88))
-		break
 	}
 	return f, nil
 }
