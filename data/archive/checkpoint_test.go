@@ -2,8 +2,11 @@ package archive
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -71,7 +74,7 @@ func TestCheckpoint_HoldsTheStateOfTheLog(t *testing.T) {
 }
 
 // TestCheckpoint_ARunThatDiedIsMadeGood has runs die after their commits, with
-// and without the checkpoint, and with the hint missing.
+// and without the checkpoint, and with the hint missing or left behind.
 func TestCheckpoint_ARunThatDiedIsMadeGood(t *testing.T) {
 	f := newFixtureWith(t, NewMemory(), Options{CheckpointEvery: 2})
 	for i := range 3 {
@@ -83,15 +86,21 @@ func TestCheckpoint_ARunThatDiedIsMadeGood(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, lost := range map[string][]string{"died before the checkpoint": {key, "runs/run3.json"}, "died before the record": {"runs/run3.json"},
-		"no hint": {lastCheckpointKey(UsageTable)}} {
+		"no hint": {lastCheckpointKey(UsageTable)}, "an old hint": nil} {
 		for _, k := range lost {
 			if err := f.bucket.Delete(t.Context(), k); err != nil {
 				t.Fatal(err)
 			}
 		}
 		f.runs = 2 // run3 again
-		if name == "no hint" {
+		switch name {
+		case "no hint":
 			f.runs = 7
+		case "an old hint":
+			f.runs = 9
+			if err := f.bucket.Replace(t.Context(), lastCheckpointKey(UsageTable), lastCheckpoint{1, 3}.encode()); err != nil {
+				t.Fatal(err)
+			}
 		}
 		f.usage(Delivery{Source: "tables", Days: days("2026-11-20", "2026-11-20")}, row("2026-11-20", "a", "2"))
 		got, err := decodeCheckpoint([]byte(content(t, f.bucket, key)))
@@ -138,5 +147,38 @@ func TestCheckpoint_DamageIsAnErrorNeverAPanic(t *testing.T) {
 		if _, err := decodeCheckpoint(b); err == nil {
 			t.Errorf("%d bytes of %d: no error", len(b), len(whole))
 		}
+	}
+}
+
+// TestCheckpoint_OneThatNoRecordVouchesForIsNotDecoded leaves a damaged checkpoint
+// of a run that died, for which the decoder alone would make two gigabytes.
+func TestCheckpoint_OneThatNoRecordVouchesForIsNotDecoded(t *testing.T) {
+	f := newFixtureWith(t, NewMemory(), Options{CheckpointEvery: 2})
+	for i := range 3 {
+		f.usage(Delivery{Source: "tables", Days: days("2026-11-20", "2026-11-20")}, row("2026-11-20", "a", fmt.Sprint(i)))
+	}
+	if err := f.bucket.Delete(t.Context(), runKey("run3")); err != nil {
+		t.Fatal(err)
+	}
+	key := checkpointKey(UsageTable, 2)
+	b := f.bucket.(*Memory).files[key]
+	b[len(b)-5] ^= 1 << 7
+	r := f.begin()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := r.Finish(t.Context())
+	runtime.ReadMemStats(&after)
+	if made := after.TotalAlloc - before.TotalAlloc; made > 256<<20 {
+		t.Errorf("%d MiB were made", made>>20)
+	}
+	if !errors.Is(err, errOtherCheckpoint) || !strings.Contains(err.Error(), key+": no run record has its hash") {
+		t.Errorf("error %v", err)
+	}
+	if err := f.bucket.Delete(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+	record, err := r.Finish(t.Context())
+	if err != nil || record.Files[key] == "" {
+		t.Errorf("once it is removed: %v, files %v", err, record.Files)
 	}
 }

@@ -84,7 +84,11 @@ func Verify(ctx context.Context, b Bucket, o VerifyOptions) (Verification, error
 			return v.out, fmt.Errorf("verify archive: %w", err)
 		}
 	}
-	v.out.Findings = append(v.out.Findings, v.died...)
+	for _, f := range v.died {
+		if !v.cameSince(ctx, f.Key) {
+			v.out.Findings = append(v.out.Findings, f)
+		}
+	}
 	v.out.Seals = v.seals()
 	slices.SortStableFunc(v.out.Findings, func(a, b Finding) int { return strings.Compare(a.Key, b.Key) })
 	return v.out, nil
@@ -102,14 +106,45 @@ func newVerifier(ctx context.Context, b Bucket, o VerifyOptions) (*verifier, err
 	v := &verifier{VerifyOptions: o, bucket: b, objects: map[string]Info{}, used: map[string]bool{}, bad: map[string]bool{},
 		gone: map[string]bool{}, tables: map[Table]*verifiedTable{}, sums: map[string]recordedFile{}, recorded: map[Table]int64{}}
 	v.archive = &Archive{bucket: b, opts: Options{Allocator: memory.NewGoAllocator()}, layouts: layouts, newest: map[Table]*state{}}
-	for info, err := range b.List(ctx, "") {
-		if err != nil {
-			return nil, fmt.Errorf("list archive: %w", err)
-		}
-		v.objects[info.Key] = info
+	if v.objects, err = listSteady(ctx, b); err != nil {
+		return nil, err
 	}
 	v.out.Objects, v.out.Findings = len(v.objects), []Finding{}
 	return v, nil
+}
+
+// listSteady lists an archive until a listing shows the same entries and records
+// as the one before: those were all there at one time, also when runs go on. It
+// gives up after some listings and returns the last.
+func listSteady(ctx context.Context, b Bucket) (objects map[string]Info, err error) {
+	for range 10 {
+		before := objects
+		objects = map[string]Info{}
+		same := before != nil
+		for info, err := range b.List(ctx, "") {
+			if err != nil {
+				return nil, fmt.Errorf("list archive: %w", err)
+			}
+			objects[info.Key] = info
+			if _, found := before[info.Key]; !found && (isEntry(info.Key) || strings.HasPrefix(info.Key, runFolder)) {
+				same = false
+			}
+		}
+		if same {
+			break
+		}
+	}
+	return objects, nil
+}
+
+// cameSince reports whether an object that was not listed is there now: a run
+// that goes on beside this has put it there.
+func (v *verifier) cameSince(ctx context.Context, key string) bool {
+	if _, found := v.objects[key]; found {
+		return false
+	}
+	_, err := readAll(ctx, v.bucket, key)
+	return err == nil
 }
 
 // found notes what is wrong with an object.

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"tidemark/data"
 )
@@ -258,6 +259,28 @@ func TestVerify_ARunThatDiedAtACheckpointIsAllThatIsFound(t *testing.T) {
 		out := verifyMuseum(t, b)
 		if len(out.Findings) != 1 || out.Findings[0].Key != runKey("run11") {
 			t.Errorf("findings %v, want one on the run", out.Findings)
+		}
+	}
+}
+
+// TestVerify_AllowsForClocksThatDiffer has the last two runs not know each other,
+// as those that end side by side, the one by the other's clock already over when
+// it began.
+func TestVerify_AllowsForClocksThatDiffer(t *testing.T) {
+	for skew, want := range map[time.Duration]bool{maxSkew: false, maxSkew + time.Second: true} {
+		_, b := museum(t)
+		var before RunRecord
+		forge(t, b, "run8", func(r *RunRecord) { before = *r })
+		forge(t, b, "run10", func(r *RunRecord) {
+			r.Previous, r.Started = before.Previous, before.Finished.Add(skew)
+			r.Finished = r.Started.Add(time.Minute)
+		})
+		out := verifyMuseum(t, b)
+		blamed := slices.ContainsFunc(out.Findings, func(f Finding) bool {
+			return f.Key == runKey("run8") && strings.Contains(f.Problem, "put here later")
+		})
+		if blamed != want {
+			t.Errorf("%s apart: blamed is %v: %v", skew, blamed, out.Findings)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"tidemark/data"
 )
@@ -134,6 +135,10 @@ func (v *verifier) namedBefore() {
 	}
 }
 
+// maxSkew is by how much the clocks of two machines that write one archive may
+// differ without one's run being blamed for what the other's clock says.
+const maxSkew = 5 * time.Minute
+
 // loose finds records that none names although a run began after them: a run
 // names every record that it finds when it ends.
 func (v *verifier) loose() {
@@ -150,7 +155,7 @@ func (v *verifier) loose() {
 		return // the one that named it may be among those
 	}
 	for _, r := range v.runs {
-		if !named[r.Run] && newest.Started.After(r.Finished) {
+		if !named[r.Run] && newest.Started.After(r.Finished.Add(maxSkew)) {
 			v.found(runKey(r.Run), "run %s began after it had finished, and no record names it: it was put here later", newest.Run)
 		}
 	}
