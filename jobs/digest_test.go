@@ -110,7 +110,7 @@ func (e estate) built(t *testing.T, l *lab, role reports.Role) map[string]Built 
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := Load(context.Background(), l.view(), Query{Period: spec, Ref: window.To, Model: churn.Rules()})
+	p, err := Load(context.Background(), l.view(), Query{Period: spec, Ref: window.To, Model: churn.Rules(), Trend: true})
 	if err != nil {
 		t.Fatal(err)
 	}

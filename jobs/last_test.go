@@ -21,7 +21,7 @@ func weekly(t *testing.T, l *lab, e estate, d Deliverer, run string, end data.Da
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := Load(ctx, l.view(), Query{Period: spec, Model: churn.Rules()})
+	p, err := Load(ctx, l.view(), Query{Period: spec, Model: churn.Rules(), Trend: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/apache/arrow/go/v17/arrow"
@@ -21,6 +22,7 @@ type Query struct {
 	Ref        data.Day // what relative periods count from
 	SettleDays int      // how many days before the newest usage day count as complete
 	Model      churn.Model
+	Trend      bool // the periods before are added up, too: reports tell of them, metrics do not
 }
 
 // Watermark returns the last day whose usage counts as complete: the newest
@@ -44,7 +46,7 @@ func Load(ctx context.Context, view *archive.View, q Query) (*reports.Portfolio,
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", transform.ErrNoKnownDay, err)
 	}
-	l := &loader{view: view, mem: memory.DefaultAllocator, model: q.Model}
+	l := &loader{view: view, mem: memory.DefaultAllocator, model: q.Model, trend: q.Trend}
 	l.p = &reports.Portfolio{KnownAt: view.KnownAt(), Seal: view.Seal(), Versions: map[string]int64{}}
 	l.p.Inputs.Period, l.p.Inputs.Watermark = period, watermark
 	for _, d := range view.UsageDays() {
@@ -90,6 +92,7 @@ type loader struct {
 	view  *archive.View
 	mem   memory.Allocator
 	model churn.Model
+	trend bool
 	p     *reports.Portfolio
 }
 
@@ -107,6 +110,9 @@ func (l *loader) all(ctx context.Context) error {
 	var err error
 	if in.Usage, err = transform.UsageSpan(l.mem, scanSpans(ctx, l.view, upToEnd)); err != nil {
 		return fmt.Errorf("find first and last usage days: %w", err)
+	}
+	if err := l.history(ctx, window); err != nil {
+		return fmt.Errorf("add up the periods before: %w", err)
 	}
 	if l.p.Scores, err = l.score(on); err != nil {
 		return fmt.Errorf("score %s: %w", on, err)
@@ -127,6 +133,32 @@ func (l *loader) daily(ctx context.Context, window data.Period) error {
 		l.p.Inputs.Daily = append(l.p.Inputs.Daily, rec)
 	}
 	return nil
+}
+
+// history adds up the periods of the trend, from what is read already where that
+// goes back far enough.
+func (l *loader) history(ctx context.Context, read data.Period) (err error) {
+	in := &l.p.Inputs
+	if !l.trend {
+		return nil
+	}
+	window := data.Period{From: in.Trend()[0].From, To: in.Period.To}
+	rows := l.view.Scan(ctx, archive.UsageDaily, window, transform.HistoryColumns()...)
+	if read.From <= window.From {
+		rows = each(in.Daily)
+	}
+	in.History, err = transform.History(l.mem, *in, rows)
+	return err
+}
+
+func each(records []arrow.Record) iter.Seq2[arrow.Record, error] {
+	return func(yield func(arrow.Record, error) bool) {
+		for _, rec := range records {
+			if !yield(rec, nil) {
+				return
+			}
+		}
+	}
 }
 
 // inventory reads the snapshots from the last one at or before the previous

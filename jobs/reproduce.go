@@ -244,7 +244,7 @@ func Rebuild(ctx context.Context, a *archive.Archive, row data.Report, charts *r
 		}
 		d.Last = map[string]reports.LastMail{row.Recipient: last}
 	}
-	if d.Portfolio, err = Load(ctx, view, Query{Period: spec, SettleDays: req.SettleDays, Model: model}); err != nil {
+	if d.Portfolio, err = Load(ctx, view, Query{Period: spec, SettleDays: req.SettleDays, Model: model, Trend: true}); err != nil {
 		return fail(err)
 	}
 	b, err := d.build(req.Recipient)

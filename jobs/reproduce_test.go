@@ -39,7 +39,7 @@ func recorded(t *testing.T, l *lab, e estate, role reports.Role) []Built {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := Load(ctx, l.view(), Query{Period: spec, SettleDays: 2, Model: churn.Rules()})
+	p, err := Load(ctx, l.view(), Query{Period: spec, SettleDays: 2, Model: churn.Rules(), Trend: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +200,7 @@ func TestSend_NothingLeavesThatIsNotRecorded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := Load(context.Background(), l.view(), Query{Period: spec, Model: churn.Rules()})
+	p, err := Load(context.Background(), l.view(), Query{Period: spec, Model: churn.Rules(), Trend: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,7 +30,11 @@ func (p *Portfolio) Document(mem memory.Allocator, scope Scope, money bool) (*Do
 	}
 	defer tables.Release()
 
-	return p.assemble(in, tables, scope, money)
+	d, err := p.assemble(in, tables, scope, money)
+	if err != nil {
+		return nil, err
+	}
+	return d, d.addDays(mem, in)
 }
 
 // assemble makes a document of metrics that were computed from scoped inputs,
@@ -58,6 +62,7 @@ func (d *Document) fill(in transform.Inputs, tables *transform.Tables) error {
 		func() error { return d.addTop(tables) },
 		func() error { return d.addWithoutUsage(tables) },
 		func() error { return d.addChurn(tables) },
+		func() error { return d.addTrend(tables) },
 	} {
 		if err := step(); err != nil {
 			return err
@@ -181,8 +186,9 @@ func (d *Document) addCosts(tables *transform.Tables) error {
 	}
 	b := reader{table: "cost by day", rec: tables.CostByDay}
 	date, currency, amount := required(b.day("date")), required(b.text("currency")), required(b.decimal("value"))
+	previous = b.decimal("previous")
 	for i := range b.rows() {
-		c.ByDay = append(c.ByDay, DayCost{date(i), currency(i), amount(i)})
+		c.ByDay = append(c.ByDay, DayCost{date(i), currency(i), amount(i), previous(i)})
 	}
 	return cmp.Or(r.err, q.err, b.err)
 }
@@ -234,6 +240,74 @@ func (d *Document) addChurn(tables *transform.Tables) error {
 	date, active, ended := required(r.day("date")), required(r.int64("active")), required(r.int64("deprovisioned"))
 	for i := range r.rows() {
 		d.ChurnByDate = append(d.ChurnByDate, ChurnDay{date(i), active(i), ended(i)})
+	}
+	return r.err
+}
+
+func (d *Document) addTrend(tables *transform.Tables) error {
+	r := reader{table: "trend", rec: tables.Trend}
+	from, to, known := required(r.day("period_from")), required(r.day("period_to")), required(r.int64("known_days"))
+	customers, subscriptions := r.int64("customers_with_usage"), r.int64("subscriptions_with_usage")
+	at := make(map[data.Day]int)
+	for i := range r.rows() {
+		at[from(i)] = i
+		d.Background.Trend = append(d.Background.Trend, TrendPeriod{Period: data.Period{From: from(i), To: to(i)}, Known: int(known(i)),
+			Customers: customers(i), Subscriptions: subscriptions(i)})
+	}
+	q := reader{table: "cost of the trend", rec: tables.TrendCost}
+	from, category := required(q.day("period_from")), q.text("category")
+	currency, value := required(q.text("currency")), required(q.decimal("value"))
+	for i := range q.rows() {
+		p := &d.Background.Trend[at[from(i)]]
+		p.Cost = append(p.Cost, TrendCost{category(i), currency(i), value(i)})
+	}
+	return cmp.Or(r.err, q.err)
+}
+
+// pulseDays is how far back the days of a customer go.
+const pulseDays = 56
+
+// addDays adds the days of the customers to call: of their subscriptions at risk.
+func (d *Document) addDays(mem memory.Allocator, in transform.Inputs) error {
+	if in.Watermark == nil {
+		return nil
+	}
+	subscriptions := make(map[data.SubscriptionID]bool)
+	for _, a := range d.AtRisk {
+		if risky(bandOf(a)) {
+			subscriptions[a.SubscriptionID] = true
+		}
+	}
+	if len(subscriptions) == 0 {
+		return nil
+	}
+	last := min(in.Period.To, *in.Watermark)
+	span := data.Period{From: last - pulseDays + 1, To: last}
+	d.Background.Known = in.Known(span)
+	rec, err := transform.CustomerDays(mem, in, subscriptions, span)
+	if err != nil {
+		return err
+	}
+	defer rec.Release()
+	d.Background.Days = make(map[data.CustomerID]CustomerDays)
+	r := reader{table: "days of customers", rec: rec}
+	id, date, services := required(r.text("customer_id")), required(r.day("date")), r.int64("services")
+	currency, cost := r.text("currency"), r.decimal("cost")
+	for i := range r.rows() {
+		customer := data.CustomerID(id(i))
+		days, found := d.Background.Days[customer]
+		if !found {
+			days = CustomerDays{Services: map[data.Day]int64{}, Cost: map[string]map[data.Day]data.Decimal{}}
+			d.Background.Days[customer] = days
+		}
+		if n := services(i); n != nil {
+			days.Services[date(i)] = *n
+			continue
+		}
+		if days.Cost[*currency(i)] == nil {
+			days.Cost[*currency(i)] = map[data.Day]data.Decimal{}
+		}
+		days.Cost[*currency(i)][date(i)] = *cost(i)
 	}
 	return r.err
 }

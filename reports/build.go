@@ -94,7 +94,10 @@ func Build(in BuildInput) (Digest, error) {
 	if d.Page, err = b.page(d); err != nil {
 		return Digest{}, fmt.Errorf("build report for %s: %w", in.Recipient.Address, err)
 	}
-	d.Pictures = b.pictures(d.Page)
+	if in.Role == SalesAgent && b.nothing() {
+		d.Sections = b.nothingToSay()
+	}
+	b.addPictures(d.Sections, d.Page)
 	if in.PageBase != "" {
 		d.PageURL, d.PageLabel = strings.TrimSuffix(in.PageBase, "/")+"/"+PageName(d.ReportID), b.t("page.open")
 	}

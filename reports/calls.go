@@ -14,17 +14,20 @@ const (
 	maxCalls   = 10
 	fullCalls  = 3   // with every finding; the rest get one
 	maxBullets = 3   // findings of one call
-	wordBudget = 330 // of calls and changes together; a mail has at most 350 words before the numbers
+	wordBudget = 320 // of everything before the charts; a mail has at most 350 words there
 )
 
 // calls returns the customers to call as a section, as many as the words allow.
-func (b *builder) calls(spent int) Section {
+func (b *builder) calls(spent int) (Section, error) {
 	s := Section{ID: "calls"}
 	for i, risk := range b.risks {
 		if i == maxCalls {
 			break
 		}
-		c := b.call(i+1, risk)
+		c, err := b.call(i+1, risk)
+		if err != nil {
+			return s, err
+		}
 		spent += words(c)
 		if i > 0 && spent > wordBudget {
 			break
@@ -34,10 +37,10 @@ func (b *builder) calls(spent int) Section {
 	if rest := len(b.risks) - len(s.Calls); rest > 0 {
 		s.More = b.t("more.attachment", rest)
 	}
-	return s
+	return s, nil
 }
 
-func (b *builder) call(rank int, r customerRisk) Call {
+func (b *builder) call(rank int, r customerRisk) (Call, error) {
 	top := r.risky[0]
 	c := Call{Rank: rank, Name: b.customer(r.id), Band: b.band(r.band), Colour: colourOf(level(r.band)), Percent: b.loc.Percent(r.score),
 		Width: max(2, int(math.Round(r.score*100))), Compact: rank > fullCalls}
@@ -71,7 +74,9 @@ func (b *builder) call(rank int, r customerRisk) Call {
 	default:
 		c.Action = b.t("call.nobody")
 	}
-	return c
+	var err error
+	c.Pulse, err = b.pulse(rank, r)
+	return c, err
 }
 
 // reachable names whom to ask for and every way there that is not a link.
@@ -143,6 +148,20 @@ func words(c Call) int {
 	return 1 + len(strings.Fields(strings.Join(all, " ")))
 }
 
+// wordsOf counts the words of a section without calls.
+func wordsOf(s Section) int {
+	all := append([]string{s.Title, s.More, s.Note}, s.Lines...)
+	for _, t := range s.Tables {
+		all = append(all, t.Head...)
+		for _, row := range t.Rows {
+			for _, c := range row {
+				all = append(all, c.Text, c.Sub)
+			}
+		}
+	}
+	return len(strings.Fields(strings.Join(all, " ")))
+}
+
 // lowerFirst puts a sentence after a colon.
 func lowerFirst(s string) string {
 	first, size := utf8.DecodeRuneInString(s)
@@ -208,11 +227,48 @@ func (b *builder) sales(d *Digest) error {
 		return err
 	}
 	changes := b.changes()
+	lost := b.lost(changes)
+	changes.silent, changes.ended = nil, nil // named there already
 	since := b.since(changes)
 	d.Headline, d.Subject, d.Preheader = headline, b.subject(headline), b.preheader(len(changes.recovered))
-	calls := b.calls(len(strings.Fields(headline + " " + strings.Join(since.Lines, " "))))
-	d.Sections = append([]Section{b.orQuiet(calls), since, b.withoutUsage()}, b.metrics()...)
+	idle := b.withoutUsage()
+	calls, err := b.calls(len(strings.Fields(headline)) + wordsOf(lost) + wordsOf(since) + wordsOf(idle))
+	if err != nil {
+		return err
+	}
+	d.Sections = []Section{b.orQuiet(calls)}
+	if len(lost.Lines) > 0 {
+		d.Sections = append(d.Sections, lost)
+	}
+	d.Sections = append(d.Sections, since, idle)
+	d.Sections = append(d.Sections, b.metrics()...)
 	return nil
+}
+
+// nothing reports whether a sales agent has nothing to read: nobody is at risk,
+// nothing has changed, everything was used and read.
+func (b *builder) nothing() bool {
+	c := b.changes()
+	return b.bg.Scored && b.bg.PreviousScored && len(b.risks)+len(c.risen)+len(c.recovered)+len(c.silent)+len(c.ended) == 0 &&
+		valueOf(b.doc.SubscriptionsSold) == 0 && len(b.doc.WithoutUsage) == 0 && len(b.bg.Freshness.Failed) == 0
+}
+
+// nothingToSay is the digest of such an agent: with headline and lead it is five
+// lines. The numbers are on the page and in the attachment.
+func (b *builder) nothingToSay() []Section {
+	since := b.t("nothing.period", b.period(b.doc.Previous))
+	if last := b.in.Last; last != nil {
+		since = b.t("nothing.mail", b.day(last.Sent))
+	}
+	usage := b.t("nothing.usage", b.loc.Int(valueOf(b.doc.CustomersWithUsage)))
+	if b.doc.Costs != nil {
+		for _, c := range b.doc.Cost {
+			if finding, _ := b.costFinding(c); finding != "" && c.Currency == b.mainCurrency() {
+				usage = finding + "."
+			}
+		}
+	}
+	return []Section{{ID: "calls", Lines: []string{b.t("calls.quiet", len(b.bg.Customers)), since, usage}}}
 }
 
 // orQuiet says plainly that there is nobody to call.

@@ -12,14 +12,17 @@ import (
 // changes is what is different from the end of the previous period. Texts are
 // ready to be listed.
 type changes struct {
-	risen     []string // customers that were not on the list
-	recovered []string // customers that were, and are at low risk now
-	silent    []string // subscriptions that stopped being used at all
-	ended     []string // subscriptions suspended or deprovisioned in the period
+	risen     []string              // customers that were not on the list
+	recovered []string              // customers that were, and are at low risk now
+	silent    []data.SubscriptionID // that stopped being used at all
+	ended     []data.SubscriptionID // suspended or deprovisioned in the period
 }
 
+// maxLost is how many lost subscriptions are named.
+const maxLost = 6
+
 func (b *builder) changes() changes {
-	c := changes{ended: b.labels(b.endedInPeriod())}
+	c := changes{ended: b.endedInPeriod()}
 	if !b.bg.Scored || !b.bg.PreviousScored {
 		return c
 	}
@@ -37,12 +40,11 @@ func (b *builder) changes() changes {
 		}
 	}
 	low := make(map[data.CustomerID]bool)
-	var silent []data.SubscriptionID
 	for _, a := range b.doc.AtRisk {
 		low[a.CustomerID] = low[a.CustomerID] || a.State == churn.StateScored
 		before, known := b.bg.PreviousRisk[a.SubscriptionID]
 		if known && a.State == churn.StateDormant && before.State == churn.StateScored {
-			silent = append(silent, a.SubscriptionID)
+			c.silent = append(c.silent, a.SubscriptionID)
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(was)) {
@@ -50,8 +52,37 @@ func (b *builder) changes() changes {
 			c.recovered = append(c.recovered, b.customer(id))
 		}
 	}
-	c.silent = b.labels(silent)
 	return c
+}
+
+// lost is the section of what is lost already, or silent: it stands under the
+// calls, since there is nothing left to hold but something to ask.
+func (b *builder) lost(c changes) Section {
+	s := Section{ID: "lost", Title: b.t("lost.title")}
+	for _, id := range c.ended {
+		s.Lines = append(s.Lines, b.t("lost.ended", b.label(id), b.day(*b.bg.Subscriptions[id].EndedAt)))
+	}
+	for _, id := range c.silent {
+		line := b.t("lost.silent.never", b.label(id))
+		if last, known := b.lastUse(id); known {
+			line = b.t("lost.silent", b.label(id), b.day(last))
+		}
+		s.Lines = append(s.Lines, line)
+	}
+	if rest := len(s.Lines) - maxLost; rest > 0 {
+		s.Lines, s.More = s.Lines[:maxLost], b.t("more.attachment", rest)
+	}
+	return s
+}
+
+// lastUse is the last day on which a subscription was used.
+func (b *builder) lastUse(id data.SubscriptionID) (data.Day, bool) {
+	for _, a := range b.doc.AtRisk {
+		if a.SubscriptionID == id && a.IdleDays != nil {
+			return a.Origin - data.Day(*a.IdleDays), true
+		}
+	}
+	return 0, false
 }
 
 // after is the document as somebody reads it who was sent an earlier report: its
@@ -85,10 +116,14 @@ func (b *builder) endedInPeriod() []data.SubscriptionID {
 func (b *builder) labels(ids []data.SubscriptionID) []string {
 	out := make([]string, len(ids))
 	for i, id := range ids {
-		s := b.bg.Subscriptions[id]
-		out[i] = b.t("subscription.of", subscriptionName(s.Name, id), b.customer(s.CustomerID))
+		out[i] = b.label(id)
 	}
 	return out
+}
+
+func (b *builder) label(id data.SubscriptionID) string {
+	s := b.bg.Subscriptions[id]
+	return b.t("subscription.of", subscriptionName(s.Name, id), b.customer(s.CustomerID))
 }
 
 // since is the section of what changed since the last mail that this person was
@@ -104,7 +139,7 @@ func (b *builder) since(c changes) Section {
 	for _, part := range []struct {
 		key  string
 		list []string
-	}{{"since.risen", c.risen}, {"since.recovered", c.recovered}, {"since.silent", c.silent}, {"since.ended", c.ended}} {
+	}{{"since.risen", c.risen}, {"since.recovered", c.recovered}, {"since.silent", b.labels(c.silent)}, {"since.ended", b.labels(c.ended)}} {
 		if len(part.list) > 0 {
 			s.Lines = append(s.Lines, b.t(part.key, len(part.list), b.names(part.list)))
 		}

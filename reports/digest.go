@@ -1,6 +1,10 @@
 package reports
 
-import "tidemark/reports/chart"
+import (
+	"slices"
+
+	"tidemark/reports/chart"
+)
 
 // Digest is one recipient's report in words: finished texts and widths, laid
 // out by templates without any further decision.
@@ -16,11 +20,11 @@ type Digest struct {
 	Partner   string
 	Accent    string // "#0b6e4f", dark enough for text on the mail's ground
 	Sections  []Section
-	Pictures  []Picture // charts of the mail
-	PageURL   string    // of the interactive page; empty: the mail does not link to one
-	PageLabel string    // text of the link
-	Freshness []string  // how complete the data is
-	Footer    []string  // report id, seal, versions, what an estimate is
+	Shown     bool     // the images of the pictures go with the mail
+	PageURL   string   // of the interactive page; empty: the mail does not link to one
+	PageLabel string   // text of the link
+	Freshness []string // how complete the data is
+	Footer    []string // report id, seal, versions, what an estimate is
 
 	Attachment Attachment
 	Page       Page
@@ -28,28 +32,30 @@ type Digest struct {
 
 // Section is one part of a report. Whatever is empty is left out.
 type Section struct {
-	ID     string // "calls", for anchors and tests
-	Title  string
-	Lines  []string // sentences
-	Calls  []Call
-	Tables []Table
-	Groups []BarGroup
-	More   string // e.g. "nog 50 in de bijlage"
-	Note   string // a quieter last line
-	Metric bool   // belongs to the numbers, below what must be acted on
+	ID       string // "calls", for anchors and tests
+	Title    string
+	Lines    []string // sentences
+	Calls    []Call
+	Pictures []Picture
+	Tables   []Table
+	Groups   []BarGroup
+	More     string // e.g. "nog 50 in de bijlage"
+	Note     string // a quieter last line
+	Metric   bool   // belongs to the numbers, below what must be acted on
 }
 
 // Call is one customer to call.
 type Call struct {
 	Rank    int
 	Name    string
-	Band    string // in words
-	Colour  string // of the band
-	Percent string // e.g. "72 %"
-	Before  string // e.g. "(vorige periode 31 %)"; empty: unknown
-	Odds    string // what the percentage means
-	Money   string // e.g. "± € 1.980 van € 2.750 Azure-inkoop per maand"; empty without money
-	Width   int    // percent, of the bar
+	Band    string   // in words
+	Colour  string   // of the band
+	Percent string   // e.g. "72 %"
+	Before  string   // e.g. "(vorige periode 31 %)"; empty: unknown
+	Odds    string   // what the percentage means
+	Money   string   // e.g. "± € 1.980 van € 2.750 Azure-inkoop per maand"; empty without money
+	Width   int      // percent, of the bar
+	Pulse   *Picture // what was used on each of the last days; nil: too little is known
 	Reasons []string
 	Step    string // what to do
 	Dial    string // digits with an optional leading +, of the link; empty: no number
@@ -70,10 +76,20 @@ type Cell struct {
 	Number    bool // aligned right
 }
 
-// BarGroup is a list of labelled bars.
+// BarGroup is a list of labelled bars. Beside its picture they are only numbers.
 type BarGroup struct {
-	Title string
-	Bars  []Bar
+	Picture *Picture // of the same numbers; may be nil
+	Title   string
+	Bars    []Bar
+}
+
+// Plain is the group as numbers only.
+func (g BarGroup) Plain() BarGroup {
+	bars := slices.Clone(g.Bars)
+	for i := range bars {
+		bars[i].Colour = ""
+	}
+	return BarGroup{Title: g.Title, Bars: bars}
 }
 
 // Bar is one bar of a group.

@@ -89,6 +89,8 @@ type DayCost struct {
 	Date     data.Day     `json:"date"`
 	Currency string       `json:"currency"`
 	Value    data.Decimal `json:"value"`
+
+	Previous *data.Decimal `json:"-"` // of the same day of the previous period; nil: unknown
 }
 
 // TopCustomer is a customer's place in a category, or over all categories when
@@ -182,6 +184,10 @@ type Background struct {
 	PreviousScored bool // so could the end of the previous period
 	PreviousRisk   map[data.SubscriptionID]PreviousRisk
 
+	Trend []TrendPeriod                    // the period and those before it, the oldest first; empty: not asked for
+	Days  map[data.CustomerID]CustomerDays // of the subscriptions at risk of customers to call, on Known
+	Known []data.Day                       // known days of the last weeks, up to the end of the period
+
 	FirstSnapshot *data.Day // the oldest inventory snapshot
 	Seal          string
 	Freshness     Freshness // failed customers in scope only
@@ -206,4 +212,30 @@ type PreviousRisk struct {
 	State churn.State
 	Score *float64
 	Band  churn.Band // empty without a score
+}
+
+// TrendPeriod is what is known of one period of the trend.
+type TrendPeriod struct {
+	Period        data.Period
+	Known         int    // days
+	Customers     *int64 // with usage; nil: no day is known
+	Subscriptions *int64 // with usage
+	Cost          []TrendCost
+}
+
+// Complete reports whether every day of the period is known: others are compared
+// with nothing.
+func (p TrendPeriod) Complete() bool { return p.Known == p.Period.Days() }
+
+// TrendCost is the cost of a category in one currency, or of all of them.
+type TrendCost struct {
+	Category *string // nil: all
+	Currency string
+	Value    data.Decimal
+}
+
+// CustomerDays is how much of Azure subscriptions of a customer used, day by day.
+type CustomerDays struct {
+	Services map[data.Day]int64                   // used on a day
+	Cost     map[string]map[data.Day]data.Decimal // of what was used, by currency; nil without money
 }

@@ -24,7 +24,7 @@ func (b *builder) costFinding(c Cost) (finding, numbers string) {
 	case *c.Change <= -0.01:
 		key = "finding.cost.down"
 	}
-	return b.t(key, code, b.loc.Percent(change), b.period(b.doc.Previous)),
+	return b.withStreak(b.t(key, code, b.loc.Percent(change), b.period(b.doc.Previous)), b.costOver(nil, c.Currency)),
 		b.t("finding.cost.numbers", now, b.period(b.doc.Period), b.loc.Money(c.Previous.String(), code), b.period(b.doc.Previous))
 }
 
@@ -47,33 +47,4 @@ func (b *builder) activeFinding() (finding, numbers string) {
 		finding = b.t("finding.active.same", last.Active)
 	}
 	return finding, b.t("finding.active.numbers", b.loc.Int(first.Active), b.day(first.Date), b.loc.Int(last.Active), b.day(last.Date), ended)
-}
-
-// topFinding names the largest customer of a ranking.
-func (b *builder) topFinding(g BarGroup) (finding, numbers string) {
-	if len(g.Bars) == 0 {
-		return "", ""
-	}
-	var rest []string
-	for _, bar := range g.Bars[1:] {
-		rest = append(rest, bar.Label+" "+bar.Value)
-	}
-	finding = b.t("finding.top", g.Bars[0].Label, g.Bars[0].Value)
-	if len(rest) == 0 {
-		return finding, ""
-	}
-	return finding, b.t("finding.top.numbers", b.names(rest))
-}
-
-// bandFinding counts the subscriptions with a high risk.
-func (b *builder) bandFinding(bars []Bar) (finding, numbers string) {
-	var words []string
-	high := int64(0)
-	for i, bar := range bars {
-		words = append(words, bar.Label+" "+bar.Value)
-		if i == 0 {
-			high = int64(bar.number)
-		}
-	}
-	return b.t("finding.bands", high), b.t("finding.bands.numbers", b.loc.List(words))
 }

@@ -88,6 +88,7 @@ func newFixture(t testing.TB, money bool) *Document {
 	}
 	addFixtureStates(t, d)
 	addFixtureNumbers(t, d)
+	addFixtureHistory(t, d)
 	if money {
 		addFixtureCosts(t, d)
 	}
@@ -180,7 +181,8 @@ func addFixtureCosts(t testing.TB, d *Document) {
 	p := func(s string) *data.Decimal { return new(dec(t, s)) }
 	d.Costs = &Costs{Cost: []Cost{newCost("EUR", p("3924.119"), p("4288.40"))}, ByDay: []DayCost{}}
 	for i, v := range []string{"590.10", "512.44", "498.005", "575.20", "571.90", "580.774", "595.70"} {
-		d.ByDay = append(d.ByDay, DayCost{d.Period.From + data.Day(i), "EUR", dec(t, v)})
+		before := p([]string{"610", "604.2", "540", "598", "640.10", "651.05", "645.05"}[i])
+		d.ByDay = append(d.ByDay, DayCost{d.Period.From + data.Day(i), "EUR", dec(t, v), before})
 	}
 	d.ByCategory = []CategoryCost{
 		{"SQL Database", newCost("EUR", p("610"), p("655"))},
@@ -199,6 +201,51 @@ func addFixtureCosts(t testing.TB, d *Document) {
 		for i, id := range top.ids {
 			d.TopCustomers = append(d.TopCustomers, TopCustomer{Category: top.category, Rank: i + 1, CustomerID: id,
 				Name: Name(d.Background.Customers[id].Name), TopCost: &TopCost{Currency: new("EUR"), Cost: p(top.costs[i])}, Previous: p("500")})
+		}
+	}
+}
+
+// addFixtureHistory adds eight weeks: growth until the last, and days on which the
+// customers to call did less and less.
+func addFixtureHistory(t testing.TB, d *Document) {
+	t.Helper()
+	weeks := []string{"", "", "", "", "3512.40", "3590", "3644.17", "3701.90", "3850", "4010.02", "4288.40", "3924.119"}
+	p := d.Period
+	for i := range weeks {
+		cost := weeks[len(weeks)-1-i]
+		w := TrendPeriod{Period: p}
+		if cost != "" {
+			w.Known, w.Customers, w.Subscriptions = 7, new(int64(8-i/3)), new(int64(13-i))
+			if d.Background.Money {
+				w.Cost = []TrendCost{{nil, "EUR", dec(t, cost)}, {new("Virtual Machines"), "EUR", dec(t, "3"+cost[1:])}}
+			}
+		}
+		d.Background.Trend = append([]TrendPeriod{w}, d.Background.Trend...)
+		p = p.Previous()
+	}
+	d.Background.Days = map[data.CustomerID]CustomerDays{}
+	for i := range 56 {
+		on := d.Period.To - data.Day(55-i)
+		if i == 20 {
+			continue // nobody knows
+		}
+		d.Background.Known = append(d.Background.Known, on)
+		for c, id := range []data.CustomerID{"c01", "c02", "c03", "c05"} {
+			days, found := d.Background.Days[id]
+			if !found {
+				days = CustomerDays{Services: map[data.Day]int64{}, Cost: map[string]map[data.Day]data.Decimal{}}
+				if d.Background.Money {
+					days.Cost["EUR"] = map[data.Day]data.Decimal{}
+				}
+				d.Background.Days[id] = days
+			}
+			if i >= 49-5*c { // silent since
+				continue
+			}
+			days.Services[on] = int64(6 - c)
+			if d.Background.Money {
+				days.Cost["EUR"][on] = dec(t, fmt.Sprintf("%d.25", 90-10*c+(i*7)%11-30*(i%7/5)))
+			}
 		}
 	}
 }

@@ -58,5 +58,6 @@ func (b *builder) footer(reportID string) []string {
 	}
 	return append(lines,
 		b.t("footer.id", reportID, b.doc.KnownAt.UTC().Format("2006-01-02 15:04")),
-		b.t("footer.archive", strings.Join(versions, ", "), clean(b.bg.Seal)))
+		b.t("footer.archive", strings.Join(versions, ", "), clean(b.bg.Seal)),
+		b.t("footer.reproduce", "tidemark reproduce "+reportID))
 }

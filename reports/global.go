@@ -26,9 +26,8 @@ func (b *builder) global(d *Digest) error {
 		d.Headline = b.t("global.headline.money", b.period(b.doc.Period), b.money(loss))
 	}
 	d.Subject, d.Preheader = d.Headline, cost
-	d.Sections = []Section{s, b.since(b.changes()), b.withoutUsage()}
+	d.Sections = []Section{s, b.trendSection(), b.mailed(), b.since(b.changes()), b.withoutUsage()}
 	d.Sections = append(d.Sections, b.metrics()...)
-	d.Sections = append(d.Sections, b.mailed())
 	return b.addRiskTable(d)
 }
 

@@ -10,7 +10,7 @@ import (
 
 // How much of a long list stands in the mail.
 const (
-	maxWithoutUsage = 8
+	maxWithoutUsage = 5
 	maxCategories   = 3  // with their five customers
 	maxCategoryRows = 8  // as one line each
 	maxDays         = 10 // of churn, else only the days on which something ended
@@ -167,13 +167,18 @@ func lead(group []TopCustomer) data.Decimal {
 func (b *builder) top() Section {
 	s := Section{ID: "top", Title: b.t("top.title")}
 	order, groups := b.rankings()
-	categories := 0
+	moved, hasMoved := b.moved(b.mainCurrency())
+	left := maxCategories
+	if hasMoved {
+		left-- // it has a place in any case
+	}
 	for _, k := range order {
-		if !k.all {
-			if categories == maxCategories {
-				continue
-			}
-			categories++
+		switch {
+		case k.all, hasMoved && !k.quantity && k.category == moved.Category && k.measure == moved.Currency:
+		case left == 0:
+			continue
+		default:
+			left--
 		}
 		s.Groups = append(s.Groups, b.topGroup(k, groups[k]))
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"tidemark/reports/chart"
@@ -14,7 +15,9 @@ import (
 func (b *builder) page(d Digest) (Page, error) {
 	p := Page{NoCharts: b.t("page.no_charts"), Data: b.t("page.data")}
 	b.addSections(&p, d, false)
-	for _, figure := range []func(Digest) ([]chart.Figure, error){b.costFigures, b.activeFigure, b.topFigures, b.bandFigure} {
+	for _, figure := range []func(Digest) ([]chart.Figure, error){
+		b.trendFigures, b.costFigures, b.topFigures, b.bandFigure, b.activeFigure, b.newFigure,
+	} {
 		figures, err := figure(d)
 		if err != nil {
 			return Page{}, err
@@ -46,41 +49,50 @@ func (b *builder) costFigures(d Digest) ([]chart.Figure, error) {
 	}
 	var figures []chart.Figure
 	for _, c := range b.doc.Cost {
-		table := chart.Table{Head: []string{b.t("head.day"), b.t("summary.cost", short(c.Currency))}}
-		in := chart.Days{}
-		var values []float64
-		for _, day := range b.doc.ByDay {
-			if day.Currency != c.Currency {
-				continue
-			}
-			in.Days = append(in.Days, b.day(day.Date))
-			values = append(values, day.Value.Float64())
-			table.Rows = append(table.Rows, []string{b.day(day.Date), b.loc.Money(day.Value.String(), short(c.Currency))})
-		}
-		if len(values) == 0 {
-			continue
-		}
-		title := b.t("page.cost_by_day", short(c.Currency))
-		in.Series = []chart.Series{{Name: b.t("summary.cost", short(c.Currency)), Values: values, Colour: d.Accent}}
-		var lines []string
-		if c.Previous != nil && b.doc.PreviousKnownDays > 0 {
-			average, _ := c.Previous.MulRatio(1, int64(b.doc.PreviousKnownDays)) // smaller than what fitted already
-			in.Average = &chart.Mark{Name: b.t("page.average"), Value: average.Float64()}
-			lines = append(lines, b.t("page.average.line", b.period(b.doc.Previous), b.loc.Money(average.String(), short(c.Currency))))
-		}
-		definition, err := chart.CostByDay(in)
+		f, err := b.costFigure(d, c)
 		if err != nil {
 			return nil, err
 		}
-		f, err := b.figure("cost_by_day_"+slug(c.Currency), title, definition, table, lines...)
-		if err != nil {
-			return nil, err
+		if len(f.Tables) > 0 {
+			f.Currency, f.Section = c.Currency, "summary"
+			f.Finding, f.Numbers = b.costFinding(c)
+			figures = append(figures, f)
 		}
-		f.Currency = c.Currency
-		f.Finding, f.Numbers = b.costFinding(c)
-		figures = append(figures, f)
 	}
 	return figures, nil
+}
+
+// costFigure draws the known days of the period with the same days before.
+func (b *builder) costFigure(d Digest, c Cost) (chart.Figure, error) {
+	code := short(c.Currency)
+	now, before := chart.Series{Name: b.period(b.doc.Period), Colour: d.Accent}, &chart.Series{Name: b.period(b.doc.Previous)}
+	table := chart.Table{Head: []string{b.t("head.day"), now.Name, before.Name}}
+	var days []string
+	compared := false
+	for _, day := range b.doc.ByDay {
+		if day.Currency != c.Currency {
+			continue
+		}
+		days = append(days, b.day(day.Date))
+		now.Values = append(now.Values, day.Value.Float64())
+		same, text := math.NaN(), b.t("unknown")
+		if day.Previous != nil {
+			same, text, compared = day.Previous.Float64(), b.loc.Money(day.Previous.String(), code), true
+		}
+		before.Values = append(before.Values, same)
+		table.Rows = append(table.Rows, []string{b.day(day.Date), b.loc.Money(day.Value.String(), code), text})
+	}
+	if len(days) == 0 {
+		return chart.Figure{}, nil
+	}
+	if !compared {
+		before = nil
+	}
+	definition, err := chart.CostByDay(days, now, before)
+	if err != nil {
+		return chart.Figure{}, err
+	}
+	return b.figure("cost_by_day_"+slug(c.Currency), b.t("page.cost_by_day", code), definition, table)
 }
 
 // slug leaves of a text what may stand in an id.
@@ -111,14 +123,15 @@ func (b *builder) activeFigure(d Digest) ([]chart.Figure, error) {
 		return nil, err
 	}
 	f, err := b.figure("active_by_day", b.t("churn.title"), definition, table)
+	f.Section = "churn"
 	f.Finding, f.Numbers = b.activeFinding()
 	return []chart.Figure{f}, err
 }
 
-// topFigures draws the ranking over all categories, and gives the others as
-// tables.
+// topFigures draws the ranking over all categories, and of each.
 func (b *builder) topFigures(d Digest) ([]chart.Figure, error) {
 	order, groups := b.rankings()
+	moved, hasMoved := b.moved(b.mainCurrency())
 	var figures []chart.Figure
 	for i, k := range order {
 		group := b.topGroup(k, groups[k])
@@ -130,20 +143,24 @@ func (b *builder) topFigures(d Digest) ([]chart.Figure, error) {
 			names = append(names, bar.Label)
 			s.Values = append(s.Values, numberOf(groups[k][j], k))
 		}
-		f := chart.Figure{ID: "top_" + b.loc.Int(int64(i)), Title: group.Title, Tables: []chart.Table{table}}
-		if k.all {
-			definition, err := chart.Ranking(names, s)
-			if err != nil {
-				return nil, err
-			}
-			if f.Option, err = chart.Option(definition); err != nil {
-				return nil, err
-			}
+		definition, err := chart.Ranking(names, s)
+		if err != nil {
+			return nil, err
+		}
+		f, err := b.figure("top_"+strconv.Itoa(i), group.Title, definition, table)
+		if err != nil {
+			return nil, err
+		}
+		f.Section, f.Group, f.Grouped = "top", group.Title, true
+		if !k.quantity {
+			f.Currency = k.measure
+		}
+		switch {
+		case k.all:
 			f.Title = b.t("page.top", group.Title)
-			if !k.quantity {
-				f.Currency = k.measure
-			}
-			f.Finding, f.Numbers = b.topFinding(group)
+			f.Finding = b.t("finding.top", group.Bars[0].Label, group.Bars[0].Value)
+		case hasMoved && !k.quantity && k.category == moved.Category && k.measure == moved.Currency:
+			f.Finding, f.Numbers = b.movedFinding(moved)
 		}
 		figures = append(figures, f)
 	}
@@ -179,7 +196,51 @@ func (b *builder) bandFigure(Digest) ([]chart.Figure, error) {
 		return nil, err
 	}
 	f, err := b.figure("bands", b.t("risk.title"), definition, table)
-	f.Finding, f.Numbers = b.bandFinding(bars)
+	f.Section, f.Grouped = "at_risk", true
+	f.Finding = b.t("finding.bands", int64(bars[0].number)) // the first is of the high ones
+	return []chart.Figure{f}, err
+}
+
+// newFigure draws what was sold, won and renewed beside the previous period. Where
+// nothing was, there is nothing to see.
+func (b *builder) newFigure(d Digest) ([]chart.Figure, error) {
+	before, now := chart.Series{Name: b.period(b.doc.Previous)}, chart.Series{Name: b.period(b.doc.Period), Colour: d.Accent}
+	table := chart.Table{Head: []string{b.t("head.figure"), now.Name, before.Name}}
+	var names, words, wordsBefore []string
+	some := false
+	for _, count := range []struct {
+		name, words string
+		Count
+	}{
+		{b.t("summary.sold"), "new.sold", b.doc.SubscriptionsSold},
+		{b.t("customers.new"), "new.customers", b.doc.NewCustomers},
+		{b.t("retention.renewed"), "new.renewed", b.doc.SubscriptionsRenewed},
+	} {
+		names = append(names, count.name)
+		now.Values, before.Values = append(now.Values, number(count.Value)), append(before.Values, number(count.Previous))
+		row := b.countRow(count.name, count.Count)
+		table.Rows = append(table.Rows, []string{row[0].Text, row[1].Text, row[2].Text})
+		if count.Value != nil {
+			words = append(words, b.t(count.words, *count.Value))
+			some = some || *count.Value != 0
+		}
+		if count.Previous != nil {
+			wordsBefore = append(wordsBefore, b.t(count.words, *count.Previous))
+			some = some || *count.Previous != 0
+		}
+	}
+	if !some || len(words) == 0 {
+		return nil, nil
+	}
+	definition, err := chart.Compared(names, before, now)
+	if err != nil {
+		return nil, err
+	}
+	f, err := b.figure("new_and_renewed", b.t("new.title"), definition, table)
+	f.Section, f.Finding = "customers", b.loc.List(words)
+	if len(wordsBefore) > 0 {
+		f.Numbers = b.t("new.before", b.period(b.doc.Previous), b.loc.List(wordsBefore))
+	}
 	return []chart.Figure{f}, err
 }
 
@@ -188,7 +249,7 @@ func (b *builder) bandFigure(Digest) ([]chart.Figure, error) {
 func (b *builder) sectionFigure(s Section) chart.Figure {
 	f := chart.Figure{ID: s.ID, Title: s.Title, Lines: s.Lines}
 	switch s.ID {
-	case "top":
+	case "top", "trend":
 		return chart.Figure{}
 	case "calls":
 		f.Title = b.t("page.calls")

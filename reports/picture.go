@@ -20,10 +20,11 @@ type Picture struct {
 	Text   string // its numbers in words
 	Alt    string // both, for whoever does not see the image
 	Option json.RawMessage
-	Shown  bool // the image goes with the mail
+
+	Width, Height int // in the mail, in pixels; the image has twice as many
 }
 
-// The size of a picture in the mail, in pixels. The image has twice as many.
+// The size of a chart in the mail, in pixels.
 const (
 	PictureWidth  = 560
 	PictureHeight = 280
@@ -48,20 +49,51 @@ type Image struct {
 	PNG []byte
 }
 
-// pictures picks the charts of the mail from those of the page: one of each kind,
-// that of the currency most subscriptions are billed in.
-func (b *builder) pictures(p Page) []Picture {
-	var all []Picture
+// addPictures puts charts of the page into the sections whose numbers they show:
+// one of each kind, that of the currency most subscriptions are billed in.
+func (b *builder) addPictures(sections []Section, p Page) {
 	main := b.mainCurrency()
 	for _, f := range p.Figures {
 		if f.Finding == "" || len(f.Option) == 0 || f.Currency != "" && f.Currency != main {
 			continue
 		}
-		alt := f.Finding
-		if f.Numbers != "" {
-			alt += ". " + f.Numbers
+		i := slices.IndexFunc(sections, func(s Section) bool { return s.ID == f.Section })
+		if i < 0 {
+			continue
 		}
-		all = append(all, Picture{ID: f.ID, Title: f.Finding, Text: f.Numbers, Alt: alt, Option: f.Option})
+		s, p := &sections[i], Picture{ID: f.ID, Title: f.Finding, Text: f.Numbers, Alt: f.Finding, Option: f.Option, Width: PictureWidth, Height: PictureHeight}
+		if f.Numbers != "" {
+			p.Alt += ". " + f.Numbers
+		}
+		g := slices.IndexFunc(s.Groups, func(g BarGroup) bool { return f.Grouped && g.Title == f.Group })
+		if g < 0 {
+			s.Pictures = append(s.Pictures, p)
+			continue
+		}
+		var bars []string
+		for _, bar := range s.Groups[g].Bars {
+			bars = append(bars, bar.Label+" "+bar.Value)
+		}
+		p.Alt += ". " + b.loc.List(bars) + "."
+		s.Groups[g].Picture = &p
+	}
+}
+
+// AllPictures returns every picture of the mail, in their order.
+func (d Digest) AllPictures() []Picture {
+	var all []Picture
+	for _, s := range d.Sections {
+		for _, c := range s.Calls {
+			if c.Pulse != nil {
+				all = append(all, *c.Pulse)
+			}
+		}
+		all = append(all, s.Pictures...)
+		for _, g := range s.Groups {
+			if g.Picture != nil {
+				all = append(all, *g.Picture)
+			}
+		}
 	}
 	return all
 }
@@ -95,17 +127,14 @@ func draw(d *Digest, r *raster.Renderer) ([]Image, error) {
 	if r == nil {
 		return nil, nil
 	}
+	d.Shown = true
 	var images []Image
-	pictures := make([]Picture, len(d.Pictures))
-	for i, p := range d.Pictures {
-		png, err := r.PNG(context.Background(), p.Option, PictureWidth, PictureHeight)
+	for _, p := range d.AllPictures() {
+		png, err := r.PNG(context.Background(), p.Option, p.Width, p.Height)
 		if err != nil {
 			return nil, fmt.Errorf("chart %s: %w", p.ID, err)
 		}
-		p.Shown = true
-		pictures[i] = p
 		images = append(images, Image{p.ID, png})
 	}
-	d.Pictures = pictures
 	return images, nil
 }

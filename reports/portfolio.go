@@ -41,7 +41,7 @@ type FailedCustomer struct {
 
 // Release gives back every record of the portfolio, those of Inputs included.
 func (p *Portfolio) Release() {
-	release(p.Scores, p.PreviousScores, p.MonthlyCost, p.Inputs.Usage)
+	release(p.Scores, p.PreviousScores, p.MonthlyCost, p.Inputs.Usage, p.Inputs.History)
 	release(p.Inputs.Daily...)
 	for _, s := range p.Inputs.Inventory {
 		release(s.Customers, s.Subscriptions)

@@ -33,6 +33,7 @@ func costByDaySchema() *arrow.Schema {
 		{Name: "date", Type: arrow.FixedWidthTypes.Date32},
 		{Name: "currency", Type: data.DictType()},
 		{Name: "value", Type: data.DecimalType()},
+		{Name: "previous", Type: data.DecimalType(), Nullable: true},
 	}, nil)
 }
 
@@ -122,14 +123,24 @@ func (c *computation) costByDay() (arrow.Record, error) {
 		for _, currency := range currencies {
 			w.day(d)
 			w.id(currency, &c.usage.currencies)
-			if sum := *c.usage.byDay.at(dayKey{d, currency}); sum.Count() > 0 {
-				w.sum(sum, "cost of "+d.String()+" in "+c.usage.currencies.Text(currency))
+			c.costOf(w, d, currency)
+			if same := c.days.periods[previous].From + d - c.in.Period.From; slices.Contains(c.days.before, same) {
+				c.costOf(w, same, currency)
 			} else {
-				w.decimal(data.Decimal{})
+				w.null()
 			}
 		}
 	}
 	return w.finish()
+}
+
+// costOf writes the cost of a compared day, 0 where no row states one.
+func (c *computation) costOf(w *writer, d data.Day, currency int32) {
+	if sum := *c.usage.byDay.at(dayKey{d, currency}); sum.Count() > 0 {
+		w.sum(sum, "cost of "+d.String()+" in "+c.usage.currencies.Text(currency))
+	} else {
+		w.decimal(data.Decimal{})
+	}
 }
 
 // currencies returns the currencies with a cost in the period, in order.

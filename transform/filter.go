@@ -84,6 +84,10 @@ func FilterInputs(mem memory.Allocator, in Inputs, customers map[data.CustomerID
 			return Inputs{}, nil, fmt.Errorf("inventory of %s: %w", s.Day, err)
 		}
 	}
+	if out.History, err = cut(in.History); err != nil {
+		free()
+		return Inputs{}, nil, fmt.Errorf("history: %w", err)
+	}
 	if in.Usage == nil {
 		return out, free, nil
 	}
@@ -151,5 +155,10 @@ func InputsWithoutMoney(in Inputs) (out Inputs, release func()) {
 	for i, rec := range in.Daily {
 		out.Daily[i] = WithoutMoney(rec)
 	}
-	return out, func() { releaseAll(out.Daily) }
+	made := slices.Clone(out.Daily)
+	if in.History != nil {
+		out.History = WithoutMoney(in.History)
+		made = append(made, out.History)
+	}
+	return out, func() { releaseAll(made) }
 }

@@ -73,7 +73,7 @@ func metrics(mem memory.Allocator, in Inputs) (*Tables, error) {
 func (t *Tables) Release() {
 	for _, rec := range []*arrow.Record{
 		&t.Summary, &t.Cost, &t.CostByCategory, &t.CostByDay,
-		&t.TopCustomers, &t.WithoutUsage, &t.ChurnByDate, &t.NewCustomers,
+		&t.TopCustomers, &t.WithoutUsage, &t.ChurnByDate, &t.NewCustomers, &t.Trend, &t.TrendCost,
 	} {
 		if *rec != nil {
 			(*rec).Release()
@@ -113,7 +113,7 @@ func (c *computation) fill(t *Tables) (err error) {
 			return err
 		}
 	}
-	return nil
+	return c.trends(t)
 }
 
 func (c *computation) firstSnapshot() *data.Day {

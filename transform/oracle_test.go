@@ -205,10 +205,22 @@ func (o *oracle) costByDay() []string {
 			sum := o.amount(o.rows(0, func(r data.UsageDaily) bool {
 				return isCost(r) && r.Day == d && r.Currency == currency && r.Cost != nil
 			}), cost)
-			out = append(out, fmt.Sprintf("%s|%q|%s", d, currency, sum))
+			out = append(out, fmt.Sprintf("%s|%q|%s|%s", d, currency, sum, o.sameDayBefore(d, currency)))
 		}
 	}
 	return out
+}
+
+// sameDayBefore renders the cost of the day of the previous period that a day is
+// compared with.
+func (o *oracle) sameDayBefore(d data.Day, currency string) string {
+	same := o.prev.From + d - o.period.From
+	if !slices.Contains(o.days[1], same) {
+		return "null"
+	}
+	return o.amount(o.rows(1, func(r data.UsageDaily) bool {
+		return isCost(r) && r.Day == same && r.Currency == currency && r.Cost != nil
+	}), cost)
 }
 
 // top ranks customers by the sum of a measure over the accepted rows.

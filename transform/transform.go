@@ -58,6 +58,10 @@ type Inputs struct {
 	// at or before Period.To (UsageSpanSchema), as far as the archive knows.
 	// Nil means that only Daily is known.
 	Usage arrow.Record
+
+	// History is what History made of the periods of Trend; nil: there are no
+	// trends.
+	History arrow.Record
 }
 
 // Snapshot is the inventory that one extraction found.
@@ -118,9 +122,11 @@ type Tables struct {
 	Summary        arrow.Record // key, value? int64, previous? int64, reason?: one row per count of product
 	Cost           arrow.Record // currency, value? decimal, previous? decimal: order by currency
 	CostByCategory arrow.Record // category, currency, value?, previous?
-	CostByDay      arrow.Record // date, currency, value: known days of the period
+	CostByDay      arrow.Record // date, currency, value, previous?: known days of the period; previous is that of the same day of the previous period
 	TopCustomers   arrow.Record // category?, rank int32, customer_id, currency?, cost?, previous?, quantity?, unit?: null category first
 	WithoutUsage   arrow.Record // subscription_id, customer_id, name?, status, created?, last_usage?, days_idle? int32: longest idle first, never used last
 	ChurnByDate    arrow.Record // date, active int64, deprovisioned int64, bridged bool: every day of the period, no row without inventory
 	NewCustomers   arrow.Record // customer_id, since date: customers behind new_customers
+	Trend          arrow.Record // period_from, period_to, known_days int64, customers_with_usage? int64, subscriptions_with_usage? int64: oldest first; null without a known day; nil without history
+	TrendCost      arrow.Record // period_from, category?, currency, value: in that order, null category over all and first; no row where no cost is known; nil without history
 }

@@ -23,7 +23,7 @@ type usage struct {
 
 	costs      groups[costKey, costSums]
 	quantities groups[quantityKey, amounts]
-	byDay      groups[dayKey, Sum] // of the period
+	byDay      groups[dayKey, Sum] // of both periods
 }
 
 type costKey struct{ customer, category, currency int32 }
@@ -191,7 +191,7 @@ func (u *usage) addCost(side int, key costKey, c *dailyColumns, i int) {
 	costs, _ := c.costRows.At(i)
 	inUSD, _ := c.usdRows.At(i)
 	u.usd = u.usd && costs == inUSD
-	if side == current && known {
+	if known {
 		d, _ := c.day.At(i)
 		u.byDay.at(dayKey{data.Day(d), key.currency}).Add(cost)
 	}

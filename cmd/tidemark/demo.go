@@ -74,7 +74,7 @@ func (a *app) demo(ctx context.Context, out string) error {
 	if err != nil {
 		return err
 	}
-	p, err := jobs.Load(ctx, view, jobs.Query{Period: latest, Ref: a.today(), SettleDays: defaultSettleDays, Model: churn.Rules()})
+	p, err := jobs.Load(ctx, view, jobs.Query{Period: latest, Ref: a.today(), SettleDays: defaultSettleDays, Model: churn.Rules(), Trend: true})
 	if err != nil {
 		return err
 	}

@@ -126,6 +126,7 @@ func (a *app) writeDigests(ctx context.Context, f figures, roleText, only string
 	if err != nil {
 		return err
 	}
+	f.trend = true
 	p, err := a.portfolioOf(ctx, c, arc, f)
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 // figures are the flags of every command that computes from the archive.
 type figures struct {
 	period, asOf string
+	trend        bool // for a report
 }
 
 func (f *figures) add(cmd *cobra.Command, standard string) {
@@ -49,7 +50,7 @@ func (a *app) portfolioOf(ctx context.Context, c *config, arc *archive.Archive, 
 	if err != nil {
 		return nil, err
 	}
-	return jobs.Load(ctx, view, jobs.Query{Period: spec, Ref: a.today(), SettleDays: c.settleDays(), Model: churn.Rules()})
+	return jobs.Load(ctx, view, jobs.Query{Period: spec, Ref: a.today(), SettleDays: c.settleDays(), Model: churn.Rules(), Trend: f.trend})
 }
 
 func (a *app) view(ctx context.Context, c *config, asOf *time.Time) (*archive.View, error) {

@@ -42,7 +42,7 @@ func monday(t *testing.T, arc *archive.Archive, at time.Time, late bool, period 
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := jobs.Load(ctx, view, jobs.Query{Period: spec, Ref: today, SettleDays: settle, Model: churn.Rules()})
+	p, err := jobs.Load(ctx, view, jobs.Query{Period: spec, Ref: today, SettleDays: settle, Model: churn.Rules(), Trend: true})
 	if err != nil {
 		t.Fatal(err)
 	}

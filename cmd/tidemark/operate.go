@@ -313,7 +313,7 @@ func (a *app) runDigest(ctx context.Context, c *config, l *ledger.Ledger, run *l
 	if err != nil {
 		return out, err
 	}
-	p, err := jobs.Load(ctx, view, jobs.Query{Period: m.period, Ref: m.ref, SettleDays: c.settleDays(), Model: churn.Rules()})
+	p, err := jobs.Load(ctx, view, jobs.Query{Period: m.period, Ref: m.ref, SettleDays: c.settleDays(), Model: churn.Rules(), Trend: true})
 	if err != nil {
 		return out, err
 	}

@@ -75,6 +75,7 @@ func (a *app) gallery(ctx context.Context, f figures) (*gallery, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.trend = true
 	p, err := a.portfolioOf(ctx, c, arc, f)
 	if err != nil {
 		return nil, err

@@ -46,42 +46,81 @@ type Series struct {
 	Colour string // "#0b6e4f"; empty: of the theme
 }
 
-// Days is a chart over days.
-type Days struct {
-	Days    []string // in order, as they are to be read, e.g. "5 nov"
-	Series  []Series
-	Average *Mark // a level to compare with
-}
-
-// Mark is a named level.
-type Mark struct {
-	Name  string
-	Value float64
-}
-
-// CostByDay draws one group of bars for each day, and as a dashed line the
-// average day of the previous period.
-func CostByDay(in Days) (Definition, error) {
-	if err := check(len(in.Days), in.Series...); err != nil {
+// CostByDay draws a bar for each day, named as it is to be read, e.g. "5 nov",
+// and as a dashed line what the same days of the previous period cost; nil: that
+// is not known.
+func CostByDay(days []string, cost Series, before *Series) (Definition, error) {
+	all := []Series{cost}
+	if before != nil {
+		all = append(all, *before)
+	}
+	if err := check(len(days), all...); err != nil {
 		return nil, fmt.Errorf("cost by day: %w", err)
 	}
 	bar := charts.NewBar()
 	bar.SetGlobalOptions(frame(true)...)
-	bar.SetXAxis(in.Days)
-	for _, s := range in.Series {
-		bar.AddSeries(s.Name, barData(s.Values), colour(s.Colour), gap("35%"))
-	}
-	if in.Average != nil {
+	bar.SetXAxis(days)
+	bar.AddSeries(cost.Name, barData(cost.Values), colour(cost.Colour), gap("35%"))
+	if before != nil {
 		line := charts.NewLine()
-		points := make([]opts.LineData, len(in.Days))
-		for i := range points {
-			points[i].Value = value(in.Average.Value)
-		}
-		line.AddSeries(in.Average.Name, points, charts.WithLineChartOpts(opts.LineChart{Symbol: "none"}), colour(neutral),
+		line.AddSeries(before.Name, lineData(before.Values), charts.WithLineChartOpts(opts.LineChart{Symbol: "circle", SymbolSize: 5}), colour(neutral),
 			charts.WithLineStyleOpts(opts.LineStyle{Width: 2, Type: "dashed", Color: neutral}))
 		bar.Overlap(line)
 	}
 	return bar, nil
+}
+
+// Compared draws for each name a bar of the previous period beside one of the
+// period.
+func Compared(names []string, before, now Series) (Definition, error) {
+	if err := check(len(names), before, now); err != nil {
+		return nil, fmt.Errorf("compared: %w", err)
+	}
+	bar := charts.NewBar()
+	bar.SetGlobalOptions(frame(true)...)
+	bar.SetGlobalOptions(charts.WithYAxisOpts(opts.YAxis{MinInterval: 1, AxisLabel: numbers()}))
+	bar.SetXAxis(names)
+	bar.AddSeries(before.Name, barData(before.Values), colour(neutral), gap("45%"))
+	bar.AddSeries(now.Name, barData(now.Values), colour(now.Colour), gap("45%"))
+	return bar, nil
+}
+
+// Trend draws a bar for each period and, on an axis of their own, a line of
+// something that is counted.
+func Trend(periods []string, bars, counted Series) (Definition, error) {
+	if err := check(len(periods), bars, counted); err != nil {
+		return nil, fmt.Errorf("trend: %w", err)
+	}
+	bar := charts.NewBar()
+	bar.SetGlobalOptions(frame(true)...)
+	bar.SetGlobalOptions(charts.WithYAxisOpts(opts.YAxis{Position: "left", AxisLabel: numbers()}))
+	bar.ExtendYAxis(opts.YAxis{MinInterval: 1, Min: 0, Position: "right", SplitLine: &opts.SplitLine{Show: opts.Bool(false)}, AxisLabel: numbers()})
+	bar.SetXAxis(periods)
+	bar.AddSeries(bars.Name, barData(bars.Values), colour(bars.Colour), gap("35%"))
+	line := charts.NewLine()
+	line.AddSeries(counted.Name, lineData(counted.Values), charts.WithLineChartOpts(opts.LineChart{YAxisIndex: 1, Symbol: "circle", SymbolSize: 6}),
+		colour(neutral), charts.WithLineStyleOpts(opts.LineStyle{Width: 2, Color: neutral}))
+	bar.Overlap(line)
+	return bar, nil
+}
+
+// Pulse draws days as one small line above its filled ground, without axes.
+func Pulse(s Series) (Definition, error) {
+	if err := check(len(s.Values), s); err != nil {
+		return nil, fmt.Errorf("pulse: %w", err)
+	}
+	line := charts.NewLine()
+	line.SetGlobalOptions(
+		charts.WithTitleOpts(opts.Title{Show: opts.Bool(false), Left: "0", Top: "0"}),
+		charts.WithLegendOpts(opts.Legend{Show: opts.Bool(false), Left: "0", Top: "0"}),
+		charts.WithTooltipOpts(opts.Tooltip{Show: opts.Bool(false)}),
+		charts.WithGridOpts(opts.Grid{Left: "1", Right: "1", Top: "3", Bottom: "1"}),
+		charts.WithXAxisOpts(opts.XAxis{Type: "category", Show: opts.Bool(false)}),
+		charts.WithYAxisOpts(opts.YAxis{Show: opts.Bool(false), Min: 0}))
+	line.SetXAxis(make([]string, len(s.Values)))
+	line.AddSeries(s.Name, lineData(s.Values), charts.WithLineChartOpts(opts.LineChart{Symbol: "none"}), colour(s.Colour),
+		charts.WithLineStyleOpts(opts.LineStyle{Width: 1.5, Color: s.Colour}), charts.WithAreaStyleOpts(opts.AreaStyle{Color: s.Colour, Opacity: opts.Float(.18)}))
+	return line, nil
 }
 
 // ActiveByDay draws a line of what was active and, on an axis of their own and
@@ -104,11 +143,7 @@ func ActiveByDay(days []string, active, ended Series) (Definition, error) {
 	bar.SetXAxis(days)
 	bar.AddSeries(ended.Name, barData(ended.Values), colour(ended.Colour), gap("60%"))
 	line := charts.NewLine()
-	points := make([]opts.LineData, len(active.Values))
-	for i, v := range active.Values {
-		points[i] = opts.LineData{Value: value(v)}
-	}
-	line.AddSeries(active.Name, points, charts.WithLineChartOpts(opts.LineChart{YAxisIndex: 1, Symbol: "circle", SymbolSize: 6}),
+	line.AddSeries(active.Name, lineData(active.Values), charts.WithLineChartOpts(opts.LineChart{YAxisIndex: 1, Symbol: "circle", SymbolSize: 6}),
 		colour(active.Colour), charts.WithLineStyleOpts(opts.LineStyle{Width: 2, Color: active.Colour}))
 	bar.Overlap(line)
 	return bar, nil
@@ -202,6 +237,14 @@ func barData(values []float64) []opts.BarData {
 	points := make([]opts.BarData, len(values))
 	for i, v := range values {
 		points[i] = opts.BarData{Value: value(v)}
+	}
+	return points
+}
+
+func lineData(values []float64) []opts.LineData {
+	points := make([]opts.LineData, len(values))
+	for i, v := range values {
+		points[i] = opts.LineData{Value: value(v)}
 	}
 	return points
 }

@@ -30,7 +30,7 @@ func definitions(t testing.TB, name string) map[string]Definition {
 		}
 		out[kind] = d
 	}
-	d, err := CostByDay(Days{Days: days, Series: []Series{s}, Average: &Mark{Name: name, Value: 3}})
+	d, err := CostByDay(days, s, &s)
 	add("cost", d, err)
 	d, err = ActiveByDay(days, s, s)
 	add("active", d, err)
@@ -38,6 +38,12 @@ func definitions(t testing.TB, name string) map[string]Definition {
 	add("ranking", d, err)
 	d, err = Bands(days, s, []string{"#b3261e"})
 	add("bands", d, err)
+	d, err = Compared(days, s, s)
+	add("compared", d, err)
+	d, err = Trend(days, s, s)
+	add("trend", d, err)
+	d, err = Pulse(s)
+	add("pulse", d, err)
 	return out
 }
 
@@ -215,8 +221,8 @@ func TestPage_HostileNamesAreInert(t *testing.T) {
 				}
 			}
 		}
-		if scripts != 2 || options != 4 {
-			t.Errorf("%q: the page has %d scripts and %d options, want 2 and 4", name, scripts, options)
+		if scripts != 2 || options != 7 {
+			t.Errorf("%q: the page has %d scripts and %d options, want 2 and 7", name, scripts, options)
 		}
 	}
 }
@@ -231,10 +237,10 @@ func TestPage_PolicyAllowsNothingElse(t *testing.T) {
 
 func TestPage_WithoutScriptHasTablesAndSaysSo(t *testing.T) {
 	page := string(hostilePage(t, "Noordzee", nil))
-	if strings.Contains(page, "<script") || !strings.Contains(page, "no charts") || strings.Count(page, "<table") != 4 {
-		t.Errorf("want four tables, no script and a line about it:\n%s", page)
+	if strings.Contains(page, "<script") || !strings.Contains(page, "no charts") || strings.Count(page, "<table") != 7 {
+		t.Errorf("want seven tables, no script and a line about it:\n%s", page)
 	}
-	if with := string(hostilePage(t, "Noordzee", []byte(library))); strings.Contains(with, "no charts") || strings.Count(with, "<table") != 4 {
+	if with := string(hostilePage(t, "Noordzee", []byte(library))); strings.Contains(with, "no charts") || strings.Count(with, "<table") != 7 {
 		t.Error("with the script the page says that charts are missing, or lost a table")
 	}
 }

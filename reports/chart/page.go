@@ -32,8 +32,11 @@ type Figure struct {
 	Title    string
 	Lines    []string // what the figure shows, in words
 	Currency string   // of the amounts; empty for figures without
+	Section  string   // of the mail, whose numbers the chart shows
 	Finding  string   // what a chart of the mail shows, as its title; empty: it is of the page only
 	Numbers  string   // the finding's numbers, in words
+	Group    string   // title of the section's list with the same numbers
+	Grouped  bool     // there is such a list
 	Option   json.RawMessage
 	Height   int // of the chart, in pixels; 0: 300
 	Tables   []Table

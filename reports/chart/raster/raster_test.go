@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"image"
 	"image/png"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,8 +33,14 @@ func drawings(t testing.TB) map[string]chart.Definition {
 		return d
 	}
 	return map[string]chart.Definition{
-		"cost_by_day": must(chart.CostByDay(chart.Days{Days: days, Average: &chart.Mark{Name: "gemiddelde dag ervoor", Value: 410},
-			Series: []chart.Series{{Name: "EUR", Colour: "#0b6e4f", Values: []float64{380, 402.5, 120, 99, 455, 470, 461}}, {Name: "USD", Colour: "#b45309", Values: []float64{80, 82, 20, 19, 95, 90, 91}}}})),
+		"cost_by_day": must(chart.CostByDay(days, chart.Series{Name: "6–12 nov", Colour: "#0b6e4f", Values: []float64{380, 402.5, 120, 99, 455, 470, 461}},
+			&chart.Series{Name: "30 okt–5 nov", Values: []float64{412, 398.25, 131, 104, 460, math.NaN(), 452}})),
+		"compared": must(chart.Compared([]string{"Verkochte abonnementen", "Nieuwe klanten", "Verlengde abonnementen"},
+			chart.Series{Name: "30 okt–5 nov", Values: []float64{1, 0, math.NaN()}}, chart.Series{Name: "6–12 nov", Colour: "#0b6e4f", Values: []float64{2, 1, 4}})),
+		"trend": must(chart.Trend([]string{"dec 2025", "jan 2026", "feb 2026", "mrt 2026", "apr 2026", "mei 2026", "jun 2026"},
+			chart.Series{Name: "Azure-inkoop in EUR", Colour: "#0b6e4f", Values: []float64{math.NaN(), 16100.5, 15800, 17250.75, 18000, 17400, 18950}},
+			chart.Series{Name: "Abonnementen met gebruik", Values: []float64{98, 101, 104, 103, 109, 112, 111}})),
+		"pulse": must(chart.Pulse(chart.Series{Name: "EUR", Colour: "#b3261e", Values: []float64{91, 95, 93, 40, 38, 96, 99, 92, 90, math.NaN(), 37, 98, 95, 94, 12, 0, 0, 0, 0, 0}})),
 		"active": must(chart.ActiveByDay(days, chart.Series{Name: "actief", Colour: "#0b6e4f", Values: []float64{118, 118, 117, 117, 115, 115, 116}},
 			chart.Series{Name: "beëindigd", Colour: "#b91c1c", Values: []float64{0, 0, 1, 0, 2, 0, 0}})),
 		"ranking": must(chart.Ranking([]string{"Noordzee Logistiek", "Zuiderlicht <Zorg> & Zn", "Ærø Brødre A/S", "Kwekerij Ångström", "Ωmega"},

@@ -1,0 +1,294 @@
+package reports
+
+import (
+	"cmp"
+	"math"
+
+	"tidemark/data"
+	"tidemark/reports/chart"
+)
+
+// A change counts as one from a hundredth on: less is noise.
+const flat = 0.01
+
+// How long a streak must be to be worth a word.
+const (
+	minFirst = 4 // periods in which something happened once, in the last
+	minRow   = 3 // changes in the same direction, one after the other
+)
+
+// costOver returns the cost of a category in a currency, or of all, in each period
+// of the trend; nil where a day of it is unknown or no cost is.
+func (b *builder) costOver(category *string, currency string) []*data.Decimal {
+	values := make([]*data.Decimal, len(b.bg.Trend))
+	for i, p := range b.bg.Trend {
+		if !p.Complete() {
+			continue
+		}
+		for _, c := range p.Cost {
+			same := (c.Category == nil) == (category == nil) && (category == nil || *c.Category == *category)
+			if same && c.Currency == currency {
+				values[i] = new(c.Value)
+			}
+		}
+	}
+	return values
+}
+
+// directions says of each value but the first whether it is above (1), below (-1)
+// or about like (0) the one before; ok is false where either is unknown.
+func directions(values []*data.Decimal) (up []int, ok []bool) {
+	for i := 1; i < len(values); i++ {
+		direction, known := 0, false
+		if values[i] != nil && values[i-1] != nil {
+			if change := values[i].Change(*values[i-1]); change != nil {
+				known = true
+				switch {
+				case *change >= flat:
+					direction = 1
+				case *change <= -flat:
+					direction = -1
+				}
+			}
+		}
+		up, ok = append(up, direction), append(ok, known)
+	}
+	return up, ok
+}
+
+// streak says how unusual the last change of some values is, the oldest first:
+// "the first fall in 8 weeks", "down for 3 weeks in a row". It is empty when
+// there is nothing to say.
+func (b *builder) streak(values []*data.Decimal) string {
+	up, ok := directions(values)
+	last := len(up) - 1
+	if last < 0 || !ok[last] || up[last] == 0 {
+		return ""
+	}
+	inARow, first, unit := "streak.row.up.", "streak.first.up.", "periods"
+	if up[last] < 0 {
+		inARow, first = "streak.row.down.", "streak.first.down."
+	}
+	switch p := b.doc.Period; {
+	case p.IsMonth():
+		unit = "months"
+	case p.Days() == 7:
+		unit = "weeks"
+	}
+	row, at := 0, last
+	for ; at >= 0 && ok[at] && up[at] == up[last]; at-- {
+		row++
+	}
+	others := 0
+	for ; at >= 0 && ok[at] && up[at] != up[last]; at-- {
+		others++
+	}
+	switch {
+	case row >= minRow:
+		return b.t(inARow+unit, row)
+	case row == 1 && others+2 >= minFirst:
+		return b.t(first+unit, others+2)
+	}
+	return ""
+}
+
+// withStreak adds to a finding how unusual it is.
+func (b *builder) withStreak(finding string, values []*data.Decimal) string {
+	if !b.doc.Complete {
+		return finding
+	}
+	if s := b.streak(values); s != "" {
+		return b.t("streak", finding, s)
+	}
+	return finding
+}
+
+// moved is the category whose cost changed most in a currency; ok is false when
+// none changed enough to be worth a chart.
+func (b *builder) moved(currency string) (most CategoryCost, ok bool) {
+	const enough = 0.05
+	if b.doc.Costs == nil {
+		return most, false
+	}
+	var by data.Decimal
+	for _, c := range b.doc.ByCategory {
+		if c.Currency != currency || c.Value == nil || c.Previous == nil || c.Change == nil || max(*c.Change, -*c.Change) < enough {
+			continue
+		}
+		change, fits := c.Value.Sub(*c.Previous)
+		if !fits {
+			continue
+		}
+		if change.Sign() < 0 {
+			change = change.Neg()
+		}
+		if !ok || change.Cmp(by) > 0 {
+			most, by, ok = c, change, true
+		}
+	}
+	return most, ok
+}
+
+// movedFinding says how much a category changed.
+func (b *builder) movedFinding(c CategoryCost) (finding, numbers string) {
+	name, key := cmp.Or(short(c.Category), b.t("top.no_category")), "finding.category.up"
+	change := *c.Change
+	if change < 0 {
+		key, change = "finding.category.down", -change
+	}
+	finding = b.withStreak(b.t(key, name, b.loc.Percent(change)), b.costOver(&c.Category, c.Currency))
+	code := short(c.Currency)
+	return finding, b.t("finding.cost.numbers", b.loc.Money(c.Value.String(), code), b.period(b.doc.Period), b.loc.Money(c.Previous.String(), code), b.period(b.doc.Previous))
+}
+
+// trendFigures draws the periods of the trend, one chart for each currency.
+func (b *builder) trendFigures(d Digest) ([]chart.Figure, error) {
+	if d.Role != GlobalAdmin || len(b.trend()) < 2 {
+		return nil, nil
+	}
+	if b.doc.Costs == nil {
+		f, err := b.trendFigure(d, "")
+		return []chart.Figure{f}, err
+	}
+	var figures []chart.Figure
+	for _, c := range b.doc.Cost {
+		f, err := b.trendFigure(d, c.Currency)
+		if err != nil {
+			return nil, err
+		}
+		figures = append(figures, f)
+	}
+	return figures, nil
+}
+
+// trend returns the periods of which at least a day is known.
+func (b *builder) trend() []TrendPeriod {
+	for i, p := range b.bg.Trend {
+		if p.Known > 0 {
+			return b.bg.Trend[i:]
+		}
+	}
+	return nil
+}
+
+// trendFigure draws the cost in a currency beside the subscriptions in use, or
+// without money the customers.
+func (b *builder) trendFigure(d Digest, currency string) (chart.Figure, error) {
+	var names []string
+	bars, line := chart.Series{Name: b.t("summary.with_usage"), Colour: d.Accent}, chart.Series{Name: b.t("trend.subscriptions")}
+	if currency != "" {
+		bars.Name = b.t("summary.cost", short(currency))
+	}
+	values := b.costOver(nil, currency)
+	skipped := len(b.bg.Trend) - len(b.trend())
+	for i, p := range b.trend() {
+		names = append(names, b.periodStart(p.Period))
+		line.Values = append(line.Values, number(p.Subscriptions))
+		switch v := values[skipped+i]; {
+		case currency == "":
+			bars.Values = append(bars.Values, number(p.Customers))
+		case v == nil:
+			bars.Values = append(bars.Values, math.NaN())
+		default:
+			bars.Values = append(bars.Values, v.Float64())
+		}
+	}
+	definition, err := chart.Trend(names, bars, line)
+	if err != nil {
+		return chart.Figure{}, err
+	}
+	table := b.trendTable(currency)
+	rows := chart.Table{Head: table.Head}
+	for _, row := range table.Rows {
+		rows.Rows = append(rows.Rows, []string{row[0].Text, row[1].Text, row[2].Text})
+	}
+	f, err := b.figure("trend_"+slug(currency), b.t("trend.title"), definition, rows)
+	f.Currency, f.Section = currency, "trend"
+	f.Finding, f.Numbers = b.trendFinding(currency, values)
+	return f, err
+}
+
+// periodStart names a period as a chart has room for.
+func (b *builder) periodStart(p data.Period) string {
+	if p.IsMonth() {
+		return b.loc.Month(p.From.Time())
+	}
+	return b.day(p.From)
+}
+
+// trendTable is the trend in numbers.
+func (b *builder) trendTable(currency string) Table {
+	t := Table{Caption: b.t("trend.title"), Head: []string{b.t("head.period"), b.t("summary.with_usage"), b.t("trend.subscriptions")}}
+	if currency != "" {
+		t.Head = []string{b.t("head.period"), b.t("summary.cost", short(currency)), b.t("summary.with_usage")}
+	}
+	count := func(n *int64) Cell {
+		if n == nil {
+			return Cell{Text: b.t("unknown"), Number: true}
+		}
+		return Cell{Text: b.loc.Int(*n), Number: true}
+	}
+	values, skipped := b.costOver(nil, currency), len(b.bg.Trend)-len(b.trend())
+	for i, p := range b.trend() {
+		row := []Cell{{Text: b.period(p.Period)}, count(p.Customers), count(p.Subscriptions)}
+		if currency != "" {
+			row = []Cell{row[0], {Text: b.t("unknown"), Number: true}, row[1]}
+			if v := values[skipped+i]; v != nil {
+				row[1].Text = b.loc.Money(v.String(), short(currency))
+			}
+		}
+		if !p.Complete() {
+			row[0].Sub = b.t("trend.days", p.Known, p.Period.Days())
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	return t
+}
+
+// trendFinding compares the last period with the first that is known whole.
+func (b *builder) trendFinding(currency string, values []*data.Decimal) (finding, numbers string) {
+	trend := b.bg.Trend
+	first, last := -1, len(trend)-1
+	for i, p := range trend {
+		if first < 0 && p.Complete() && (currency == "" || values[i] != nil) {
+			first = i
+		}
+	}
+	if first < 0 || first >= last || !trend[last].Complete() || currency != "" && values[last] == nil {
+		return "", ""
+	}
+	from, to := b.period(trend[first].Period), b.period(trend[last].Period)
+	if currency == "" {
+		return b.t("finding.trend.counts", b.loc.Int(*trend[first].Customers), from, b.loc.Int(*trend[last].Customers), to), ""
+	}
+	change := values[last].Change(*values[first])
+	if change == nil {
+		return "", ""
+	}
+	key, by := "finding.trend.same", *change
+	switch {
+	case by >= flat:
+		key = "finding.trend.up"
+	case by <= -flat:
+		key, by = "finding.trend.down", -by
+	}
+	code := short(currency)
+	return b.t(key, code, b.loc.Percent(by), from),
+		b.t("finding.trend.numbers", b.loc.Money(values[first].String(), code), from, b.loc.Money(values[last].String(), code), to)
+}
+
+// trendSection is the trend of a report, in the currency most subscriptions are
+// billed in.
+func (b *builder) trendSection() Section {
+	s := Section{ID: "trend", Title: b.t("trend.title"), Metric: true}
+	if len(b.trend()) < 2 {
+		s.Lines = []string{b.t("trend.unknown")}
+		return s
+	}
+	currency := ""
+	if b.doc.Costs != nil && len(b.doc.Cost) > 0 {
+		currency = b.mainCurrency()
+	}
+	s.Tables = []Table{b.trendTable(currency)}
+	return s
+}
