@@ -102,7 +102,8 @@ func TestRender_PulseWithoutMoneyCountsServices(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range []string{"Azure services used a day, 18 Sep–12 Nov: 6 at most; on 12 Nov 0", "Azure services used a day, 18 Sep–12 Nov: 5 at most; on 12 Nov 0"} {
+	for i, want := range []string{"Ran every day for 8 weeks; nothing since 5 Nov. Azure services used a day, 18 Sep–12 Nov: 6 at most; on 12 Nov 0",
+		"No usage since 31 Oct (12 days); longest earlier pause 2 days. Azure services used a day, 18 Sep–12 Nov: 5 at most; on 12 Nov 0"} {
 		p := d.Sections[0].Calls[i].Pulse
 		if p == nil || p.Alt != want || strings.Contains(string(p.Option), ".25") {
 			t.Errorf("call %d: %+v, want %q", i+1, p, want)

@@ -54,7 +54,11 @@ func (b *builder) pulse(rank int, r customerRisk) (*Picture, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Picture{ID: "pulse_" + strconv.Itoa(rank), Alt: b.pulseWords(days, currency, data.Period{From: first, To: last}),
+	alt := b.pulseWords(days, currency, data.Period{From: first, To: last})
+	if why := b.findings(r); len(why) > 0 {
+		alt = why[0] + ". " + alt
+	}
+	return &Picture{ID: "pulse_" + strconv.Itoa(rank), Alt: alt,
 		Option: option, Width: pulseWidth, Height: pulseHeight}, nil
 }
 
