@@ -42,6 +42,7 @@ type Digests struct {
 	Edition  int              // raised by a resend only
 	PageBase string           // address of the interactive pages; empty: mails do not link to them
 	Mailed   []reports.Mailed // for the global admins: who was mailed what in the period
+	Outcome  *reports.Outcome // for the global admins: what became of earlier scores
 	// Last is what each address was sent before of this role; empty: nothing that
 	// is known.
 	Last   map[string]reports.LastMail
@@ -181,7 +182,7 @@ func (d Digests) build(r reports.Recipient) (Built, error) {
 		return b, nil
 	}
 	in := reports.BuildInput{Document: doc, Role: d.Role, Recipient: r, Partner: d.Partner,
-		Ownership: d.Ownership, Agents: WithRole(d.Recipients, reports.SalesAgent), Mailed: d.Mailed, PageBase: d.PageBase}
+		Ownership: d.Ownership, Agents: WithRole(d.Recipients, reports.SalesAgent), Mailed: d.Mailed, Outcome: d.Outcome, PageBase: d.PageBase}
 	if last, found := d.Last[strings.ToLower(r.Address)]; found {
 		in.Last = &last
 	}

@@ -46,6 +46,7 @@ type request struct {
 
 	PageBase     string           `json:"page_base,omitempty"`
 	Mailed       []reports.Mailed `json:"mailed,omitempty"`        // what a global admin was told of the others
+	Outcome      *reports.Outcome `json:"outcome,omitempty"`       // and of earlier scores
 	PreviousSent *data.Day        `json:"previous_sent,omitempty"` // when the report before left that this one compares with
 }
 
@@ -143,7 +144,7 @@ func (r *Recording) row(b Built) (data.Report, error) {
 	if r.Slot != nil {
 		row.Slot = new(r.Slot.UTC().Format(time.RFC3339))
 	}
-	req := request{r.SettleDays, d.HideMoney, b.Recipient, d.Partner, d.From, d.ReplyTo, d.Date, d.Divert, d.Charts != nil, d.PageBase, d.Mailed, nil}
+	req := request{r.SettleDays, d.HideMoney, b.Recipient, d.Partner, d.From, d.ReplyTo, d.Date, d.Divert, d.Charts != nil, d.PageBase, d.Mailed, d.Outcome, nil}
 	if last, found := d.Last[strings.ToLower(b.Recipient.Address)]; found {
 		row.Previous, req.PreviousSent = &last.ReportID, &last.Sent
 	}

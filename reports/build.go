@@ -23,6 +23,7 @@ type BuildInput struct {
 	Ownership *Ownership  // for the admin agent; nil: not configured
 	Agents    []Recipient // the sales agents, for the admin agent
 	Mailed    []Mailed    // for the global admin
+	Outcome   *Outcome    // for the global admin: what became of earlier scores; nil: none is old enough
 	PageBase  string      // address of the folder that the interactive pages are in; empty: no link
 	Last      *LastMail   // what this person was sent before; nil: nothing that is known
 }
@@ -47,6 +48,16 @@ type Mailed struct {
 	Role    Role `json:"role"`
 	Sent    int  `json:"sent"`
 	Skipped int  `json:"skipped"` // e.g. an agent without customers
+}
+
+// Outcome is what became of subscriptions that earlier reports stated a score of.
+type Outcome struct {
+	Origin      data.Day `json:"origin"`       // that the scores were of
+	HorizonDays int      `json:"horizon_days"` // in which something could become of them
+	Scored      int      `json:"scored"`
+	Lost        int      `json:"lost"`    // of them: ended, or not used any more
+	Flagged     int      `json:"flagged"` // of them: of high or medium risk
+	FlaggedLost int      `json:"flagged_lost"`
 }
 
 // builder puts one document into words.

@@ -13,6 +13,7 @@ import (
 const (
 	maxCalls   = 10
 	fullCalls  = 3   // with every finding; the rest get one
+	longList   = 5   // from more calls on only the first is full: more of them fit
 	maxBullets = 3   // findings of one call
 	wordBudget = 320 // of everything before the charts; a mail has at most 350 words there
 )
@@ -43,7 +44,7 @@ func (b *builder) calls(spent int) (Section, error) {
 func (b *builder) call(rank int, r customerRisk) (Call, error) {
 	top := r.risky[0]
 	c := Call{Rank: rank, Name: b.customer(r.id), Band: b.band(r.band), Colour: colourOf(level(r.band)), Percent: b.loc.Percent(r.score),
-		Width: max(2, int(math.Round(r.score*100))), Compact: rank > fullCalls}
+		Width: max(2, int(math.Round(r.score*100))), Compact: rank > b.fullCalls()}
 	if r.previous != nil {
 		key := "call.before"
 		if b.in.Last != nil {
@@ -51,14 +52,20 @@ func (b *builder) call(rank int, r customerRisk) (Call, error) {
 		}
 		c.Before = b.t(key, b.loc.Percent(*r.previous))
 	}
+	if rank == 1 {
+		c.Odds = b.t("call.odds", top.HorizonDays/7)
+	}
 	if len(r.loss) > 0 {
-		c.Money = b.t("call.money", b.money(r.loss), b.money(r.monthly))
+		key := "call.money"
+		if c.Compact {
+			key = "call.money.short"
+		}
+		c.Money = b.t(key, b.money(r.loss), b.money(r.monthly))
 	}
 	c.Reasons = b.findings(r)
 	if c.Compact {
 		c.Reasons = c.Reasons[:min(1, len(c.Reasons))]
 	} else {
-		c.Odds = b.t("call.odds", top.HorizonDays/7)
 		c.Step = b.t("step." + stepOf(top))
 	}
 	contact := b.bg.Customers[r.id]
@@ -77,6 +84,14 @@ func (b *builder) call(rank int, r customerRisk) (Call, error) {
 	var err error
 	c.Pulse, err = b.pulse(rank, r)
 	return c, err
+}
+
+// fullCalls is how many calls are told in full.
+func (b *builder) fullCalls() int {
+	if len(b.risks) > longList {
+		return 1
+	}
+	return fullCalls
 }
 
 // reachable names whom to ask for and every way there that is not a link.

@@ -19,7 +19,7 @@ type changes struct {
 }
 
 // maxLost is how many lost subscriptions are named.
-const maxLost = 6
+const maxLost = 4
 
 func (b *builder) changes() changes {
 	c := changes{ended: b.endedInPeriod()}

@@ -3,6 +3,7 @@ package reports
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -201,7 +202,7 @@ func TestGlobalMail_BeginsWithFourSentences(t *testing.T) {
 		"Azure purchase cost was €3,924, −8.5% against 30 Oct–5 Nov, mostly from Virtual Machines (−€331), SQL Database (−€45.00) and Stadsarchief Leiden (+€1,460).",
 		"1 customer was won; no customer was lost.",
 		"Expected loss is €4,777 a month; at the same purchase cost it was €2,738 in the previous period.",
-		"Whether the calls paid off is not known yet: earlier scores are not stored yet.",
+		"Of 12 subscriptions flagged on 12 Oct, 5 were lost or silent within 4 weeks and 7 kept (42% lost); of all 352 scored 3% were lost.",
 	}
 	if got := d.Sections[0].Lines; strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got  %q\nwant %q", got, want)
@@ -221,8 +222,105 @@ func TestGlobalMail_NamesALostCustomer(t *testing.T) {
 		t.Errorf("got %q, want %q", d.Sections[0].Lines[1], want)
 	}
 	in.Mailed = nil
-	if _, r := render(t, in); !strings.Contains(r.Text, "Nobody was mailed by this run.") {
+	if _, r := render(t, in); !strings.Contains(r.Text, "Nobody was mailed in this period.") {
 		t.Error("a run that mailed nobody does not say so")
+	}
+}
+
+func TestGlobalMail_SaysWhetherItPaid(t *testing.T) {
+	in := fixtureInput(t, GlobalAdmin, "en")
+	for _, c := range []struct {
+		*Outcome
+		want string
+	}{
+		{nil, "Whether the calls paid off is not known yet: there are no stored scores whose four weeks are over."},
+		{&Outcome{Origin: day(t, "2026-10-12"), HorizonDays: 28, Scored: 40, Lost: 1}, "No subscription was flagged on 12 Oct; of all 40 scored 3% were lost."},
+		{&Outcome{Origin: day(t, "2026-10-12"), HorizonDays: 28, Scored: 1, Lost: 1, Flagged: 1, FlaggedLost: 1},
+			"Of 1 subscription flagged on 12 Oct, 1 was lost or silent within 4 weeks and 0 kept (100% lost); of 1 scored 100% was lost."},
+	} {
+		in.Outcome = c.Outcome
+		if d, _ := render(t, in); d.Sections[0].Lines[3] != c.want {
+			t.Errorf("got  %q\nwant %q", d.Sections[0].Lines[3], c.want)
+		}
+	}
+}
+
+// TestSalesMail_WithNothingToSayIsFiveLines takes away everything that there is to
+// say, and gives it back one by one.
+func TestSalesMail_WithNothingToSayIsFiveLines(t *testing.T) {
+	quiet := func() BuildInput {
+		in := fixtureInput(t, SalesAgent, "en")
+		d := in.Document
+		d.AtRisk = slices.DeleteFunc(d.AtRisk, func(a AtRisk) bool { return risky(bandOf(a)) || a.State == churn.StateDormant })
+		for id, s := range d.Background.Subscriptions {
+			if s.EndedAt != nil || d.Background.PreviousRisk[id].Band == churn.BandMedium {
+				delete(d.Background.Subscriptions, id)
+				delete(d.Background.PreviousRisk, id)
+			}
+		}
+		d.SubscriptionsSold.Value, d.WithoutUsage = new(int64(0)), nil
+		return in
+	}
+	d, r := render(t, quiet())
+	want := "All quiet: nobody needs a call\nPolder Cloud · Figures for 6–12 Nov\n\nNone of the 7 customers is at high or medium risk.\n" +
+		"Nothing has changed since 30 Oct–5 Nov.\nAzure cost in EUR 8% lower than in 30 Oct–5 Nov, the first fall in 8 weeks.\n"
+	if got, _, _ := strings.Cut(r.Text, "\n\n--"); strings.TrimSpace(got) != strings.TrimSpace(want) {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	checkMail(t, r.HTML)
+	if len(d.AllPictures()) != 0 || len(d.Page.Figures) < 6 || len(d.Attachment.Rows) == 0 {
+		t.Errorf("%d pictures, %d figures on the page, %d rows attached", len(d.AllPictures()), len(d.Page.Figures), len(d.Attachment.Rows))
+	}
+	for name, say := range map[string]func(*Document){
+		"sold":          func(d *Document) { d.SubscriptionsSold.Value = new(int64(1)) },
+		"without usage": func(d *Document) { d.WithoutUsage = newFixture(t, true).WithoutUsage },
+		"not read":      func(d *Document) { d.Background.Freshness.Failed = []FailedCustomer{{ID: "c07"}} },
+		"not scored":    func(d *Document) { d.Background.Scored = false },
+		"lost": func(d *Document) {
+			s := d.Background.Subscriptions["s08"]
+			s.Status, s.EndedAt = data.StatusSuspended, new(d.Period.From)
+			d.Background.Subscriptions["s08"] = s
+		},
+		"at risk": func(d *Document) {
+			d.AtRisk = append(d.AtRisk, newFixture(t, true).AtRisk[0])
+		},
+	} {
+		in := quiet()
+		say(in.Document)
+		if d, _ := render(t, in); len(d.Sections) < 5 {
+			t.Errorf("%s: the mail says nothing of it: %d sections", name, len(d.Sections))
+		}
+	}
+}
+
+// TestMail_OfFourHundredCustomersFits has sixty of them at risk.
+func TestMail_OfFourHundredCustomersFits(t *testing.T) {
+	for _, role := range Roles() {
+		for _, locale := range []string{"nl", "en"} {
+			in := fixtureInput(t, role, locale)
+			d := in.Document
+			for i := range 400 - len(d.Background.Customers) {
+				id := data.CustomerID(fmt.Sprintf("x%04d", i))
+				r := fixtureRisks(t)[i%5]
+				r.customer = fmt.Sprintf("%s %d", r.customer, i)
+				if i >= 60-4 {
+					r.score, r.before, r.band, r.wasBand, r.reasons = .03, .02, churn.BandLow, churn.BandLow, nil
+				}
+				d.Background.Customers[id] = Customer{Name: r.customer, Contact: "Contact " + r.customer, Phone: "010 555 01 23"}
+				addFixtureRisk(t, d, id, data.SubscriptionID(fmt.Sprintf("x%04d-0", i)), r)
+			}
+			slices.SortFunc(d.AtRisk, compareRisk)
+			digest, r := render(t, in)
+			checkMail(t, r.HTML)
+			t.Logf("%s %s: %d bytes", role, locale, len(r.HTML))
+			if role != SalesAgent {
+				continue
+			}
+			calls := digest.Sections[0]
+			if rest := 60 - len(calls.Calls); len(calls.Calls) < 5 || !strings.Contains(calls.More, fmt.Sprint(rest)) {
+				t.Errorf("%s: %d calls and %q", locale, len(calls.Calls), calls.More)
+			}
+		}
 	}
 }
 

@@ -266,6 +266,7 @@ func fixtureInput(t testing.TB, role Role, locale string) BuildInput {
 		in.Document.Background.Freshness.Quarantined = 3
 	case GlobalAdmin:
 		in.Mailed = []Mailed{{SalesAgent, 12, 1}, {AdminAgent, 2, 0}, {UserAdmin, 1, 0}}
+		in.Outcome = &Outcome{Origin: day(t, "2026-10-12"), HorizonDays: 28, Scored: 352, Lost: 11, Flagged: 12, FlaggedLost: 5}
 	}
 	return in
 }

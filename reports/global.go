@@ -20,7 +20,7 @@ func (b *builder) global(d *Digest) error {
 		return err
 	}
 	cost := b.costSentence()
-	s := Section{ID: "sentences", Title: b.t("global.title"), Lines: []string{cost, b.wonAndLost(), change, b.t("global.paid.unknown")}}
+	s := Section{ID: "sentences", Title: b.t("global.title"), Lines: []string{cost, b.wonAndLost(), change, b.paid()}}
 	d.Headline = b.t("global.headline", b.period(b.doc.Period))
 	if len(loss) > 0 {
 		d.Headline = b.t("global.headline.money", b.period(b.doc.Period), b.money(loss))
@@ -29,6 +29,21 @@ func (b *builder) global(d *Digest) error {
 	d.Sections = []Section{s, b.trendSection(), b.mailed(), b.since(b.changes()), b.withoutUsage()}
 	d.Sections = append(d.Sections, b.metrics()...)
 	return b.addRiskTable(d)
+}
+
+// paid says what became of the subscriptions that were flagged, against all that
+// were scored.
+func (b *builder) paid() string {
+	o := b.in.Outcome
+	if o == nil {
+		return b.t("global.paid.unknown")
+	}
+	share := func(n, of int) string { return b.loc.Percent(float64(n) / float64(of)) }
+	all := b.t("global.paid.all", o.Scored, share(o.Lost, o.Scored))
+	if o.Flagged == 0 {
+		return b.t("global.paid.none", b.day(o.Origin), all)
+	}
+	return b.t("global.paid", o.Flagged, b.day(o.Origin), o.HorizonDays/7, o.FlaggedLost, o.Flagged-o.FlaggedLost, share(o.FlaggedLost, o.Flagged), all)
 }
 
 // costSentence compares the cost with the previous period and names the

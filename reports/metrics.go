@@ -11,6 +11,7 @@ import (
 // How much of a long list stands in the mail.
 const (
 	maxWithoutUsage = 5
+	fewWithoutUsage = 3  // below a long call list
 	maxCategories   = 3  // with their five customers
 	maxCategoryRows = 8  // as one line each
 	maxDays         = 10 // of churn, else only the days on which something ended
@@ -38,7 +39,11 @@ func (b *builder) withoutUsage() Section {
 	}
 	s.Lines = []string{b.t("without.lead", n)}
 	table := Table{Caption: s.Title, Head: []string{b.t("head.subscription"), b.t("head.last_usage")}}
-	for _, w := range b.doc.WithoutUsage[:min(n, maxWithoutUsage)] {
+	shown := min(n, maxWithoutUsage)
+	if b.in.Role == SalesAgent && len(b.risks) > longList {
+		shown = min(n, fewWithoutUsage)
+	}
+	for _, w := range b.doc.WithoutUsage[:shown] {
 		last := Cell{Text: b.t("without.never"), Number: true}
 		if w.LastUsage != nil {
 			last.Text = b.day(*w.LastUsage)

@@ -162,9 +162,18 @@ func (c *config) partner() reports.Partner {
 	return reports.Partner{Name: cmp.Or(c.Partner.Name, "tidemark"), Accent: c.Partner.Accent, Locale: c.locale("")}
 }
 
-// mailedBefore adds what everybody was sent before; nothing while there is no
-// ledger.
+// mailedBefore adds what everybody was sent before, which nobody was while there
+// is no ledger, and for global admins what became of what earlier reports said.
 func (a *app) mailedBefore(ctx context.Context, c *config, arc *archive.Archive, d *jobs.Digests) (err error) {
+	if d.Role == reports.GlobalAdmin {
+		view, err := arc.View(ctx, nil)
+		if err != nil {
+			return err
+		}
+		if d.Outcome, err = jobs.DidItPay(ctx, view, d.Portfolio); err != nil {
+			return err
+		}
+	}
 	if !exists(c.ledgerPath()) {
 		return nil
 	}

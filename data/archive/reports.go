@@ -102,13 +102,17 @@ func (r *Run) CommitReports(ctx context.Context, day data.Day, rows []data.Repor
 
 // Reports yields every report in the view, in the order of their days.
 func (v *View) Reports(ctx context.Context) iter.Seq2[data.Report, error] {
+	parts := v.Parts(Reports)
+	if len(parts) == 0 {
+		return func(func(data.Report, error) bool) {}
+	}
+	return v.ReportsIn(ctx, data.Period{From: parts[0].Day, To: parts[len(parts)-1].Day})
+}
+
+// ReportsIn yields the reports of some days.
+func (v *View) ReportsIn(ctx context.Context, days data.Period) iter.Seq2[data.Report, error] {
 	return func(yield func(data.Report, error) bool) {
-		parts := v.Parts(Reports)
-		if len(parts) == 0 {
-			return
-		}
-		all := data.Period{From: parts[0].Day, To: parts[len(parts)-1].Day}
-		for row, err := range tableRows(ctx, v, Reports, codeReport, all) {
+		for row, err := range tableRows(ctx, v, Reports, codeReport, days) {
 			row.row.Day = row.day
 			if !yield(row.row, err) || err != nil {
 				return
