@@ -41,6 +41,7 @@ type Partner struct {
 	Name   string `json:"name"`   // e.g. "Polder Cloud"
 	Accent string `json:"accent"` // "#0b6e4f"; anything else: the default
 	Locale string `json:"locale"` // e.g. "nl"; empty: "en"
+	Logo   *Logo  `json:"logo,omitempty"`
 }
 
 // Mailed counts what one role was sent.
@@ -83,7 +84,7 @@ func Build(in BuildInput) (Digest, error) {
 	if b.risks, err = rankCustomers(in.Document); err != nil {
 		return Digest{}, fmt.Errorf("build report for %s: %w", in.Recipient.Address, err)
 	}
-	d := Digest{Lang: loc.Tag(), Role: in.Role, ReportID: b.reportID(), Partner: short(in.Partner.Name), Accent: accent(in.Partner.Accent)}
+	d := Digest{Lang: loc.Tag(), Role: in.Role, ReportID: b.reportID(), Partner: short(in.Partner.Name), Logo: in.Partner.Logo, Accent: accent(in.Partner.Accent)}
 	switch in.Role {
 	case SalesAgent:
 		err = b.sales(&d)

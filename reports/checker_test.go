@@ -88,8 +88,11 @@ func checkElement(t testing.TB, n *html.Node) {
 	switch n.Data {
 	case "img":
 		style, width, height, shrinks := attr(n, "style"), "560", "280", "max-width:560px;height:auto;"
-		if strings.HasPrefix(attr(n, "src"), "cid:pulse_") {
+		switch src := attr(n, "src"); {
+		case strings.HasPrefix(src, "cid:pulse_"):
 			width, height, shrinks = "96", "40", "width:96px;height:40px;"
+		case src == "cid:logo":
+			width, height, shrinks = "64", "32", "width:64px;height:32px;"
 		}
 		if !regexp.MustCompile(`^cid:[A-Za-z0-9_.-]{1,50}$`).MatchString(attr(n, "src")) || attr(n, "width") != width || attr(n, "height") != height ||
 			len(attr(n, "alt")) < 10 || !strings.Contains(style, shrinks) || !strings.Contains(style, "display:block") {

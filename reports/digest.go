@@ -18,6 +18,7 @@ type Digest struct {
 	Headline  string
 	Lead      string // the one line between headline and first call
 	Partner   string
+	Logo      *Logo  `json:"-"` // above the headline; mostly nil
 	Accent    string // "#0b6e4f", dark enough for text on the mail's ground
 	Sections  []Section
 	Shown     bool     // the images of the pictures go with the mail

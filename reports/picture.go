@@ -121,14 +121,17 @@ func (b *builder) mainCurrency() string {
 	return main
 }
 
-// draw makes the images of a digest. Without a renderer there are none: their
-// words remain.
+// draw makes the images of a digest, the logo first. Without a renderer there are
+// none of charts: their words remain.
 func draw(d *Digest, r *raster.Renderer) ([]Image, error) {
+	var images []Image
+	if d.Logo != nil {
+		images = append(images, Image{"logo", d.Logo.PNG})
+	}
 	if r == nil {
-		return nil, nil
+		return images, nil
 	}
 	d.Shown = true
-	var images []Image
 	for _, p := range d.AllPictures() {
 		png, err := r.PNG(context.Background(), p.Option, p.Width, p.Height)
 		if err != nil {

@@ -145,6 +145,9 @@ func (k *checks) people(c *config) {
 	default:
 		k.ok("ownership %s: %d customers assigned by name", c.Ownership.File, len(ownership.Customers()))
 	}
+	if _, err := c.logo(); err != nil {
+		k.problem(err)
+	}
 	if out := c.path(c.Mail.Out); out != "" && exists(out) {
 		if err := writable(out); err != nil {
 			k.problem(fmt.Errorf("mail.out %s is not writable: %w", out, err))

@@ -162,6 +162,22 @@ func (c *config) partner() reports.Partner {
 	return reports.Partner{Name: cmp.Or(c.Partner.Name, "tidemark"), Accent: c.Partner.Accent, Locale: c.locale("")}
 }
 
+// logo reads the partner's logo; nil when none is configured.
+func (c *config) logo() (*reports.Logo, error) {
+	if c.Partner.Logo == "" {
+		return nil, nil
+	}
+	f, err := os.Open(c.path(c.Partner.Logo))
+	if err != nil {
+		return nil, fmt.Errorf("partner.logo: %w", err)
+	}
+	logo, err := reports.ReadLogo(f)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return nil, fmt.Errorf("partner.logo %s: %w", c.Partner.Logo, err)
+	}
+	return logo, nil
+}
+
 // mailedBefore adds what everybody was sent before, which nobody was while there
 // is no ledger, and for global admins what became of what earlier reports said.
 func (a *app) mailedBefore(ctx context.Context, c *config, arc *archive.Archive, d *jobs.Digests) (err error) {
@@ -210,6 +226,9 @@ func (a *app) digests(ctx context.Context, c *config, arc *archive.Archive, p *r
 	}
 	d := jobs.Digests{Portfolio: p, Role: role, Recipients: recipients, Ownership: ownership, Partner: c.partner(),
 		HideMoney: c.Roles[string(role)].Money == "hide", From: *from, Date: a.now().UTC()}
+	if d.Partner.Logo, err = c.logo(); err != nil { // no reason to mail nobody
+		a.log().Warn("the logo cannot be used; mails go without it", "err", err)
+	}
 	if d.Charts, err = newCharts(c); err != nil {
 		return d, err
 	}
