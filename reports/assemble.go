@@ -19,7 +19,7 @@ const documentLanguage = "en"
 // without. What is out of scope is cut off before anything is computed, and so
 // are the money columns. The portfolio stays as it is.
 func (p *Portfolio) Document(mem memory.Allocator, scope Scope, money bool) (*Document, error) {
-	in, free, err := cut(mem, p.Inputs, scope, money)
+	in, free, err := p.cut(mem, scope, money)
 	if err != nil {
 		return nil, fmt.Errorf("cut %s down to a scope: %w", p.Inputs.Period, err)
 	}

@@ -1,8 +1,6 @@
 package reports
 
 import (
-	"github.com/apache/arrow/go/v17/arrow"
-	"github.com/apache/arrow/go/v17/arrow/array"
 	"github.com/apache/arrow/go/v17/arrow/memory"
 
 	"tidemark/data"
@@ -11,10 +9,14 @@ import (
 
 // cut leaves of the inputs what a scope may see, without the money columns
 // unless money is to be seen. The caller must call free.
-func cut(mem memory.Allocator, in transform.Inputs, scope Scope, money bool) (out transform.Inputs, free func(), err error) {
-	free = func() {}
+func (p *Portfolio) cut(mem memory.Allocator, scope Scope, money bool) (out transform.Inputs, free func(), err error) {
+	in, free := p.Inputs, func() {}
 	if !scope.all() {
-		if in, free, err = transform.FilterInputs(mem, in, inScope(in, scope)); err != nil {
+		p.indexed.Do(func() { p.index, p.indexErr = transform.NewIndex(p.Inputs) })
+		if p.indexErr != nil {
+			return transform.Inputs{}, nil, p.indexErr
+		}
+		if in, free, err = p.index.Filter(mem, inScope(p.index, scope)); err != nil {
 			return transform.Inputs{}, nil, err
 		}
 	}
@@ -27,39 +29,15 @@ func cut(mem memory.Allocator, in transform.Inputs, scope Scope, money bool) (ou
 }
 
 // inScope returns the customers of the inputs that belong to a scope.
-func inScope(in transform.Inputs, scope Scope) map[data.CustomerID]bool {
+func inScope(x *transform.Index, scope Scope) map[data.CustomerID]bool {
+	if !scope.others {
+		return scope.listed
+	}
 	found := make(map[data.CustomerID]bool)
-	add := func(id string) {
-		if c := data.CustomerID(id); scope.Contains(c) {
+	for c := range x.Customers() {
+		if scope.Contains(c) {
 			found[c] = true
 		}
 	}
-	for _, rec := range in.Daily {
-		eachCustomer(rec, add)
-	}
-	for _, s := range in.Inventory {
-		eachCustomer(s.Customers, add)
-		eachCustomer(s.Subscriptions, add)
-	}
 	return found
-}
-
-// eachCustomer calls add at least once for every customer of a record. It looks
-// at the dictionary of the column, which is much shorter than the column.
-func eachCustomer(rec arrow.Record, add func(string)) {
-	r := reader{rec: rec}
-	if dict, ok := r.column("customer_id").(*array.Dictionary); ok {
-		if values, ok := dict.Dictionary().(*array.String); ok {
-			for i := range values.Len() {
-				add(values.Value(i))
-			}
-			return
-		}
-	}
-	id := r.text("customer_id")
-	for i := range r.rows() {
-		if v := id(i); v != nil {
-			add(*v)
-		}
-	}
 }

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"sync"
 	"time"
 
 	"github.com/apache/arrow/go/v17/arrow"
@@ -22,6 +23,10 @@ type Portfolio struct {
 	KnownAt   time.Time        // the archive's time: what was known then
 	Seal      string           // digits over the heads of the archive
 	Freshness Freshness
+
+	indexed  sync.Once // with the first scope that is not of everybody
+	index    *transform.Index
+	indexErr error
 }
 
 // Freshness is how complete the extraction behind a portfolio was.

@@ -1,7 +1,9 @@
 package transform
 
 import (
+	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/apache/arrow/go/v17/arrow"
@@ -11,96 +13,188 @@ import (
 	"tidemark/data"
 )
 
-// Filter returns the rows of a record whose customer_id is in the set. Nothing
-// of the other rows remains: dictionaries are built anew, so that they name no
-// customer, subscription or category that occurs in other rows only. The caller
-// must Release the record.
-func Filter(mem memory.Allocator, rec arrow.Record, customers map[data.CustomerID]bool) (arrow.Record, error) {
-	out, err := filter(mem, rec, "customer_id", func(id string) bool { return customers[data.CustomerID(id)] })
-	if err != nil {
-		return nil, fmt.Errorf("filter by customer: %w", err)
-	}
-	return out, nil
+// Index finds the rows of customers in inputs, so that cutting the inputs down to
+// what one of many recipients may see takes time for those rows and not for all.
+// It is safe for concurrent use, and good as long as the records are held.
+type Index struct {
+	in        Inputs
+	customers IDs
+
+	daily     []indexed // runs of records with the same columns
+	inventory [][2]indexed
+	history   indexed
+	usage     map[string]int // row of each subscription
 }
 
-// filter keeps the rows whose id in a column is wanted.
-func filter(mem memory.Allocator, rec arrow.Record, column string, wanted func(string) bool) (arrow.Record, error) {
-	var table IDs
-	c := ColumnsOf(rec)
-	col := c.IDs(column, &table)
-	if c.Err() != nil {
-		return nil, c.Err()
+// indexed are records with the rows of each customer.
+type indexed struct {
+	records []arrow.Record
+	rows    [][]rowSpan // by id of the customer
+}
+
+// rowSpan are rows of one record that follow each other.
+type rowSpan struct{ record, from, to int32 }
+
+// NewIndex finds out which rows belong to whom. It borrows the records.
+func NewIndex(in Inputs) (*Index, error) {
+	x := &Index{in: in}
+	for i, rec := range in.Daily {
+		if i == 0 || !rec.Schema().Equal(in.Daily[i-1].Schema()) {
+			x.daily = append(x.daily, indexed{})
+		}
+		if err := x.add(&x.daily[len(x.daily)-1], rec); err != nil {
+			return nil, fmt.Errorf("usage: %w", err)
+		}
 	}
-	var keep []bool // by id
-	var rows []place
+	x.inventory = make([][2]indexed, len(in.Inventory))
+	for i, s := range in.Inventory {
+		for j, rec := range []arrow.Record{s.Customers, s.Subscriptions} {
+			if err := x.add(&x.inventory[i][j], rec); err != nil {
+				return nil, fmt.Errorf("inventory of %s: %w", s.Day, err)
+			}
+		}
+	}
+	if err := x.add(&x.history, in.History); err != nil {
+		return nil, fmt.Errorf("history: %w", err)
+	}
+	if in.Usage == nil {
+		return x, nil
+	}
+	var ids IDs
+	c := ColumnsOf(in.Usage)
+	subscription := c.IDs("subscription_id", &ids)
+	if c.Err() != nil {
+		return nil, fmt.Errorf("first and last usage days: %w", c.Err())
+	}
+	x.usage = make(map[string]int, c.Rows())
 	for i := range c.Rows() {
-		id := col.At(i)
+		x.usage[ids.Text(subscription.At(i))] = i
+	}
+	return x, nil
+}
+
+func (x *Index) add(to *indexed, rec arrow.Record) error {
+	if rec == nil {
+		return nil
+	}
+	c := ColumnsOf(rec)
+	customer := c.IDs("customer_id", &x.customers)
+	if c.Err() != nil {
+		return c.Err()
+	}
+	record := int32(len(to.records))
+	to.records = append(to.records, rec)
+	for i := range c.Rows() {
+		id, at := customer.At(i), int32(i)
 		if id == NoID {
 			continue
 		}
-		if int(id) == len(keep) {
-			keep = append(keep, wanted(table.Text(id)))
+		to.rows = atLeast(to.rows, int(id)+1)
+		spans := to.rows[id]
+		if n := len(spans) - 1; n >= 0 && spans[n].record == record && spans[n].to == at {
+			spans[n].to++
+			continue
 		}
-		if keep[id] {
-			rows = append(rows, place{0, i})
-		}
+		to.rows[id] = append(spans, rowSpan{record, at, at + 1})
 	}
-	return take(mem, rec.Schema(), []arrow.Record{rec}, rows)
+	return nil
 }
 
-// FilterInputs returns the inputs with the rows of the customers in the set
-// only. Inputs.Usage names no customer; of it the subscriptions that occur in
-// the other records that remain are kept. The caller must call release once
-// the inputs are no longer used; it is nil when there is an error.
-func FilterInputs(mem memory.Allocator, in Inputs, customers map[data.CustomerID]bool) (out Inputs, release func(), err error) {
-	var made []arrow.Record
-	free := func() { releaseAll(made) }
-	var subscriptions IDs
-	cut := func(rec arrow.Record) (arrow.Record, error) {
-		if rec == nil {
-			return nil, nil
+// Customers yields every customer that a row belongs to.
+func (x *Index) Customers() iter.Seq[data.CustomerID] {
+	return func(yield func(data.CustomerID) bool) {
+		for _, id := range x.customers.texts {
+			if !yield(data.CustomerID(id)) {
+				return
+			}
 		}
-		kept, err := Filter(mem, rec, customers)
-		if err != nil {
+	}
+}
+
+// take copies the rows of customers into one record; nil without any record.
+func (t indexed) take(mem memory.Allocator, customers []int32) (arrow.Record, error) {
+	if len(t.records) == 0 {
+		return nil, nil
+	}
+	var spans []rowSpan
+	for _, id := range customers {
+		if int(id) < len(t.rows) {
+			spans = append(spans, t.rows[id]...)
+		}
+	}
+	slices.SortFunc(spans, func(a, b rowSpan) int { return cmp.Or(cmp.Compare(a.record, b.record), cmp.Compare(a.from, b.from)) })
+	var rows []place
+	for _, s := range spans {
+		for row := s.from; row < s.to; row++ {
+			rows = append(rows, place{int(s.record), int(row)})
+		}
+	}
+	return take(mem, t.records[0].Schema(), t.records, rows)
+}
+
+// Filter returns the inputs with the rows of the customers in the set only.
+// Nothing of the other rows remains: dictionaries are built anew, so that they
+// name no customer, subscription or category that occurs in other rows only.
+// Inputs.Usage names no customer; of it the subscriptions that occur in the
+// records that remain are kept. The caller must call release once the inputs are
+// no longer used; it is nil when there is an error.
+func (x *Index) Filter(mem memory.Allocator, customers map[data.CustomerID]bool) (out Inputs, release func(), err error) {
+	var made []arrow.Record
+	var ids []int32
+	for c, wanted := range customers {
+		if id, found := x.customers.index[string(c)]; found && wanted {
+			ids = append(ids, id)
+		}
+	}
+	var subscriptions IDs
+	cut := func(t indexed) (arrow.Record, error) {
+		kept, err := t.take(mem, ids)
+		if err != nil || kept == nil {
 			return nil, err
 		}
 		made = append(made, kept)
 		return kept, noteSubscriptions(kept, &subscriptions)
 	}
-	out = in
-	out.Daily, out.Inventory = make([]arrow.Record, len(in.Daily)), slices.Clone(in.Inventory)
-	for i, rec := range in.Daily {
-		if out.Daily[i], err = cut(rec); err != nil {
-			free()
-			return Inputs{}, nil, fmt.Errorf("usage: %w", err)
-		}
+	fail := func(what string, err error) (Inputs, func(), error) {
+		releaseAll(made)
+		return Inputs{}, nil, fmt.Errorf("filter %s: %w", what, err)
 	}
-	for i, s := range in.Inventory {
-		if out.Inventory[i].Customers, err = cut(s.Customers); err == nil {
-			out.Inventory[i].Subscriptions, err = cut(s.Subscriptions)
+	out = x.in
+	out.Daily, out.Inventory = nil, slices.Clone(x.in.Inventory)
+	for _, t := range x.daily {
+		rec, err := cut(t)
+		if err != nil {
+			return fail("usage", err)
+		}
+		out.Daily = append(out.Daily, rec)
+	}
+	for i, t := range x.inventory {
+		s := &out.Inventory[i]
+		if s.Customers, err = cut(t[0]); err == nil {
+			s.Subscriptions, err = cut(t[1])
 		}
 		if err != nil {
-			free()
-			return Inputs{}, nil, fmt.Errorf("inventory of %s: %w", s.Day, err)
+			return fail("inventory of "+s.Day.String(), err)
 		}
 	}
-	if out.History, err = cut(in.History); err != nil {
-		free()
-		return Inputs{}, nil, fmt.Errorf("history: %w", err)
+	if out.History, err = cut(x.history); err != nil {
+		return fail("history", err)
 	}
-	if in.Usage == nil {
-		return out, free, nil
+	if x.in.Usage == nil {
+		return out, func() { releaseAll(made) }, nil
 	}
-	out.Usage, err = filter(mem, in.Usage, "subscription_id", func(id string) bool {
-		_, found := subscriptions.index[id]
-		return found
-	})
-	if err != nil {
-		free()
-		return Inputs{}, nil, fmt.Errorf("first and last usage days: %w", err)
+	var rows []place
+	for _, id := range subscriptions.texts {
+		if row, found := x.usage[id]; found {
+			rows = append(rows, place{0, row})
+		}
+	}
+	slices.SortFunc(rows, func(a, b place) int { return cmp.Compare(a.row, b.row) })
+	if out.Usage, err = take(mem, x.in.Usage.Schema(), []arrow.Record{x.in.Usage}, rows); err != nil {
+		return fail("first and last usage days", err)
 	}
 	made = append(made, out.Usage)
-	return out, free, nil
+	return out, func() { releaseAll(made) }, nil
 }
 
 func releaseAll(records []arrow.Record) {

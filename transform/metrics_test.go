@@ -232,7 +232,7 @@ func TestMetrics_OfFilteredInputsAreThoseOfTheCustomersLeft(t *testing.T) {
 		for _, id := range []data.CustomerID{"c1", "c2", hostile} {
 			scope[id] = rapid.Bool().Draw(rt, "in scope")
 		}
-		filtered, free, err := FilterInputs(mem, in, scope)
+		filtered, free, err := filterInputs(mem, in, scope)
 		if err != nil {
 			rt.Fatal(err)
 		}

@@ -4,7 +4,7 @@
 //
 //  1. [Rollup] adds the raw usage of one day up to usage_daily rows, once, when
 //     the day is extracted; [UsageSpan] finds the first and last usage days;
-//  2. [Filter], [FilterInputs] and [InputsWithoutMoney] cut the inputs down to
+//  2. [Index] and [InputsWithoutMoney] cut the inputs down to
 //     what a recipient may see, before anything is computed from them;
 //  3. [Metrics] computes every metric of a period and of the period before it;
 //     [Latest] gives the subscriptions as of a day, for scores and owners.
