@@ -94,6 +94,10 @@ const (
 	latestDays
 )
 
+// FollowsWatermark reports whether the period ends with the last day that is
+// known: while no usage comes in it stays the same.
+func (s PeriodSpec) FollowsWatermark() bool { return s.relative == latestDays }
+
 // maxRelativeDays bounds "last-Nd": ten years.
 const maxRelativeDays = 3660
 

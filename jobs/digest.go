@@ -46,8 +46,10 @@ type Digests struct {
 	// Last is what each address was sent before of this role; empty: nothing that
 	// is known.
 	Last   map[string]reports.LastMail
-	Charts *raster.Renderer // draws the charts of the mails; nil: they have none
-	Divert string           // when set, mails are made for this address, with the real recipient in subject and banner
+	Covers map[string][]reports.Cover // by address: for whom that person stands in
+	Still  *reports.Still             // when set, there is nothing newer than what was sent
+	Charts *raster.Renderer           // draws the charts of the mails; nil: they have none
+	Divert string                     // when set, mails are made for this address, with the real recipient in subject and banner
 }
 
 // Built is one recipient's digest, or why there is none.
@@ -61,7 +63,8 @@ type Built struct {
 	Rendered  reports.Rendered
 	MessageID string // without brackets
 	Edition   int
-	EML       []byte // the sealed message
+	Still     *reports.Still // as Digests has it
+	EML       []byte         // the sealed message
 }
 
 // Build yields the digest of one recipient after the other. An error concerns
@@ -164,7 +167,7 @@ func WithRole(all []reports.Recipient, role reports.Role) []reports.Recipient {
 }
 
 func (d Digests) build(r reports.Recipient) (Built, error) {
-	b := Built{Recipient: r, Name: fileName(d.Role, r.Address), Edition: d.Edition}
+	b := Built{Recipient: r, Name: fileName(d.Role, r.Address), Edition: d.Edition, Still: d.Still}
 	policy, scope := d.Role.Policy(), reports.Everyone()
 	if policy.OwnOnly {
 		scope = d.Ownership.Scope(r.Address)
@@ -183,6 +186,7 @@ func (d Digests) build(r reports.Recipient) (Built, error) {
 	}
 	in := reports.BuildInput{Document: doc, Role: d.Role, Recipient: r, Partner: d.Partner,
 		Ownership: d.Ownership, Agents: WithRole(d.Recipients, reports.SalesAgent), Mailed: d.Mailed, Outcome: d.Outcome, PageBase: d.PageBase}
+	in.Still, in.Covers = d.Still, d.Covers[strings.ToLower(r.Address)]
 	if last, found := d.Last[strings.ToLower(r.Address)]; found {
 		in.Last = &last
 	}
@@ -209,14 +213,17 @@ func (d Digests) seal(b Built) ([]byte, error) {
 	p := d.Portfolio.Inputs.Period
 	answers := cmp.Or(d.ReplyTo, &d.From)
 	to := netmail.Address{Name: b.Recipient.Name, Address: b.Recipient.Address}
+	var attached []mail.Part
+	if len(b.Digest.Attachment.Rows) > 0 {
+		attached = []mail.Part{{Name: string(d.Role) + "-" + p.To.String() + ".csv", ContentType: "text/csv; charset=utf-8", Data: b.Rendered.CSV}}
+	}
 	if d.Divert != "" {
 		to = netmail.Address{Address: d.Divert}
 	}
 	return mail.Message{
 		From: d.From, To: to, ReplyTo: d.ReplyTo,
 		Subject: b.Digest.Subject, Text: b.Rendered.Text, HTML: b.Rendered.HTML, Images: images(b.Rendered),
-		Attachments: []mail.Part{{Name: string(d.Role) + "-" + p.To.String() + ".csv", ContentType: "text/csv; charset=utf-8", Data: b.Rendered.CSV}},
-		MessageID:   b.MessageID, Date: d.Date, ReportID: b.Digest.ReportID, Unsubscribe: answers.Address,
+		Attachments: attached, MessageID: b.MessageID, Date: d.Date, ReportID: b.Digest.ReportID, Unsubscribe: answers.Address,
 	}.Seal()
 }
 
@@ -236,8 +243,11 @@ func (d Digests) messageID(r reports.Recipient) (string, error) {
 
 // kind keeps diverted copies apart from the mails that people get.
 func (d Digests) kind() string {
-	if d.Divert != "" {
+	switch {
+	case d.Divert != "":
 		return kindDiverted
+	case d.Still != nil:
+		return kindStill
 	}
 	return kindDigest
 }
@@ -245,12 +255,17 @@ func (d Digests) kind() string {
 const (
 	kindDigest   = "digest"
 	kindDiverted = "digest-diverted"
+	kindStill    = "standstill"
 )
 
 // period is the part of the delivery key that names the days.
 func (d Digests) period() string {
 	p := d.Portfolio.Inputs.Period
-	return p.From.String() + ".." + p.To.String()
+	key := p.From.String() + ".." + p.To.String()
+	if d.Still != nil {
+		key += "@" + d.Still.On.String()
+	}
+	return key
 }
 
 // fileName is the base name of a recipient's files: readable, safe whatever the

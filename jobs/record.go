@@ -47,6 +47,8 @@ type request struct {
 	PageBase     string           `json:"page_base,omitempty"`
 	Mailed       []reports.Mailed `json:"mailed,omitempty"`        // what a global admin was told of the others
 	Outcome      *reports.Outcome `json:"outcome,omitempty"`       // and of earlier scores
+	Covers       []reports.Cover  `json:"covers,omitempty"`        // for whom the recipient stood in
+	Still        *reports.Still   `json:"still,omitempty"`         // there was nothing newer than what was sent
 	PreviousSent *data.Day        `json:"previous_sent,omitempty"` // when the report before left that this one compares with
 }
 
@@ -144,7 +146,7 @@ func (r *Recording) row(b Built) (data.Report, error) {
 	if r.Slot != nil {
 		row.Slot = new(r.Slot.UTC().Format(time.RFC3339))
 	}
-	req := request{r.SettleDays, d.HideMoney, b.Recipient, d.Partner, d.From, d.ReplyTo, d.Date, d.Divert, d.Charts != nil, d.PageBase, d.Mailed, d.Outcome, nil}
+	req := request{r.SettleDays, d.HideMoney, b.Recipient, d.Partner, d.From, d.ReplyTo, d.Date, d.Divert, d.Charts != nil, d.PageBase, d.Mailed, d.Outcome, d.Covers[strings.ToLower(b.Recipient.Address)], b.Still, nil}
 	if last, found := d.Last[strings.ToLower(b.Recipient.Address)]; found {
 		row.Previous, req.PreviousSent = &last.ReportID, &last.Sent
 	}

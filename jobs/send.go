@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"tidemark/data"
 	"tidemark/jobs/ledger"
 	"tidemark/reports"
 )
@@ -21,6 +23,7 @@ type Sending struct {
 	Brake     Brake
 	Within    time.Duration // how long a mail is tried; 0 means DefaultDeliverWithin
 	Again     string        // why a report that was sent is sent again; empty: it is not
+	Latest    bool          // the run is of the schedule, and its period ends with what is known: whoever has the report is told that there is nothing newer
 	Recorder  Recorder      // keeps what was built, before the first mail leaves
 }
 
@@ -30,6 +33,7 @@ type SendResult struct {
 	Narrowed  bool      `json:"narrowed,omitempty"` // a person asked for one recipient: no batch to compare
 	Delivered Delivered `json:"delivered"`
 	Already   []string  `json:"already_delivered,omitempty"` // who has this report already
+	Still     []string  `json:"stands_still,omitempty"`      // who was told that there is nothing newer
 	Skipped   []string  `json:"skipped,omitempty"`
 	Failed    []string  `json:"failed,omitempty"` // copies that could not be built
 	Held      []string  `json:"held,omitempty"`   // why the run waits for release or drop
@@ -79,7 +83,7 @@ func FileOf(d ledger.Delivery) string {
 // prepare builds and stores every copy, unless an attempt that died has done so,
 // and asks the brake.
 func (s Sending) prepare(ctx context.Context, d Digests, out *SendResult) error {
-	stored, err := s.Ledger.Deliveries(ctx, ledger.Query{Run: s.Run.ID, Kind: d.kind()})
+	stored, err := s.stored(ctx, d)
 	if err != nil {
 		return err
 	}
@@ -97,7 +101,7 @@ func (s Sending) prepare(ctx context.Context, d Digests, out *SendResult) error 
 		if _, err := s.Ledger.Enqueue(ctx, s.Run.ID, mails); err != nil {
 			return err
 		}
-		if stored, err = s.Ledger.Deliveries(ctx, ledger.Query{Run: s.Run.ID, Kind: d.kind()}); err != nil {
+		if stored, err = s.stored(ctx, d); err != nil {
 			return err
 		}
 		recipients = len(stored) + len(out.Already)
@@ -130,13 +134,19 @@ func (s Sending) prepare(ctx context.Context, d Digests, out *SendResult) error 
 	return nil
 }
 
+// stored returns the mails of the run that are in the ledger.
+func (s Sending) stored(ctx context.Context, d Digests) ([]ledger.Delivery, error) {
+	all, err := s.Ledger.Deliveries(ctx, ledger.Query{Run: s.Run.ID})
+	return slices.DeleteFunc(all, func(del ledger.Delivery) bool { return del.Kind != d.kind() && del.Kind != kindStill }), err
+}
+
 // build seals the copies of everybody who does not have this report yet.
 func (s Sending) build(ctx context.Context, d Digests, out *SendResult) (mails []ledger.Mail, err error) {
 	within := s.Within
 	if within == 0 {
 		within = DefaultDeliverWithin
 	}
-	editions, err := s.editions(ctx, d)
+	newest, err := s.newest(ctx, d)
 	if err != nil {
 		return nil, err
 	}
@@ -147,25 +157,31 @@ func (s Sending) build(ctx context.Context, d Digests, out *SendResult) (mails [
 	rec := s.Recorder.Begin(d)
 	defer func() { err = errors.Join(err, rec.Abort()) }()
 	var wanted []reports.Recipient
+	still := map[string]*reports.Still{}
 	for _, r := range recipients {
 		address := strings.ToLower(r.Address)
-		if _, has := editions[address]; has && s.Again == "" && d.Divert == "" {
+		before, has := newest[address]
+		switch {
+		case !has || s.Again != "" || d.Divert != "":
+		case s.Latest && before.State == ledger.Sent && before.Updated.Before(s.Run.Slot):
+			still[address] = &reports.Still{Sent: data.DayOf(before.Updated.UTC()), On: data.DayOf(s.Run.Slot.UTC())}
+			out.Still = append(out.Still, address)
+		default:
 			out.Already = append(out.Already, address)
 			continue
 		}
 		wanted = append(wanted, r)
 	}
-	edition := func(r reports.Recipient) int {
-		if before, has := editions[strings.ToLower(r.Address)]; has {
-			return before + 1
+	// of is how a recipient's copy is made.
+	of := func(r reports.Recipient) Digests {
+		mine, address := d, strings.ToLower(r.Address)
+		mine.Still = still[address]
+		if before, has := newest[address]; has && mine.Still == nil {
+			mine.Edition = before.Edition + 1
 		}
-		return 0
+		return mine
 	}
-	for r, b := range inOrder(wanted, func(r reports.Recipient) outcome {
-		of := d
-		of.Edition = edition(r)
-		return outcomeOf(of.build(r))
-	}) {
+	for r, b := range inOrder(wanted, func(r reports.Recipient) outcome { return outcomeOf(of(r).build(r)) }) {
 		address, err := strings.ToLower(r.Address), b.err
 		switch {
 		case ctx.Err() != nil:
@@ -180,23 +196,23 @@ func (s Sending) build(ctx context.Context, d Digests, out *SendResult) (mails [
 		if err := rec.Add(ctx, b.Built); err != nil {
 			return nil, err
 		}
-		mails = append(mails, ledger.Mail{EML: b.EML, Delivery: ledger.Delivery{ID: b.MessageID, Kind: d.kind(), Role: string(d.Role), Period: d.period(),
+		mails = append(mails, ledger.Mail{EML: b.EML, Delivery: ledger.Delivery{ID: b.MessageID, Kind: of(r).kind(), Role: string(d.Role), Period: of(r).period(),
 			Recipient: address, Edition: b.Edition, Deadline: s.Deliverer.Now().Add(within), Subject: b.Digest.Subject, Report: b.Digest.ReportID}})
 	}
 	return mails, rec.Finish(ctx)
 }
 
-// editions returns the newest edition of this report that each person has a
-// delivery of, dropped ones aside.
-func (s Sending) editions(ctx context.Context, d Digests) (map[string]int, error) {
+// newest returns the delivery of the newest edition of this report to each person,
+// dropped ones aside.
+func (s Sending) newest(ctx context.Context, d Digests) (map[string]ledger.Delivery, error) {
 	all, err := s.Ledger.Deliveries(ctx, ledger.Query{Kind: d.kind(), Role: string(d.Role), Period: d.period(), Limit: 1 << 20})
 	if err != nil {
 		return nil, err
 	}
-	newest := map[string]int{}
+	newest := map[string]ledger.Delivery{}
 	for _, del := range all {
-		if edition, found := newest[del.Recipient]; !found || del.Edition > edition {
-			newest[del.Recipient] = del.Edition
+		if before, found := newest[del.Recipient]; !found || del.Edition > before.Edition {
+			newest[del.Recipient] = del
 		}
 	}
 	return newest, nil

@@ -22,10 +22,12 @@ type BuildInput struct {
 
 	Ownership *Ownership  // for the admin agent; nil: not configured
 	Agents    []Recipient // the sales agents, for the admin agent
+	Covers    []Cover     // for whom this person stands in
 	Mailed    []Mailed    // for the global admin
 	Outcome   *Outcome    // for the global admin: what became of earlier scores; nil: none is old enough
 	PageBase  string      // address of the folder that the interactive pages are in; empty: no link
 	Last      *LastMail   // what this person was sent before; nil: nothing that is known
+	Still     *Still      // this person has the report already, and there is nothing newer; mostly nil
 }
 
 // LastMail is the last report of the role that a person was sent.
@@ -34,6 +36,18 @@ type LastMail struct {
 	Sent     data.Day // when it left
 	Until    data.Day // last day of its period
 	Risk     map[data.SubscriptionID]PreviousRisk
+}
+
+// Cover says for whom somebody stands in, and how long.
+type Cover struct {
+	Name  string   `json:"name"`
+	Until data.Day `json:"until"`
+}
+
+// Still says that usage stands still: a report of the same days was sent before.
+type Still struct {
+	Sent data.Day `json:"sent"` // when
+	On   data.Day `json:"on"`   // the day on which there is nothing newer
 }
 
 // Partner is who sends the reports.
@@ -85,6 +99,9 @@ func Build(in BuildInput) (Digest, error) {
 		return Digest{}, fmt.Errorf("build report for %s: %w", in.Recipient.Address, err)
 	}
 	d := Digest{Lang: loc.Tag(), Role: in.Role, ReportID: b.reportID(), Partner: short(in.Partner.Name), Logo: in.Partner.Logo, Accent: accent(in.Partner.Accent)}
+	if in.Still != nil {
+		return b.still(d), nil
+	}
 	switch in.Role {
 	case SalesAgent:
 		err = b.sales(&d)
@@ -122,6 +139,9 @@ func (b *builder) reportID() string {
 	for _, part := range []string{string(b.in.Role), key(b.in.Recipient.Address), b.doc.Period.From.String(), b.doc.Period.To.String(),
 		b.doc.KnownAt.UTC().Format("2006-01-02T15:04:05.999999999Z")} {
 		h.Write(fmt.Appendf(nil, "%d:%s,", len(part), part))
+	}
+	if b.in.Still != nil {
+		h.Write(fmt.Appendf(nil, "nothing newer on %s,", b.in.Still.On))
 	}
 	if b.in.Last != nil { // what it is compared with
 		h.Write(fmt.Appendf(nil, "after %s,", b.in.Last.ReportID))

@@ -251,6 +251,7 @@ func (b *builder) sales(d *Digest) error {
 	if err != nil {
 		return err
 	}
+	calls.Note = b.covering()
 	d.Sections = []Section{b.orQuiet(calls)}
 	if len(lost.Lines) > 0 {
 		d.Sections = append(d.Sections, lost)
@@ -258,6 +259,18 @@ func (b *builder) sales(d *Digest) error {
 	d.Sections = append(d.Sections, since, idle)
 	d.Sections = append(d.Sections, b.metrics()...)
 	return nil
+}
+
+// covering says whose customers are here, too.
+func (b *builder) covering() string {
+	var names []string
+	for _, c := range b.in.Covers {
+		names = append(names, b.t("cover.until", short(c.Name), b.day(c.Until)))
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return b.t("cover", b.loc.List(names))
 }
 
 // nothing reports whether a sales agent has nothing to read: nobody is at risk,
@@ -283,7 +296,7 @@ func (b *builder) nothingToSay() []Section {
 			}
 		}
 	}
-	return []Section{{ID: "calls", Lines: []string{b.t("calls.quiet", len(b.bg.Customers)), since, usage}}}
+	return []Section{{ID: "calls", Lines: []string{b.t("calls.quiet", len(b.bg.Customers)), since, usage}, Note: b.covering()}}
 }
 
 // orQuiet says plainly that there is nobody to call.

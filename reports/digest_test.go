@@ -293,6 +293,28 @@ func TestSalesMail_WithNothingToSayIsFiveLines(t *testing.T) {
 	}
 }
 
+// TestMail_ThatUsageStandsStill has no finding, whoever reads it.
+func TestMail_ThatUsageStandsStill(t *testing.T) {
+	for _, role := range Roles() {
+		for _, locale := range []string{"nl", "en"} {
+			in := fixtureInput(t, role, locale)
+			in.Still = &Still{Sent: day(t, "2026-11-16"), On: day(t, "2026-11-23")}
+			d, r := render(t, in)
+			checkMail(t, r.HTML)
+			checkText(t, r.Text)
+			want := map[string]string{"nl": "Geen gebruik na 12 nov: de aanvoer staat stil (23 nov)", "en": "No usage after 12 Nov: the feed stands still (23 Nov)"}[locale]
+			if r.Subject != want || len(d.Attachment.Rows) > 0 || len(r.Images) > 0 {
+				t.Errorf("%s %s: subject %q, %d rows attached", role, locale, r.Subject, len(d.Attachment.Rows))
+			}
+			for _, c := range in.Document.Background.Customers {
+				if strings.Contains(r.HTML+r.Text+string(r.Page), c.Name) && c.Name != "Drukkerij Van Rijn" { // which the admin's freshness names: it could not be read
+					t.Errorf("%s %s: the mail names %s", role, locale, c.Name)
+				}
+			}
+		}
+	}
+}
+
 // TestMail_OfFourHundredCustomersFits has sixty of them at risk.
 func TestMail_OfFourHundredCustomersFits(t *testing.T) {
 	for _, role := range Roles() {

@@ -137,7 +137,7 @@ func (k *checks) people(c *config) {
 	} else {
 		k.ok("%d recipients", len(recipients))
 	}
-	switch ownership, err := c.ownership(k.a.today()); {
+	switch ownership, err := c.ownership(c.localDay(k.a.now())); {
 	case err != nil:
 		k.problem(err)
 	case ownership == nil:

@@ -215,7 +215,9 @@ func (a *app) job(c *config, l *ledger.Ledger, j jobConfig) (jobs.Job, error) {
 	}
 	job.Period = m.period
 	job.Execute = func(ctx context.Context, run *ledger.Run) (jobs.Outcome, error) {
-		return a.runDigest(ctx, c, l, run, m.at(run.Slot))
+		m := m.at(run.Slot)
+		m.scheduled = s.Next(run.Slot.Add(-time.Second)).Equal(run.Slot)
+		return a.runDigest(ctx, c, l, run, m)
 	}
 	return job, nil
 }
@@ -261,6 +263,8 @@ type mailing struct {
 	send   bool
 	only   string
 	again  string
+
+	scheduled bool // the run is of the job's schedule, not of a person's
 }
 
 // at is the mailing for a slot: relative periods count from it in the job's zone.
@@ -333,10 +337,40 @@ func (a *app) runDigest(ctx context.Context, c *config, l *ledger.Ledger, run *l
 		return out, err
 	}
 	defer func() { err = errors.Join(err, done()) }()
-	s := jobs.Sending{Ledger: l, Run: run, Again: m.again, Brake: c.brake(), Deliverer: deliverer, Recorder: recorder}
+	s := jobs.Sending{Ledger: l, Run: run, Again: m.again, Brake: c.brake(), Deliverer: deliverer, Recorder: recorder,
+		Latest: m.scheduled && m.period.FollowsWatermark()}
 	result, err := s.Send(ctx, d)
 	a.warnOfMissing(d.Charts)
+	if told := a.tellOfStandstill(ctx, c, l, p.Inputs.Period.To, result); err == nil {
+		err = told
+	}
 	return jobs.Outcome{Result: result, Warnings: result.Skipped}, err
+}
+
+// tellOfStandstill tells the operators that usage stands still, once, and once
+// that it comes in again.
+func (a *app) tellOfStandstill(ctx context.Context, c *config, l *ledger.Ledger, last data.Day, out jobs.SendResult) error {
+	const key = "standstill"
+	alarms, err := a.alarms(c)
+	if err != nil {
+		return err
+	}
+	switch {
+	case len(out.Still) > 0:
+		_, fresh, err := l.RaiseAlarm(ctx, key, "usage stands still since "+last.String())
+		if err != nil || !fresh {
+			return err
+		}
+		alarms.Say(ctx, "tidemark: usage stands still", fmt.Sprintf("No usage after %s has come in since the last reports. %d people were sent a mail that says so instead of a report.\n\nNext: tidemark runs\n",
+			last, len(out.Still)))
+	case out.Delivered.Sent > 0:
+		since, raised, err := l.ClearAlarm(ctx, key)
+		if err != nil || !raised {
+			return err
+		}
+		alarms.Say(ctx, "tidemark: usage comes in again", fmt.Sprintf("Usage is known up to %s. It had stood still since %s.\n", last, since.Format(time.RFC3339)))
+	}
+	return nil
 }
 
 // brake are the thresholds of the configuration.

@@ -90,7 +90,7 @@ func (a *app) ownersCheckCommand() *cobra.Command {
 				return err
 			}
 			defer p.Release()
-			ownership, err := c.ownership(a.today())
+			ownership, err := c.ownership(c.localDay(a.now()))
 			if err != nil {
 				return err
 			}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"tidemark/data"
 	"tidemark/data/archive"
@@ -126,14 +127,51 @@ func (c *config) ownership(day data.Day) (*reports.Ownership, error) {
 	if len(o.Customers()) == 0 && len(o.Owners("")) == 0 {
 		return nil, fmt.Errorf("read ownership: %w: %w by %s; fill in the addresses (`tidemark owners template` lists the customers)", jobs.ErrHeld, errNobodyAssigned, c.Ownership.File)
 	}
-	for _, cover := range c.Cover {
-		from, _ := data.ParseDay(cover.From) // validated with the configuration
-		to, _ := data.ParseDay(cover.To)
-		if from <= day && day <= to {
-			o.Cover(cover.Absent, cover.By)
-		}
+	for _, cover := range c.covering(day) {
+		o.Cover(cover.Absent, cover.By)
 	}
 	return o, nil
+}
+
+// covering are the covers for whoever is away on a day.
+func (c *config) covering(day data.Day) []coverConfig {
+	return slices.DeleteFunc(slices.Clone(c.Cover), func(cover coverConfig) bool {
+		from, to := cover.days()
+		return day < from || day > to
+	})
+}
+
+// days are the first and the last day of a cover.
+func (c coverConfig) days() (from, to data.Day) {
+	from, _ = data.ParseDay(c.From) // validated with the configuration
+	to, _ = data.ParseDay(c.To)
+	return from, to
+}
+
+// covers says of everybody who covers for others on a day for whom, and how long.
+func (c *config) covers(day data.Day, recipients []reports.Recipient) map[string][]reports.Cover {
+	by := map[string][]reports.Cover{}
+	for _, cover := range c.covering(day) {
+		_, until := cover.days()
+		name := cover.Absent
+		for _, r := range recipients {
+			if strings.EqualFold(r.Address, cover.Absent) && r.Name != "" {
+				name = r.Name
+			}
+		}
+		key := strings.ToLower(cover.By)
+		by[key] = append(by[key], reports.Cover{Name: name, Until: until})
+	}
+	return by
+}
+
+// localDay is the day that it is at the partner's.
+func (c *config) localDay(now time.Time) data.Day {
+	zone, err := time.LoadLocation(c.Partner.Timezone) // "" is UTC
+	if err != nil {                                    // validated with the configuration
+		zone = time.UTC
+	}
+	return data.DayOf(now.In(zone))
 }
 
 // currentOwners is the ownership to start a template from: that of the file, or
@@ -214,7 +252,8 @@ func (a *app) digests(ctx context.Context, c *config, arc *archive.Archive, p *r
 	if err != nil {
 		return jobs.Digests{}, err
 	}
-	ownership, err := c.ownership(a.today())
+	today := c.localDay(a.now())
+	ownership, err := c.ownership(today)
 	if err != nil && role.Policy().OwnOnly {
 		return jobs.Digests{}, fmt.Errorf("digest %s: %w", role, err)
 	} else if err != nil {
@@ -226,6 +265,9 @@ func (a *app) digests(ctx context.Context, c *config, arc *archive.Archive, p *r
 	}
 	d := jobs.Digests{Portfolio: p, Role: role, Recipients: recipients, Ownership: ownership, Partner: c.partner(),
 		HideMoney: c.Roles[string(role)].Money == "hide", From: *from, Date: a.now().UTC()}
+	if role.Policy().OwnOnly {
+		d.Covers = c.covers(today, recipients)
+	}
 	if d.Partner.Logo, err = c.logo(); err != nil { // no reason to mail nobody
 		a.log().Warn("the logo cannot be used; mails go without it", "err", err)
 	}
