@@ -21,7 +21,7 @@ demo: assets ## the whole pipeline on the built-in sample, into out/
 test: assets ## every test but the browser's
 	TIDEMARK_SHARED_DATA=$(SHARED_DATA) go test -tags "$(TAGS)" ./...
 
-test-browser: assets ## mails and page in headless Chromium (needs chromium)
+test-browser: assets reports/compat/node_modules/.package-lock.json ## mails and page in headless Chromium, with axe-core and caniemail (needs chromium)
 	@test -n "$(CHROMIUM)" || { echo "make test-browser: no chromium found; install it (Debian: apt-get install chromium)"; exit 1; }
 	TIDEMARK_CHROMIUM=$(CHROMIUM) go test -count=1 -tags browser -run Browser ./reports/... ./cmd/...
 
@@ -73,6 +73,10 @@ fuzz: ## each fuzz target for FUZZTIME (default 5s)
 	    out=$$(fuzz) && echo "$$out" || { echo "$$out"; case "$$out" in *"context deadline exceeded"*) fuzz;; *) exit 1;; esac; }; \
 	  done; done
 
+reports/compat/node_modules/.package-lock.json: reports/compat/package-lock.json reports/compat/package.json
+	cd reports/compat && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
 assets: templates/assets/dist/echarts.min.js ## the chart script, from npm by its lock file
 
 templates/assets/dist/echarts.min.js: templates/assets/package-lock.json templates/assets/package.json templates/assets/entry.js
@@ -84,6 +88,6 @@ templates/assets/dist/echarts.min.js: templates/assets/package-lock.json templat
 check: lint build test ## what must be green before a commit
 
 clean: ## remove what the other targets made
-	rm -rf bin $(OUT) templates/assets/node_modules templates/assets/dist/*.js templates/assets/dist/*.txt
+	rm -rf bin $(OUT) templates/assets/node_modules reports/compat/node_modules templates/assets/dist/*.js templates/assets/dist/*.txt
 
 .PHONY: help build demo test test-browser test-kill test-postfix test-postgres test-interop bench-archive bench-charts bench-smtp lint bench golden fuzz assets check clean

@@ -4,8 +4,12 @@ package reports
 
 import (
 	"context"
+	"encoding/json"
+	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -141,4 +145,67 @@ func console(t *testing.T, ctx context.Context) (problems func() []string) {
 		found <- all
 	}()
 	return func() []string { cancel(); return <-found }
+}
+
+// unsupported are the features of mails that some client is known not to have,
+// and why that does not matter.
+func unsupported() map[string]string {
+	return map[string]string{
+		"@media":                "for wide screens only; the mail reads the same without",
+		"<style> element":       "as @media",
+		"<body> element":        "its ground is set on a table as well",
+		"color-scheme meta tag": "says that dark colours are allowed, and is not relied on",
+		"border-radius":         "corners are square there",
+		"max-height property":   "of the preheader, which mso-hide hides there",
+		"overflow":              "as max-height",
+		"display:none":          "of the preheader, which is of one pixel and of no height",
+		"role attribute":        "for screen readers; tables read as tables there",
+		"aria-label attribute":  "as role",
+		"word-break":            "long words stick out there rather than break",
+	}
+}
+
+// opinion is what caniemail says of a mail.
+func opinion(t *testing.T, file string) (errors map[string]map[string][]string) {
+	t.Helper()
+	cmd := exec.Command("node", "compat/check.mjs", file)
+	cmd.Stderr = os.Stderr
+	b, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("caniemail: %v; run make test-browser", err)
+	}
+	var out struct {
+		Errors map[string]map[string][]string
+	}
+	if err := json.Unmarshal(b, &out); err != nil {
+		t.Fatal(err)
+	}
+	return out.Errors
+}
+
+// TestBrowser_CanIEmailFindsNothingElse asks the data of caniemail.com what Gmail,
+// Outlook and Apple Mail lack of what the mails use.
+func TestBrowser_CanIEmailFindsNothingElse(t *testing.T) {
+	known, seen := unsupported(), map[string]bool{}
+	for _, role := range Roles() {
+		for _, locale := range templates.Languages() {
+			for feature, clients := range opinion(t, "testdata/"+string(role)+"_"+locale+".html") {
+				if seen[feature] = true; known[feature] == "" {
+					t.Errorf("%s %s: %s is unsupported by %v", role, locale, feature, slices.Sorted(maps.Keys(clients)))
+				}
+			}
+		}
+	}
+	for feature := range known {
+		if !seen[feature] {
+			t.Errorf("%s is on the list and not used any more", feature)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "bad.html")
+	if err := os.WriteFile(file, []byte(`<div style="display:flex">a</div>`), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if found := opinion(t, file); found["display:flex"] == nil {
+		t.Errorf("of a mail with flex it finds %v only", found)
+	}
 }

@@ -168,12 +168,18 @@ func TestBrowser_MailsAndPages(t *testing.T) {
 					tb.shot(t, fmt.Sprintf("%s-%d-%s", name, width, scheme))
 				}
 			}
+			for _, scheme := range []string{"light", "dark"} {
+				tb.open(t, file, 375, scheme)
+				tb.checkAccess(t, scheme)
+			}
 			if strings.Contains(eval[string](t, tb, `document.body.textContent`), "</script><script>alert(1)</script>") {
 				hostile++
 			}
 			tb.checkText(t)
 			if strings.HasSuffix(name, ".page") {
 				tb.checkPage(t)
+			} else {
+				tb.checkWithoutStyle(t, file)
 			}
 			tb.mu.Lock()
 			defer tb.mu.Unlock()
@@ -184,6 +190,62 @@ func TestBrowser_MailsAndPages(t *testing.T) {
 	}
 	if hostile == 0 {
 		t.Error("no file shows the hostile name as text: this test would miss it")
+	}
+}
+
+// checkWithoutStyle takes the style element away, as Gmail does for other accounts.
+func (tb *tab) checkWithoutStyle(t *testing.T, file string) {
+	t.Helper()
+	for _, width := range []int64{320, 600} {
+		tb.open(t, file, width, "light")
+		if over := eval[int](t, tb, `document.querySelectorAll('style').forEach(s => s.remove()), document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
+			t.Errorf("without the style element, %d wide, %d pixels stick out sideways", width, over)
+		}
+		tb.checkText(t)
+	}
+}
+
+// checkAccess fails for what axe finds.
+func (tb *tab) checkAccess(t *testing.T, scheme string) {
+	t.Helper()
+	for _, f := range tb.axe(t) {
+		t.Errorf("%s: axe-core: %s", scheme, f)
+	}
+}
+
+// axe runs axe-core, which finds what keeps people with disabilities from reading:
+// too little contrast, names that are missing, a wrong order.
+func (tb *tab) axe(t *testing.T) []string {
+	t.Helper()
+	axe, err := os.ReadFile("../../reports/compat/node_modules/axe-core/axe.min.js")
+	if err != nil {
+		t.Fatalf("%v; run make test-browser", err)
+	}
+	if _, err := chromedp.Run(tb.ctx, chromedp.Evaluate[bool](string(axe)+"; true")); err != nil {
+		t.Fatal(err)
+	}
+	found, err := chromedp.Run(tb.ctx, chromedp.Evaluate[[]string](`axe.run(document, {resultTypes: ["violations"]}).then(r => r.violations
+		.filter(v => v.impact === "serious" || v.impact === "critical")
+		.map(v => v.id + " (" + v.impact + "): " + v.nodes.slice(0, 3).map(n => n.target + " " + n.failureSummary).join("; ")))`, chromedp.EvalAwaitPromise))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// TestBrowser_AxeFindsWhatIsWrong is about the other tests: that they could fail.
+func TestBrowser_AxeFindsWhatIsWrong(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "bad.html")
+	if err := os.WriteFile(file, []byte(`<!DOCTYPE html><html><body><p style="color:#bbb;background:#fff">pale</p><img src="data:,"></body></html>`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	tb := newTab(t, browser(t))
+	tb.open(t, file, 375, "light")
+	found := strings.Join(tb.axe(t), "\n")
+	for _, rule := range []string{"color-contrast (serious)", "image-alt (critical)", "html-has-lang (serious)"} {
+		if !strings.Contains(found, rule) {
+			t.Errorf("%s is not found:\n%s", rule, found)
+		}
 	}
 }
 
