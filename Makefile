@@ -62,6 +62,7 @@ bench: assets ## benchmarks, with memory
 
 golden: assets ## rewrite the golden files; read the diff before you commit it
 	go test ./reports/... -update
+	go test -tags charts ./jobs -run Golden -update
 
 # Up to Go 1.26 the end of -fuzztime can be reported as a failure (go.dev/issue/75804).
 # The second time settles it: what was really found has been written as a seed by then.

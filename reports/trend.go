@@ -111,7 +111,11 @@ func (b *builder) moved(currency string) (most CategoryCost, ok bool) {
 		return most, false
 	}
 	var by data.Decimal
+	categories := 0
 	for _, c := range b.doc.ByCategory {
+		if c.Currency == currency {
+			categories++
+		}
 		if c.Currency != currency || c.Value == nil || c.Previous == nil || c.Change == nil || max(*c.Change, -*c.Change) < enough {
 			continue
 		}
@@ -126,7 +130,7 @@ func (b *builder) moved(currency string) (most CategoryCost, ok bool) {
 			most, by, ok = c, change, true
 		}
 	}
-	return most, ok
+	return most, ok && categories > 1 // of one alone the ranking over all is the same
 }
 
 // movedFinding says how much a category changed.
