@@ -275,8 +275,52 @@ func (tb *tab) checkPage(t *testing.T) {
 	if charts < 2 || drawn != charts {
 		t.Errorf("%d of %d charts are drawn", drawn, charts)
 	}
-	if tables := eval[int](t, tb, `document.querySelectorAll('table').length`); tables < charts {
-		t.Errorf("%d tables for %d charts", tables, charts)
+	if bare := eval[int](t, tb, `[...document.querySelectorAll('.chart')].filter(c => !c.closest('section').querySelector('table tbody tr')).length`); bare > 0 {
+		t.Errorf("%d charts have no table under them", bare)
+	}
+	tb.checkKeyboard(t)
+	tb.checkPrint(t)
+}
+
+// checkKeyboard goes through the page with the tabulator: everything that scrolls
+// is reached, in the order in which it stands, and shows that it is.
+func (tb *tab) checkKeyboard(t *testing.T) {
+	t.Helper()
+	want := eval[int](t, tb, `document.querySelectorAll('.scroll, a[href]').length`)
+	last := -1.0
+	for i := range want {
+		if err := chromedp.Do(tb.ctx, chromedp.KeyEvent("\t")); err != nil {
+			t.Fatal(err)
+		}
+		at := eval[float64](t, tb, `(e => e === document.body ? -1 : [...document.querySelectorAll('.scroll, a[href]')].indexOf(e))(document.activeElement)`)
+		if at <= last {
+			t.Fatalf("tabulator %d of %d goes to %v after %v", i+1, want, at, last)
+		}
+		last = at
+		if outline := eval[string](t, tb, `getComputedStyle(document.activeElement).outlineStyle`); outline == "none" {
+			t.Fatalf("what tabulator %d goes to does not show it", i+1)
+		}
+	}
+}
+
+// checkPrint looks at the page as paper: nothing is cut off at the side, and the
+// charts are there.
+func (tb *tab) checkPrint(t *testing.T) {
+	t.Helper()
+	if _, err := chromedp.Call(tb.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: "print"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := chromedp.Do(tb.ctx, chromedp.EmulateViewport(720, 1000)); err != nil { // A4 with its margins
+		t.Fatal(err)
+	}
+	if cut := eval[int](t, tb, `[...document.querySelectorAll('.scroll')].filter(s => s.scrollWidth > s.clientWidth).length`); cut > 0 {
+		t.Errorf("on paper %d tables are cut off", cut)
+	}
+	if wide := eval[int](t, tb, `[...document.querySelectorAll('.chart canvas')].filter(c => c.getBoundingClientRect().right > innerWidth + 1 || c.getBoundingClientRect().height < 50).length`); wide > 0 {
+		t.Errorf("on paper %d charts are cut off", wide)
+	}
+	if _, err := chromedp.Call(tb.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{}); err != nil {
+		t.Fatal(err)
 	}
 }
 
