@@ -102,16 +102,25 @@ func recordedMails(ctx context.Context, arc *archive.Archive, byMessage map[stri
 	return last, nil
 }
 
-// lastMail reads the risks that a report stated.
-func lastMail(row data.Report, sent data.Day) (reports.LastMail, error) {
-	last := reports.LastMail{ReportID: row.ReportID, Sent: sent, Until: row.PeriodTo, Risk: map[data.SubscriptionID]reports.PreviousRisk{}}
+// statedRisks are the risks that a recorded report stated.
+func statedRisks(row data.Report) ([]reports.AtRisk, error) {
 	var doc struct {
 		AtRisk []reports.AtRisk `json:"at_risk"`
 	}
 	if err := json.Unmarshal([]byte(row.Document), &doc); err != nil {
-		return last, fmt.Errorf("read report %s: %w", row.ReportID, err)
+		return nil, fmt.Errorf("read report %s: %w", row.ReportID, err)
 	}
-	for _, a := range doc.AtRisk {
+	return doc.AtRisk, nil
+}
+
+// lastMail is what a recorded report says as somebody's last.
+func lastMail(row data.Report, sent data.Day) (reports.LastMail, error) {
+	last := reports.LastMail{ReportID: row.ReportID, Sent: sent, Until: row.PeriodTo, Risk: map[data.SubscriptionID]reports.PreviousRisk{}}
+	stated, err := statedRisks(row)
+	if err != nil {
+		return last, err
+	}
+	for _, a := range stated {
 		risk := reports.PreviousRisk{State: a.State, Score: a.Score}
 		if a.Band != nil {
 			risk.Band = *a.Band

@@ -98,7 +98,7 @@ type loader struct {
 
 func (l *loader) all(ctx context.Context) error {
 	in := &l.p.Inputs
-	on, before := min(in.Period.To, *in.Watermark), min(in.Period.Previous().To, *in.Watermark)
+	on, before := in.Until(), min(in.Period.Previous().To, *in.Watermark)
 	window := data.Period{From: min(in.Period.Previous().From, before-churn.HistoryDays+1), To: max(in.Period.To, on)}
 	if err := l.daily(ctx, window); err != nil {
 		return fmt.Errorf("read usage %s to %s: %w", window.From, window.To, err)

@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/apache/arrow/go/v17/arrow/memory"
@@ -23,7 +22,7 @@ const paidReach = 92
 // It is nil while there are none.
 func DidItPay(ctx context.Context, view *archive.View, p *reports.Portfolio) (*reports.Outcome, error) {
 	in := p.Inputs
-	until := min(in.Period.To, *in.Watermark)
+	until := in.Until()
 	scores, err := storedScores(ctx, view, until)
 	if err != nil || len(scores) == 0 {
 		return nil, err
@@ -47,13 +46,11 @@ func storedScores(ctx context.Context, view *archive.View, until data.Day) (map[
 		if row.PeriodFrom+churn.DefaultHorizon > until || row.PeriodTo < newest {
 			continue
 		}
-		var doc struct {
-			AtRisk []reports.AtRisk `json:"at_risk"`
+		stated, err := statedRisks(row)
+		if err != nil {
+			return nil, err
 		}
-		if err := json.Unmarshal([]byte(row.Document), &doc); err != nil {
-			return nil, fmt.Errorf("read report %s: %w", row.ReportID, err)
-		}
-		for _, a := range doc.AtRisk {
+		for _, a := range stated {
 			switch {
 			case a.State != churn.StateScored || a.Score == nil || a.Band == nil || a.Origin+data.Day(a.HorizonDays) > until || a.Origin < newest:
 				continue

@@ -281,8 +281,7 @@ func (d *Document) addDays(mem memory.Allocator, in transform.Inputs) error {
 	if len(subscriptions) == 0 {
 		return nil
 	}
-	last := min(in.Period.To, *in.Watermark)
-	span := data.Period{From: last - pulseDays + 1, To: last}
+	span := data.Period{From: in.Until() - pulseDays + 1, To: in.Until()}
 	d.Background.Known = in.Known(span)
 	rec, err := transform.CustomerDays(mem, in, subscriptions, span)
 	if err != nil {

@@ -17,15 +17,28 @@ func (b *builder) costFinding(c Cost) (finding, numbers string) {
 	if c.Previous == nil || c.Change == nil {
 		return b.t("finding.cost.alone", now, b.period(b.doc.Period)), ""
 	}
-	key, change := "finding.cost.same", math.Abs(*c.Change)
+	key := [...]string{"finding.cost.down", "finding.cost.same", "finding.cost.up"}[1+direction(*c.Change)]
+	return b.withStreak(b.t(key, code, b.loc.Percent(math.Abs(*c.Change)), b.period(b.doc.Previous)), b.costOver(nil, c.Currency)), b.costNumbers(c)
+}
+
+// costNumbers are the cost of both periods, which must be known.
+func (b *builder) costNumbers(c Cost) string {
+	code := short(c.Currency)
+	return b.t("finding.cost.numbers", b.loc.Money(c.Value.String(), code), b.period(b.doc.Period), b.loc.Money(c.Previous.String(), code), b.period(b.doc.Previous))
+}
+
+// flat is from which change on something changed: less is noise.
+const flat = 0.01
+
+// direction says of a change whether it goes up (1), down (-1) or neither (0).
+func direction(change float64) int {
 	switch {
-	case *c.Change >= 0.01:
-		key = "finding.cost.up"
-	case *c.Change <= -0.01:
-		key = "finding.cost.down"
+	case change >= flat:
+		return 1
+	case change <= -flat:
+		return -1
 	}
-	return b.withStreak(b.t(key, code, b.loc.Percent(change), b.period(b.doc.Previous)), b.costOver(nil, c.Currency)),
-		b.t("finding.cost.numbers", now, b.period(b.doc.Period), b.loc.Money(c.Previous.String(), code), b.period(b.doc.Previous))
+	return 0
 }
 
 // activeFinding compares the last day of the period with its first.

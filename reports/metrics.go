@@ -179,7 +179,7 @@ func (b *builder) top() Section {
 	}
 	for _, k := range order {
 		switch {
-		case k.all, hasMoved && !k.quantity && k.category == moved.Category && k.measure == moved.Currency:
+		case k.all, hasMoved && k == moved.key():
 		case left == 0:
 			continue
 		default:

@@ -159,7 +159,7 @@ func (b *builder) topFigures(d Digest) ([]chart.Figure, error) {
 		case k.all:
 			f.Title = b.t("page.top", group.Title)
 			f.Finding = b.t("finding.top", group.Bars[0].Label, group.Bars[0].Value)
-		case hasMoved && !k.quantity && k.category == moved.Category && k.measure == moved.Currency:
+		case hasMoved && k == moved.key():
 			f.Finding, f.Numbers = b.movedFinding(moved)
 		}
 		figures = append(figures, f)
@@ -212,7 +212,7 @@ func (b *builder) newFigure(d Digest) ([]chart.Figure, error) {
 		name, words string
 		Count
 	}{
-		{b.t("summary.sold"), "new.sold", b.doc.SubscriptionsSold},
+		{b.t("summary.sold"), "since.sold", b.doc.SubscriptionsSold},
 		{b.t("customers.new"), "new.customers", b.doc.NewCustomers},
 		{b.t("retention.renewed"), "new.renewed", b.doc.SubscriptionsRenewed},
 	} {

@@ -3,13 +3,11 @@ package reports
 import (
 	"cmp"
 	"math"
+	"slices"
 
 	"tidemark/data"
 	"tidemark/reports/chart"
 )
-
-// A change counts as one from a hundredth on: less is noise.
-const flat = 0.01
 
 // How long a streak must be to be worth a word.
 const (
@@ -39,19 +37,15 @@ func (b *builder) costOver(category *string, currency string) []*data.Decimal {
 // or about like (0) the one before; ok is false where either is unknown.
 func directions(values []*data.Decimal) (up []int, ok []bool) {
 	for i := 1; i < len(values); i++ {
-		direction, known := 0, false
+		var change *float64
 		if values[i] != nil && values[i-1] != nil {
-			if change := values[i].Change(*values[i-1]); change != nil {
-				known = true
-				switch {
-				case *change >= flat:
-					direction = 1
-				case *change <= -flat:
-					direction = -1
-				}
-			}
+			change = values[i].Change(*values[i-1])
 		}
-		up, ok = append(up, direction), append(ok, known)
+		way := 0
+		if change != nil {
+			way = direction(*change)
+		}
+		up, ok = append(up, way), append(ok, change != nil)
 	}
 	return up, ok
 }
@@ -116,7 +110,7 @@ func (b *builder) moved(currency string) (most CategoryCost, ok bool) {
 		if c.Currency == currency {
 			categories++
 		}
-		if c.Currency != currency || c.Value == nil || c.Previous == nil || c.Change == nil || max(*c.Change, -*c.Change) < enough {
+		if c.Currency != currency || c.Value == nil || c.Previous == nil || c.Change == nil || math.Abs(*c.Change) < enough {
 			continue
 		}
 		change, fits := c.Value.Sub(*c.Previous)
@@ -133,21 +127,21 @@ func (b *builder) moved(currency string) (most CategoryCost, ok bool) {
 	return most, ok && categories > 1 // of one alone the ranking over all is the same
 }
 
+// key is the ranking of the category's customers.
+func (c CategoryCost) key() topKey { return topKey{category: c.Category, measure: c.Currency} }
+
 // movedFinding says how much a category changed.
 func (b *builder) movedFinding(c CategoryCost) (finding, numbers string) {
 	name, key := cmp.Or(short(c.Category), b.t("top.no_category")), "finding.category.up"
-	change := *c.Change
-	if change < 0 {
-		key, change = "finding.category.down", -change
+	if *c.Change < 0 {
+		key = "finding.category.down"
 	}
-	finding = b.withStreak(b.t(key, name, b.loc.Percent(change)), b.costOver(&c.Category, c.Currency))
-	code := short(c.Currency)
-	return finding, b.t("finding.cost.numbers", b.loc.Money(c.Value.String(), code), b.period(b.doc.Period), b.loc.Money(c.Previous.String(), code), b.period(b.doc.Previous))
+	return b.withStreak(b.t(key, name, b.loc.Percent(math.Abs(*c.Change))), b.costOver(&c.Category, c.Currency)), b.costNumbers(c.Cost)
 }
 
 // trendFigures draws the periods of the trend, one chart for each currency.
 func (b *builder) trendFigures(d Digest) ([]chart.Figure, error) {
-	if d.Role != GlobalAdmin || len(b.trend()) < 2 {
+	if d.Role != GlobalAdmin || len(b.trend("")) < 2 {
 		return nil, nil
 	}
 	if b.doc.Costs == nil {
@@ -165,12 +159,24 @@ func (b *builder) trendFigures(d Digest) ([]chart.Figure, error) {
 	return figures, nil
 }
 
-// trend returns the periods of which at least a day is known.
-func (b *builder) trend() []TrendPeriod {
+// trendPoint is a period of the trend with its cost in one currency.
+type trendPoint struct {
+	TrendPeriod
+	cost *data.Decimal // nil: unknown
+}
+
+// trend returns the periods from the first on of which a day is known.
+func (b *builder) trend(currency string) []trendPoint {
+	costs := b.costOver(nil, currency)
 	for i, p := range b.bg.Trend {
-		if p.Known > 0 {
-			return b.bg.Trend[i:]
+		if p.Known == 0 {
+			continue
 		}
+		points := make([]trendPoint, 0, len(costs)-i)
+		for j := i; j < len(costs); j++ {
+			points = append(points, trendPoint{b.bg.Trend[j], costs[j]})
+		}
+		return points
 	}
 	return nil
 }
@@ -183,18 +189,17 @@ func (b *builder) trendFigure(d Digest, currency string) (chart.Figure, error) {
 	if currency != "" {
 		bars.Name = b.t("summary.cost", short(currency))
 	}
-	values := b.costOver(nil, currency)
-	skipped := len(b.bg.Trend) - len(b.trend())
-	for i, p := range b.trend() {
+	points := b.trend(currency)
+	for _, p := range points {
 		names = append(names, b.periodStart(p.Period))
 		line.Values = append(line.Values, number(p.Subscriptions))
-		switch v := values[skipped+i]; {
+		switch {
 		case currency == "":
 			bars.Values = append(bars.Values, number(p.Customers))
-		case v == nil:
+		case p.cost == nil:
 			bars.Values = append(bars.Values, math.NaN())
 		default:
-			bars.Values = append(bars.Values, v.Float64())
+			bars.Values = append(bars.Values, p.cost.Float64())
 		}
 	}
 	definition, err := chart.Trend(names, bars, line)
@@ -208,7 +213,7 @@ func (b *builder) trendFigure(d Digest, currency string) (chart.Figure, error) {
 	}
 	f, err := b.figure("trend_"+slug(currency), b.t("trend.title"), definition, rows)
 	f.Currency, f.Section = currency, "trend"
-	f.Finding, f.Numbers = b.trendFinding(currency, values)
+	f.Finding, f.Numbers = b.trendFinding(currency, points)
 	return f, err
 }
 
@@ -232,13 +237,12 @@ func (b *builder) trendTable(currency string) Table {
 		}
 		return Cell{Text: b.loc.Int(*n), Number: true}
 	}
-	values, skipped := b.costOver(nil, currency), len(b.bg.Trend)-len(b.trend())
-	for i, p := range b.trend() {
+	for _, p := range b.trend(currency) {
 		row := []Cell{{Text: b.period(p.Period)}, count(p.Customers), count(p.Subscriptions)}
 		if currency != "" {
 			row = []Cell{row[0], {Text: b.t("unknown"), Number: true}, row[1]}
-			if v := values[skipped+i]; v != nil {
-				row[1].Text = b.loc.Money(v.String(), short(currency))
+			if p.cost != nil {
+				row[1].Text = b.loc.Money(p.cost.String(), short(currency))
 			}
 		}
 		if !p.Complete() {
@@ -250,42 +254,32 @@ func (b *builder) trendTable(currency string) Table {
 }
 
 // trendFinding compares the last period with the first that is known whole.
-func (b *builder) trendFinding(currency string, values []*data.Decimal) (finding, numbers string) {
-	trend := b.bg.Trend
-	first, last := -1, len(trend)-1
-	for i, p := range trend {
-		if first < 0 && p.Complete() && (currency == "" || values[i] != nil) {
-			first = i
-		}
-	}
-	if first < 0 || first >= last || !trend[last].Complete() || currency != "" && values[last] == nil {
+func (b *builder) trendFinding(currency string, points []trendPoint) (finding, numbers string) {
+	whole := func(p trendPoint) bool { return p.Complete() && (currency == "" || p.cost != nil) }
+	at, end := slices.IndexFunc(points, whole), len(points)-1
+	if at < 0 || at == end || !whole(points[end]) {
 		return "", ""
 	}
-	from, to := b.period(trend[first].Period), b.period(trend[last].Period)
+	first, last := points[at], points[end]
+	from, to := b.period(first.Period), b.period(last.Period)
 	if currency == "" {
-		return b.t("finding.trend.counts", b.loc.Int(*trend[first].Customers), from, b.loc.Int(*trend[last].Customers), to), ""
+		return b.t("finding.trend.counts", b.loc.Int(*first.Customers), from, b.loc.Int(*last.Customers), to), ""
 	}
-	change := values[last].Change(*values[first])
+	change := last.cost.Change(*first.cost)
 	if change == nil {
 		return "", ""
 	}
-	key, by := "finding.trend.same", *change
-	switch {
-	case by >= flat:
-		key = "finding.trend.up"
-	case by <= -flat:
-		key, by = "finding.trend.down", -by
-	}
+	key := [...]string{"finding.trend.down", "finding.trend.same", "finding.trend.up"}[1+direction(*change)]
 	code := short(currency)
-	return b.t(key, code, b.loc.Percent(by), from),
-		b.t("finding.trend.numbers", b.loc.Money(values[first].String(), code), from, b.loc.Money(values[last].String(), code), to)
+	return b.t(key, code, b.loc.Percent(math.Abs(*change)), from),
+		b.t("finding.trend.numbers", b.loc.Money(first.cost.String(), code), from, b.loc.Money(last.cost.String(), code), to)
 }
 
 // trendSection is the trend of a report, in the currency most subscriptions are
 // billed in.
 func (b *builder) trendSection() Section {
 	s := Section{ID: "trend", Title: b.t("trend.title"), Metric: true}
-	if len(b.trend()) < 2 {
+	if len(b.trend("")) < 2 {
 		s.Lines = []string{b.t("trend.unknown")}
 		return s
 	}

@@ -71,15 +71,9 @@ func (c *computation) costsBy(key func(costKey) categoryCurrency) groups[categor
 // order returns the groups by category and currency.
 func (c *computation) order(keys []categoryCurrency) []int {
 	category, currency := c.usage.categories.ranks(), c.usage.currencies.ranks()
-	order := make([]int, len(keys))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortFunc(order, func(i, j int) int {
-		a, b := keys[i], keys[j]
+	return sorted(keys, func(a, b categoryCurrency) int {
 		return cmp.Or(category.cmp(a.category, b.category), currency.cmp(a.currency, b.currency))
 	})
-	return order
 }
 
 func (c *computation) cost() (arrow.Record, error) {

@@ -3,7 +3,6 @@ package transform
 import (
 	"cmp"
 	"fmt"
-	"slices"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/decimal128"
@@ -138,14 +137,8 @@ func (d *customerDays) key(w *writer, k customerDay) {
 }
 
 func (d *customerDays) order(keys []customerDay) []int {
-	order := make([]int, len(keys))
-	for i := range order {
-		order[i] = i
-	}
 	customer, currency := d.customers.ranks(), d.currencies.ranks()
-	slices.SortFunc(order, func(i, j int) int {
-		a, b := keys[i], keys[j]
+	return sorted(keys, func(a, b customerDay) int {
 		return cmp.Or(customer.cmp(a.customer, b.customer), cmp.Compare(a.day, b.day), currency.cmp(a.currency, b.currency))
 	})
-	return order
 }

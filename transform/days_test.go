@@ -61,9 +61,7 @@ func TestCustomerDays_AgreeWithTheirDefinitionInAnyOrderAndSplit(t *testing.T) {
 		mem, done := checked(rt)
 		defer done()
 		w := anyLongWorld(rt)
-		shuffled := w
-		shuffled.daily = rapid.Permutation(w.daily).Draw(rt, "order")
-		in, release := shuffled.inputs(mem, rapid.IntRange(1, 81).Draw(rt, "batch"))
+		in, release := w.shuffledInputs(rt, mem)
 		defer release()
 		in.NoMoney = rapid.Bool().Draw(rt, "no money")
 		period := data.Period{From: w.period.From - data.Day(rapid.IntRange(0, 20).Draw(rt, "before")), To: w.period.To}

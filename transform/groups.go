@@ -1,5 +1,7 @@
 package transform
 
+import "slices"
+
 // groups holds one accumulator per distinct key, in order of appearance.
 //
 // Rows come sorted, and day after day alike: a row mostly belongs to the group
@@ -41,4 +43,14 @@ func (g *groups[K, V]) enter(key K) int {
 	g.index[key] = at
 	g.keys, g.values, g.next = append(g.keys, key), append(g.values, empty), append(g.next, at)
 	return at
+}
+
+// sorted returns the places of keys in order.
+func sorted[K any](keys []K, compare func(a, b K) int) []int {
+	order := make([]int, len(keys))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(i, j int) int { return compare(keys[i], keys[j]) })
+	return order
 }

@@ -255,13 +255,8 @@ func (c *computation) trends(t *Tables) error {
 
 // costs writes the cost of each period, by category and without.
 func (t *trend) costs(mem memory.Allocator) (arrow.Record, error) {
-	order := make([]int, len(t.cost.keys))
-	for i := range order {
-		order[i] = i
-	}
 	category, currency := t.categories.ranks(), t.currencies.ranks()
-	slices.SortFunc(order, func(i, j int) int {
-		a, b := t.cost.keys[i], t.cost.keys[j]
+	order := sorted(t.cost.keys, func(a, b trendCost) int {
 		return cmp.Or(cmp.Compare(a.from, b.from), category.cmp(a.category, b.category), currency.cmp(a.currency, b.currency))
 	})
 	w := newWriter(mem, trendCostSchema())

@@ -3,26 +3,16 @@ package transform
 import (
 	"errors"
 	"fmt"
-	"iter"
 	"slices"
 	"testing"
 
 	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/memory"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"tidemark/data"
 )
-
-func each(records []arrow.Record) iter.Seq2[arrow.Record, error] {
-	return func(yield func(arrow.Record, error) bool) {
-		for _, rec := range records {
-			if !yield(rec, nil) {
-				return
-			}
-		}
-	}
-}
 
 // trendByDefinition goes through all rows for every number.
 func (w world) trendByDefinition(periods []data.Period) (trend, costs []string) {
@@ -85,17 +75,21 @@ func anyLongWorld(t *rapid.T) world {
 	return w
 }
 
+// shuffledInputs are the inputs of a world, its rows in any order and split anyhow.
+func (w world) shuffledInputs(t *rapid.T, mem memory.Allocator) (Inputs, func()) {
+	w.daily = rapid.Permutation(w.daily).Draw(t, "order")
+	return w.inputs(mem, rapid.IntRange(1, 81).Draw(t, "batch"))
+}
+
 func TestTrend_AgreesWithItsDefinitionInAnyScopeOrderAndSplit(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		mem, done := checked(rt)
 		defer done()
 		w := anyLongWorld(rt)
-		shuffled := w
-		shuffled.daily = rapid.Permutation(w.daily).Draw(rt, "order")
-		in, release := shuffled.inputs(mem, rapid.IntRange(1, 81).Draw(rt, "batch"))
+		in, release := w.shuffledInputs(rt, mem)
 		defer release()
 		var err error
-		if in.History, err = History(mem, in, each(in.Daily)); err != nil {
+		if in.History, err = History(mem, in, batches(in.Daily, nil)); err != nil {
 			rt.Fatal(err)
 		}
 		defer in.History.Release()
@@ -145,11 +139,11 @@ func TestHistory_ErrorsNameWhatIsWrong(t *testing.T) {
 		{Day: in.Extracted[0], CustomerID: "c1", Currency: "EUR", Cost: most},
 	})
 	defer rec.Release()
-	if _, err := History(mem, in, each([]arrow.Record{rec})); !errors.Is(err, data.ErrOverflow) {
+	if _, err := History(mem, in, batches([]arrow.Record{rec}, nil)); !errors.Is(err, data.ErrOverflow) {
 		t.Errorf("a sum that does not fit: %v", err)
 	}
 	broken := errors.New("broken")
-	if _, err := History(mem, in, func(yield func(arrow.Record, error) bool) { yield(nil, broken) }); !errors.Is(err, broken) {
+	if _, err := History(mem, in, batches(nil, broken)); !errors.Is(err, broken) {
 		t.Errorf("a batch that cannot be read: %v", err)
 	}
 }

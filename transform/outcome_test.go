@@ -14,7 +14,7 @@ func TestOutcome_AgreesWithItsDefinition(t *testing.T) {
 		mem, done := checked(rt)
 		defer done()
 		w := anyLongWorld(rt)
-		in, release := w.inputs(mem, rapid.IntRange(1, 81).Draw(rt, "batch"))
+		in, release := w.shuffledInputs(rt, mem)
 		defer release()
 		period := data.Period{From: w.period.From - data.Day(rapid.IntRange(0, 20).Draw(rt, "before")), To: w.period.To}
 		o, want := &oracle{world: w}, map[data.SubscriptionID]bool{}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/memory"
@@ -140,16 +139,10 @@ func (r *rollup) record(mem memory.Allocator) (arrow.Record, error) {
 func (r *rollup) order() []int {
 	customer, subscription, category := r.customers.ranks(), r.subscriptions.ranks(), r.categories.ranks()
 	unit, currency, charge := r.units.ranks(), r.currencies.ranks(), r.charges.ranks()
-	order := make([]int, len(r.groups.keys))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortFunc(order, func(i, j int) int {
-		a, b := r.groups.keys[i], r.groups.keys[j]
+	return sorted(r.groups.keys, func(a, b rollupKey) int {
 		return cmp.Or(
 			customer.cmp(a.customer, b.customer), subscription.cmp(a.subscription, b.subscription),
 			category.cmp(a.category, b.category), unit.cmp(a.unit, b.unit),
 			currency.cmp(a.currency, b.currency), charge.cmp(a.charge, b.charge))
 	})
-	return order
 }

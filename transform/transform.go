@@ -82,6 +82,10 @@ func (in Inputs) Known(p data.Period) []data.Day {
 	return days
 }
 
+// Until returns the last day of the period that can be known. There must be a
+// watermark.
+func (in Inputs) Until() data.Day { return min(in.Period.To, *in.Watermark) }
+
 // IsKnown reports whether d was extracted and is not after the watermark.
 func (in Inputs) IsKnown(d data.Day) bool {
 	if in.Watermark == nil || d > *in.Watermark {
