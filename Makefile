@@ -61,7 +61,7 @@ bench: assets ## benchmarks, with memory
 	go test -tags charts -run '^$$' -bench . -benchmem ./...
 
 golden: assets ## rewrite the golden files; read the diff before you commit it
-	go test ./reports/... -update
+	go test ./reports -update
 	go test -tags charts ./jobs -run Golden -update
 
 # Up to Go 1.26 the end of -fuzztime can be reported as a failure (go.dev/issue/75804).

@@ -15,25 +15,42 @@ const (
 	fullCalls  = 3   // with every finding; the rest get one
 	longList   = 5   // from more calls on only the first is full: more of them fit
 	maxBullets = 3   // findings of one call
-	wordBudget = 320 // of everything before the charts; a mail has at most 350 words there
+	wordBudget = 350 // of everything before the charts
 )
 
-// calls returns the customers to call as a section, as many as the words allow.
+// detail is how much is said about a call.
+type detail int
+
+const (
+	full    detail = iota
+	compact        // one finding, the question in short
+	terse          // one finding, what is at stake and the number to call
+)
+
+// calls returns the customers to call as a section: as many as the words allow, in the
+// fullest form in which all of them fit.
 func (b *builder) calls(spent int) (Section, error) {
 	s := Section{ID: "calls"}
-	for i, risk := range b.risks {
-		if i == maxCalls {
+	for _, rest := range []detail{compact, terse} {
+		s.Calls = nil
+		left := wordBudget - spent
+		for i, risk := range b.risks[:min(len(b.risks), maxCalls)] {
+			c := b.call(i+1, risk, rest)
+			left -= words(c)
+			if i > 0 && left < 0 {
+				break
+			}
+			s.Calls = append(s.Calls, c)
+		}
+		if len(s.Calls) == min(len(b.risks), maxCalls) {
 			break
 		}
-		c, err := b.call(i+1, risk)
-		if err != nil {
+	}
+	for i := range s.Calls {
+		var err error
+		if s.Calls[i].Pulse, err = b.pulse(i+1, b.risks[i]); err != nil {
 			return s, err
 		}
-		spent += words(c)
-		if i > 0 && spent > wordBudget {
-			break
-		}
-		s.Calls = append(s.Calls, c)
 	}
 	if rest := len(b.risks) - len(s.Calls); rest > 0 {
 		s.More = b.t("more.attachment", rest)
@@ -41,38 +58,41 @@ func (b *builder) calls(spent int) (Section, error) {
 	return s, nil
 }
 
-func (b *builder) call(rank int, r customerRisk) (Call, error) {
-	top := r.risky[0]
+// call describes one call; those after the full ones get as much detail as rest says.
+func (b *builder) call(rank int, r customerRisk, rest detail) Call {
+	top, told := r.risky[0], full
+	if rank > fullCalls || rank > 1 && len(b.risks) > longList {
+		told = rest
+	}
 	c := Call{Rank: rank, Name: b.customer(r.id), Band: b.band(r.band), Colour: colourOf(level(r.band)), Percent: b.loc.Percent(r.score),
-		Width: max(2, int(math.Round(r.score*100))), Compact: rank > b.fullCalls()}
+		Width: max(2, int(math.Round(r.score*100))), Compact: told != full}
 	if r.previous != nil {
-		key := "call.before"
-		if b.in.Last != nil {
-			key = "call.before.mail"
+		switch before := b.loc.Percent(*r.previous); {
+		case told == terse:
+			c.Percent = b.t("call.moved", before, c.Percent)
+		case b.in.Last != nil:
+			c.Before = b.t("call.before.mail", before)
+		default:
+			c.Before = b.t("call.before", before)
 		}
-		c.Before = b.t(key, b.loc.Percent(*r.previous))
 	}
 	if rank == 1 {
 		c.Odds = b.t("call.odds", top.HorizonDays/7)
 	}
 	if len(r.loss) > 0 {
-		key := "call.money"
-		if c.Compact {
-			key = "call.money.short"
-		}
-		c.Money = b.t(key, b.money(r.loss), b.money(r.monthly))
+		loss, monthly := b.money(r.loss), b.money(r.monthly)
+		c.Money = [...]string{full: b.t("call.money", loss, monthly), compact: b.t("call.money.short", loss, monthly), terse: b.t("call.money.terse", loss)}[told]
 	}
 	c.Reasons = b.findings(r)
 	if c.Compact {
 		c.Reasons = c.Reasons[:min(1, len(c.Reasons))]
-	} else {
-		c.Step = b.t("step." + stepOf(top))
 	}
+	c.Step = [...]string{full: b.t("step." + stepOf(top)), compact: b.t("step.short." + stepOf(top)), terse: ""}[told]
 	contact := b.bg.Customers[r.id]
 	c.Dial = dial(contact.Phone)
 	who := reachable(contact, c.Dial != "")
 	switch {
-	case c.Dial != "" && who != "":
+	case c.Dial != "" && who != "" && told != terse:
 		c.Action = b.t("call.phone.contact", who, short(contact.Phone))
 	case c.Dial != "":
 		c.Action = b.t("call.phone", short(contact.Phone))
@@ -81,17 +101,7 @@ func (b *builder) call(rank int, r customerRisk) (Call, error) {
 	default:
 		c.Action = b.t("call.nobody")
 	}
-	var err error
-	c.Pulse, err = b.pulse(rank, r)
-	return c, err
-}
-
-// fullCalls is how many calls are told in full.
-func (b *builder) fullCalls() int {
-	if len(b.risks) > longList {
-		return 1
-	}
-	return fullCalls
+	return c
 }
 
 // reachable names whom to ask for and every way there that is not a link.
@@ -160,7 +170,11 @@ func level(band churn.Band) string { return strings.ToLower(string(band)) }
 // words counts the words of a call as a reader does.
 func words(c Call) int {
 	all := []string{c.Name, c.Band, c.Percent, c.Before, c.Odds, c.Money, c.Step, c.Action, strings.Join(c.Reasons, " ")}
-	return 1 + len(strings.Fields(strings.Join(all, " ")))
+	n := 1 + len(strings.Fields(strings.Join(all, " ")))
+	if !c.Compact {
+		n += len(c.Reasons) // their bullets
+	}
+	return n
 }
 
 // wordsOf counts the words of a section without calls.
@@ -247,7 +261,8 @@ func (b *builder) sales(d *Digest) error {
 	since := b.since(changes)
 	d.Headline, d.Subject, d.Preheader = headline, b.subject(headline), b.preheader(len(changes.recovered))
 	idle := b.withoutUsage()
-	calls, err := b.calls(len(strings.Fields(headline)) + wordsOf(lost) + wordsOf(since) + wordsOf(idle))
+	around := []string{headline, short(b.in.Partner.Name), "·", b.lead(), b.covering(), b.t("more.attachment", len(b.risks))}
+	calls, err := b.calls(len(strings.Fields(strings.Join(around, " "))) + wordsOf(lost) + wordsOf(since) + wordsOf(idle))
 	if err != nil {
 		return err
 	}

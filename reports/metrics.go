@@ -11,7 +11,7 @@ import (
 // How much of a long list stands in the mail.
 const (
 	maxWithoutUsage = 5
-	fewWithoutUsage = 3  // below a long call list
+	fewWithoutUsage = 2  // below a long call list
 	maxCategories   = 3  // with their five customers
 	maxCategoryRows = 8  // as one line each
 	maxDays         = 10 // of churn, else only the days on which something ended

@@ -233,6 +233,31 @@ func (tb *tab) axe(t *testing.T) []string {
 	return found
 }
 
+// TestBrowser_EveryRoleInEveryLanguageIsReadable opens the golden mails, whose images are not there.
+func TestBrowser_EveryRoleInEveryLanguageIsReadable(t *testing.T) {
+	files, err := filepath.Glob("../../reports/testdata/*_??.html")
+	if err != nil || len(files) < 8 {
+		t.Fatalf("%d golden mails: %v", len(files), err)
+	}
+	tb := newTab(t, browser(t))
+	for _, file := range files {
+		full, err := filepath.Abs(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			for _, width := range []int64{320, 1200} {
+				tb.open(t, full, width, "light")
+				tb.checkAccess(t, "light")
+				tb.checkText(t)
+				if wide := eval[int64](t, tb, `document.documentElement.scrollWidth`); wide > width {
+					t.Errorf("%d px wide in %d px", wide, width)
+				}
+			}
+		})
+	}
+}
+
 // TestBrowser_AxeFindsWhatIsWrong is about the other tests: that they could fail.
 func TestBrowser_AxeFindsWhatIsWrong(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "bad.html")
