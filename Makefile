@@ -7,6 +7,7 @@ FUZZTIME ?= 5s
 SHARED_DATA ?= $(abspath ../shared/data)
 # charts: the tests that need the chart script, which make assets has built.
 TAGS := charts $(if $(wildcard $(SHARED_DATA)/focus/focus_sample.csv),shareddata)
+CHURN_DATA ?= $(SHARED_DATA)/churn
 CHROMIUM ?= $(or $(shell command -v chromium),$(shell command -v chromium-browser),$(shell command -v google-chrome))
 
 help: ## list the targets
@@ -45,6 +46,10 @@ test-interop: ## the archive read by deltalake and DuckDB (Python; installs both
 bench-archive: ## extraction to committed archive and verify, at 1 and 10 million rows
 	TIDEMARK_PYTHON=$(wildcard $(CURDIR)/bin/interop/bin/python) go test -count=1 -timeout 60m -tags bench -run Bench -v ./cmd/tidemark
 
+test-churn: ## the churn score on real account histories, in the folder CHURN_DATA (docs/churn.md)
+	@test -d "$(CHURN_DATA)" || { echo "make test-churn: no folder $(CHURN_DATA); give that of the development sets: make test-churn CHURN_DATA=FOLDER"; exit 1; }
+	TIDEMARK_CHURN_DATA="$(abspath $(CHURN_DATA))" go test -count=1 -tags churn -run 'Development' -v ./transform/churn ./cmd/tidemark
+
 bench-charts: assets ## the charts of mails drawn here and in headless Chromium (needs chromium)
 	TIDEMARK_CHROMIUM=$(CHROMIUM) go test -count=1 -tags bench -run Bench -v ./reports/chart/raster
 
@@ -53,8 +58,8 @@ bench-smtp: ## mails a second beside Postfix's smtp-source (root, needs postfix)
 
 lint: ## gofmt, vet, staticcheck, errcheck
 	@files=$$(gofmt -l cmd data jobs reports templates/*.go transform); test -z "$$files" || { echo "gofmt: run gofmt -w on:"; echo "$$files"; exit 1; }
-	go vet ./... && go vet -tags browser,charts,shareddata,kill,postfix,postgres,interop,bench ./...
-	go tool staticcheck -tags browser,charts,shareddata,kill,postfix,postgres,interop,bench ./...
+	go vet ./... && go vet -tags browser,charts,shareddata,churn,kill,postfix,postgres,interop,bench ./...
+	go tool staticcheck -tags browser,charts,shareddata,churn,kill,postfix,postgres,interop,bench ./...
 	go tool errcheck -ignoretests ./...
 
 bench: assets ## benchmarks, with memory
@@ -91,4 +96,4 @@ check: lint build test ## what must be green before a commit
 clean: ## remove what the other targets made
 	rm -rf bin $(OUT) templates/assets/node_modules reports/compat/node_modules templates/assets/dist/*.js templates/assets/dist/*.txt
 
-.PHONY: help build demo test test-browser test-kill test-postfix test-postgres test-interop bench-archive bench-charts bench-smtp lint bench golden fuzz assets check clean
+.PHONY: help build demo test test-browser test-kill test-postfix test-postgres test-interop test-churn bench-archive bench-charts bench-smtp lint bench golden fuzz assets check clean

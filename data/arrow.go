@@ -84,6 +84,24 @@ func SubscriptionsSchema() *arrow.Schema {
 	}, nil)
 }
 
+// ScoresSchema is the schema of the scores table.
+func ScoresSchema() *arrow.Schema {
+	return arrow.NewSchema([]arrow.Field{
+		day("score_date"), dict("customer_id"), dict("subscription_id"), {Name: "horizon_days", Type: arrow.PrimitiveTypes.Int32},
+		dict("state"), decimalOpt("score"), dictOpt("band"), dict("model"),
+		{Name: "idle_days", Type: arrow.PrimitiveTypes.Int32, Nullable: true}, text("reasons"), text("flags"), textOpt("detail"),
+		dict("versions"), dict("known_at"), dict("producer"),
+	}, nil)
+}
+
+// TrainingsSchema is the schema of the trainings table.
+func TrainingsSchema() *arrow.Schema {
+	return arrow.NewSchema([]arrow.Field{
+		day("training_date"), text("trained_at"), text("model_sha256"), text("used"), text("why"), {Name: "horizon_days", Type: arrow.PrimitiveTypes.Int32},
+		text("training"), text("versions"), text("known_at"), text("producer"),
+	}, nil)
+}
+
 // ReportsSchema is the schema of the reports table.
 func ReportsSchema() *arrow.Schema {
 	return arrow.NewSchema([]arrow.Field{

@@ -49,8 +49,9 @@ func (d *Day) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// oldest is 2000-01-01: usage before it is a mistake, Azure began in 2010.
-const oldest Day = 10957
+// oldest is 1990-01-01: usage before it is a mistake. Azure began in 2010, but other histories
+// are tried on the churn score, too.
+const oldest Day = 7305
 
 // Implausible says why a usage day cannot be meant, "" when it can: one mistyped
 // year would move everything that counts from the newest day. A today of 0 sets
@@ -60,7 +61,7 @@ func (d Day) Implausible(today Day) string {
 	case today != 0 && d > today:
 		return "lies in the future"
 	case d < oldest:
-		return "lies before the year 2000"
+		return "lies before the year 1990"
 	}
 	return ""
 }

@@ -122,6 +122,41 @@ type Report struct {
 	EMLSHA256  string  `parquet:"eml_sha256"` // of the sealed bytes, under mails/
 }
 
+// Score is the assessment of one subscription as of a day, as somebody was told it.
+type Score struct {
+	Day Day `parquet:"-"` // UTC day that the score is as of
+
+	CustomerID     CustomerID     `parquet:"customer_id,dict"`
+	SubscriptionID SubscriptionID `parquet:"subscription_id,dict"`
+	Horizon        int32          `parquet:"horizon_days"`
+	State          string         `parquet:"state,dict"`                    // e.g. "scored"
+	Score          *Decimal       `parquet:"score,optional,decimal(18:38)"` // probability with four decimals; nil without one
+	Band           *string        `parquet:"band,optional,dict"`            // e.g. "High"
+	Model          string         `parquet:"model,dict"`                    // its name; of a trained one the SHA-256 of its file under models/
+	IdleDays       *int32         `parquet:"idle_days,optional"`            // nil: no usage known at all
+	Reasons        string         `parquet:"reasons"`                       // JSON array
+	Flags          string         `parquet:"flags"`                         // JSON array, facts of the contract
+	Detail         *string        `parquet:"detail,optional"`               // JSON object: logit, contributions, features, base rate, why now
+	Versions       string         `parquet:"versions,dict"`                 // JSON object: version of each table it was computed from
+	KnownAt        string         `parquet:"known_at,dict"`                 // of the newest of them, RFC 3339
+	Producer       string         `parquet:"producer,dict"`
+}
+
+// Training is one run of `churn train`: what it made, and which model was in use afterwards.
+type Training struct {
+	Day Day `parquet:"-"` // UTC day on which it ran
+
+	TrainedAt string `parquet:"trained_at"`   // RFC 3339
+	Model     string `parquet:"model_sha256"` // of the file under models/
+	Used      string `parquet:"used"`         // SHA-256 of the model in use from then on, or "prior"
+	Why       string `parquet:"why"`
+	Horizon   int32  `parquet:"horizon_days"`
+	Training  string `parquet:"training"` // JSON object: rows, events, accuracy
+	Versions  string `parquet:"versions"`
+	KnownAt   string `parquet:"known_at"`
+	Producer  string `parquet:"producer"`
+}
+
 // Optional returns nil for an empty text and else a pointer to it: in every
 // source an empty field means unknown.
 func Optional[T ~string](s T) *T {

@@ -23,7 +23,6 @@ import (
 
 	"tidemark/data"
 	"tidemark/reports"
-	"tidemark/transform/churn"
 )
 
 // estate is a random partner: every customer is owned by anna or by bram.
@@ -110,7 +109,7 @@ func (e estate) built(t *testing.T, l *lab, role reports.Role) map[string]Built 
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := Load(context.Background(), l.view(), Query{Period: spec, Ref: window.To, Model: churn.Rules(), Trend: true})
+	p, err := Load(context.Background(), l.view(), Query{Period: spec, Ref: window.To, Trend: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,8 +240,9 @@ func TestDigests_AnAgentsMailHoldsNothingOfOthers(t *testing.T) {
 					rt.Fatalf("the mail of anna holds %s", s)
 				}
 			}
-			// The foreign customer gets another name and other costs.
-			c.name, c.factor = "Zrenamedq", 3
+			// The foreign customer gets another name. Its costs stay: a score is a place in
+			// the whole portfolio, and so depends on everybody's.
+			c.name = "Zrenamedq"
 			changed.customers = append(changed.customers, c)
 		}
 		if own == (anna.Skipped != "") {
@@ -258,8 +258,9 @@ func TestDigests_AnAgentsMailHoldsNothingOfOthers(t *testing.T) {
 func TestDigests_CostsChangeNothingForTheUserAdministrator(t *testing.T) {
 	forEstates(t, func(rt *testing.T, e estate) {
 		before := e.digests(t, reports.UserAdmin)["umut@partner.example"]
+		// A score sees which cost is larger, but not how large it is.
 		for i := range e.customers {
-			e.customers[i].factor = int64(2 + 7*i)
+			e.customers[i].factor *= 7
 		}
 		after := e.digests(t, reports.UserAdmin)["umut@partner.example"]
 		if diff := cmp.Diff(withoutProof(after), withoutProof(before)); diff != "" {

@@ -29,7 +29,6 @@ import (
 	"tidemark/reports"
 	"tidemark/reports/chart/raster"
 	"tidemark/templates"
-	"tidemark/transform/churn"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -65,7 +64,7 @@ func TestDigests_GoldenMails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := Load(t.Context(), l.view(), Query{Period: latest, Model: churn.Rules(), Trend: true})
+	p, err := Load(t.Context(), l.view(), Query{Period: latest, Trend: true})
 	if err != nil {
 		t.Fatal(err)
 	}

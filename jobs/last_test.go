@@ -10,7 +10,6 @@ import (
 	"tidemark/jobs/ledger"
 	"tidemark/reports"
 	"tidemark/reports/mail"
-	"tidemark/transform/churn"
 )
 
 // weekly sends the sales agents' digest of the week that ends on a day.
@@ -21,7 +20,7 @@ func weekly(t *testing.T, l *lab, e estate, d Deliverer, run string, end data.Da
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := Load(ctx, l.view(), Query{Period: spec, Model: churn.Rules(), Trend: true})
+	p, err := Load(ctx, l.view(), Query{Period: spec, Trend: true})
 	if err != nil {
 		t.Fatal(err)
 	}

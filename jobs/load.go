@@ -19,10 +19,10 @@ import (
 // Query says which figures of the archive are wanted.
 type Query struct {
 	Period     data.PeriodSpec
-	Ref        data.Day // what relative periods count from
-	SettleDays int      // how many days before the newest usage day count as complete
-	Model      churn.Model
-	Trend      bool // the periods before are added up, too: reports tell of them, metrics do not
+	Ref        data.Day     // what relative periods count from
+	SettleDays int          // how many days before the newest usage day count as complete
+	Model      *churn.Model // nil: the one in use in the view
+	Trend      bool         // the periods before are added up, too: reports tell of them, metrics do not
 }
 
 // Watermark returns the last day whose usage counts as complete: the newest
@@ -52,6 +52,12 @@ func Load(ctx context.Context, view *archive.View, q Query) (*reports.Portfolio,
 	for _, d := range view.UsageDays() {
 		l.p.Inputs.Extracted = append(l.p.Inputs.Extracted, d.Day)
 	}
+	if l.model == nil {
+		if l.model, err = ModelIn(ctx, view); err != nil {
+			return nil, err
+		}
+	}
+	l.p.Model = l.model.Name()
 	l.p.Freshness = freshness(view)
 	for table, version := range view.Versions() {
 		l.p.Versions[string(table)] = version
@@ -91,15 +97,20 @@ func noKnownDay(in transform.Inputs) error {
 type loader struct {
 	view  *archive.View
 	mem   memory.Allocator
-	model churn.Model
+	model *churn.Model
+	usage *churn.History
 	trend bool
 	p     *reports.Portfolio
 }
 
+// readBack is how many days up to the end of the previous period are read as they are: the
+// monthly cost and the small charts look at them.
+const readBack = 112
+
 func (l *loader) all(ctx context.Context) error {
 	in := &l.p.Inputs
 	on, before := in.Until(), min(in.Period.Previous().To, *in.Watermark)
-	window := data.Period{From: min(in.Period.Previous().From, before-churn.HistoryDays+1), To: max(in.Period.To, on)}
+	window := data.Period{From: min(in.Period.Previous().From, before-readBack+1), To: max(in.Period.To, on)}
 	if err := l.daily(ctx, window); err != nil {
 		return fmt.Errorf("read usage %s to %s: %w", window.From, window.To, err)
 	}
@@ -113,6 +124,9 @@ func (l *loader) all(ctx context.Context) error {
 	}
 	if err := l.history(ctx, window); err != nil {
 		return fmt.Errorf("add up the periods before: %w", err)
+	}
+	if l.usage, err = histories(ctx, l.view, l.known(max(on, before))); err != nil {
+		return fmt.Errorf("read the history of usage: %w", err)
 	}
 	if l.p.Scores, err = l.score(on); err != nil {
 		return fmt.Errorf("score %s: %w", on, err)
@@ -220,5 +234,5 @@ func (l *loader) score(on data.Day) (arrow.Record, error) {
 		return nil, err
 	}
 	defer latest.Release()
-	return l.model.Assess(l.mem, churn.Inputs{On: on, Known: l.known(on), Daily: in.Daily, Subscriptions: latest})
+	return l.model.Assess(l.mem, churn.Inputs{On: on, History: l.usage, Subscriptions: latest})
 }

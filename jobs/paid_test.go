@@ -31,7 +31,7 @@ func TestDidItPay_CountsWhatBecameOfTheNewestScoresThatAreOldEnough(t *testing.T
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := Load(ctx, l.view(), Query{Period: spec, Model: churn.Rules()})
+		p, err := Load(ctx, l.view(), Query{Period: spec})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -25,7 +25,6 @@ type Recorder struct {
 	Run        archive.RunInfo
 	Config     []byte     // the configuration file, nil for none; it holds no secret
 	SettleDays int        // of the portfolio's query
-	Model      string     // that scored
 	Slot       *time.Time // nominal time of the scheduled run
 	Producer   string     // program and version
 	Pages      string     // folder that the interactive pages are written to; empty: they are not
@@ -71,6 +70,9 @@ func (k Recorder) Begin(d Digests) *Recording {
 func (r *Recording) start(ctx context.Context) (err error) {
 	if r.run, err = r.Archive.Begin(ctx, r.Run); err != nil {
 		return err
+	}
+	if err := r.recordScores(ctx); err != nil {
+		return fmt.Errorf("record scores: %w", err)
 	}
 	recipients, err := json.Marshal(r.digests.Recipients)
 	if err != nil {
@@ -142,7 +144,7 @@ func (r *Recording) row(b Built) (data.Report, error) {
 	row := data.Report{Day: data.DayOf(d.Date), ReportID: b.Digest.ReportID, MessageID: b.MessageID, Role: string(d.Role),
 		Recipient: strings.ToLower(b.Recipient.Address), Edition: int32(b.Edition), Job: data.Optional(r.Run.Job),
 		PeriodFrom: p.From, PeriodTo: p.To, KnownAt: b.Document.KnownAt.UTC().Format(time.RFC3339Nano), Seal: d.Portfolio.Seal,
-		Model: data.Optional(r.Model), Config: r.inputs.config, Ownership: r.inputs.ownership, Recipients: r.inputs.recipients, Producer: r.Producer}
+		Model: data.Optional(d.Portfolio.Model), Config: r.inputs.config, Ownership: r.inputs.ownership, Recipients: r.inputs.recipients, Producer: r.Producer}
 	if r.Slot != nil {
 		row.Slot = new(r.Slot.UTC().Format(time.RFC3339))
 	}

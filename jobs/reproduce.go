@@ -221,13 +221,15 @@ func Rebuild(ctx context.Context, a *archive.Archive, row data.Report, charts *r
 	if req.Charts {
 		d.Charts = charts
 	}
-	model := churn.Rules()
-	if row.Model != nil && *row.Model != model.Name() {
-		return fail(fmt.Errorf("it was scored by model %s, this program has %s", *row.Model, model.Name()))
-	}
 	view, err := viewOf(ctx, a, row)
 	if err != nil {
 		return fail(err)
+	}
+	var model *churn.Model
+	if row.Model != nil {
+		if model, err = modelNamed(ctx, view, *row.Model); err != nil {
+			return fail(err)
+		}
 	}
 	spec, err := data.ParsePeriod(row.PeriodFrom.String() + ".." + row.PeriodTo.String())
 	if err != nil {

@@ -16,7 +16,6 @@ import (
 	"tidemark/jobs/ledger"
 	"tidemark/reports"
 	"tidemark/reports/mail"
-	"tidemark/transform/churn"
 )
 
 // smallEstate has two agents with a customer each.
@@ -39,7 +38,7 @@ func recorded(t *testing.T, l *lab, e estate, role reports.Role) []Built {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := Load(ctx, l.view(), Query{Period: spec, SettleDays: 2, Model: churn.Rules(), Trend: true})
+	p, err := Load(ctx, l.view(), Query{Period: spec, SettleDays: 2, Trend: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +65,7 @@ func recorded(t *testing.T, l *lab, e estate, role reports.Role) []Built {
 func (l *lab) recorder() Recorder {
 	l.runs++
 	return Recorder{Archive: l.arc, Run: archive.RunInfo{ID: "digest" + string(rune('a'+l.runs)), Job: "weekly", Started: l.now},
-		Config: []byte("partner: {}\n"), SettleDays: 2, Model: churn.Rules().Name(), Slot: new(time.Date(2026, 11, 16, 6, 0, 0, 0, time.UTC)), Producer: "test"}
+		Config: []byte("partner: {}\n"), SettleDays: 2, Slot: new(time.Date(2026, 11, 16, 6, 0, 0, 0, time.UTC)), Producer: "test"}
 }
 
 func (l *lab) reports() []data.Report {
@@ -176,7 +175,7 @@ func TestRecord_ARowTellsWhatTheMailWasMadeFrom(t *testing.T) {
 		t.Errorf("previous report %s of a person who was sent nothing", *row.Previous)
 	}
 	if row.Scope != `["kept","lost"]` || row.Recipient != "anna@partner.example" || row.Day != data.DayOf(time.Date(2026, 11, 16, 0, 0, 0, 0, time.UTC)) ||
-		*row.Job != "weekly" || *row.Slot != "2026-11-16T06:00:00Z" || *row.Model != churn.Rules().Name() {
+		*row.Job != "weekly" || *row.Slot != "2026-11-16T06:00:00Z" || *row.Model != "usage-1/prior" {
 		t.Errorf("row %+v", row)
 	}
 	for what, sum := range map[string]*string{"partner: {}\n": row.Config, "customer_id,address\nkept,anna@partner.example\nlost,anna@partner.example\n": row.Ownership} {
@@ -200,7 +199,7 @@ func TestSend_NothingLeavesThatIsNotRecorded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := Load(context.Background(), l.view(), Query{Period: spec, Model: churn.Rules(), Trend: true})
+	p, err := Load(context.Background(), l.view(), Query{Period: spec, Trend: true})
 	if err != nil {
 		t.Fatal(err)
 	}

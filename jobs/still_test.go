@@ -10,7 +10,6 @@ import (
 	"tidemark/data"
 	"tidemark/jobs/ledger"
 	"tidemark/reports"
-	"tidemark/transform/churn"
 )
 
 // TestSend_SaysThatUsageStandsStill has three Mondays without a new day of usage,
@@ -29,7 +28,7 @@ func TestSend_SaysThatUsageStandsStill(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := Load(ctx, l.view(), Query{Period: latestWeek, Model: churn.Rules()})
+		p, err := Load(ctx, l.view(), Query{Period: latestWeek})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -322,6 +322,10 @@ func (d *Document) SetLanguage(language string) error {
 			r := &d.AtRisk[i].Reasons[j]
 			r.Text = reasonText(loc, r.Finding)
 		}
+		for j := range d.AtRisk[i].Flags {
+			f := &d.AtRisk[i].Flags[j]
+			f.Text = flagText(loc, f.Finding)
+		}
 	}
 	d.Background.Language = loc.Tag()
 	return nil

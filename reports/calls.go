@@ -78,6 +78,9 @@ func (b *builder) call(rank int, r customerRisk, rest detail) Call {
 	}
 	if rank == 1 {
 		c.Odds = b.t("call.odds", top.HorizonDays/7)
+		if top.BaseRate != nil {
+			c.Odds = b.t("call.average", c.Odds, b.loc.Percent(*top.BaseRate))
+		}
 	}
 	if len(r.loss) > 0 {
 		loss, monthly := b.money(r.loss), b.money(r.monthly)
@@ -126,7 +129,13 @@ func (b *builder) findings(r customerRisk) []string {
 		for _, reason := range r.risky[0].Reasons {
 			lines = append(lines, reasonText(b.loc, reason.Finding))
 		}
-		return lines[:min(maxBullets, len(lines))]
+		lines = lines[:min(maxBullets, len(lines))]
+		for _, flag := range r.risky[0].Flags {
+			if flag.Code != "short_history" { // that says something about the score, not about the customer
+				lines = append(lines, flagText(b.loc, flag.Finding))
+			}
+		}
+		return lines
 	}
 	for i, a := range r.risky {
 		if i == maxBullets-1 && len(r.risky) > maxBullets {
@@ -147,7 +156,7 @@ func stepOf(a AtRisk) string {
 		switch code := a.Reasons[0].Code; code {
 		case "stop", "silence", "services", "trend":
 			return code
-		case "activity":
+		case "activity", "cost", "drop":
 			return "trend"
 		}
 	}
@@ -321,6 +330,8 @@ func (b *builder) orQuiet(s Section) Section {
 		s.Lines = []string{b.t("calls.unknown", b.before())}
 	case len(s.Calls) == 0:
 		s.Lines = []string{b.t("calls.quiet", len(b.bg.Customers))}
+	case b.risks[0].risky[0].Quiet:
+		s.Note = strings.TrimSpace(s.Note + " " + b.t("calls.holiday"))
 	}
 	return s
 }

@@ -39,16 +39,19 @@ func (b *builder) changes() changes {
 			c.risen = append(c.risen, b.customer(r.id))
 		}
 	}
-	low := make(map[data.CustomerID]bool)
+	// Recovered is who has a low score now where it was at risk: one that ended or fell
+	// silent has not recovered.
+	low, gone := make(map[data.CustomerID]bool), make(map[data.CustomerID]bool)
 	for _, a := range b.doc.AtRisk {
-		low[a.CustomerID] = low[a.CustomerID] || a.State == churn.StateScored
 		before, known := b.bg.PreviousRisk[a.SubscriptionID]
+		low[a.CustomerID] = low[a.CustomerID] || a.State == churn.StateScored
+		gone[a.CustomerID] = gone[a.CustomerID] || known && risky(before.Band) && a.State != churn.StateScored
 		if known && a.State == churn.StateDormant && before.State == churn.StateScored {
 			c.silent = append(c.silent, a.SubscriptionID)
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(was)) {
-		if !is[id] && low[id] {
+		if !is[id] && low[id] && !gone[id] {
 			c.recovered = append(c.recovered, b.customer(id))
 		}
 	}

@@ -137,11 +137,29 @@ type AtRisk struct {
 	HorizonDays    int                 `json:"horizon_days"`
 	Calibrated     bool                `json:"calibrated"`
 	Model          string              `json:"model"`
-	Reasons        []Reason            `json:"reasons"`
+	BaseRate       *float64            `json:"base_rate"`              // mean score of the portfolio, four decimals
+	Reasons        []Reason            `json:"reasons"`                // at most three, the strongest first
+	WhyNow         *WhyNow             `json:"why_now"`                // null: it did not rise in the last week
+	Flags          []Flag              `json:"flags"`                  // facts of the contract, beside the score
 	MonthlyCost    []data.Money        `json:"monthly_cost,omitzero"`  // nil: without money
 	ExpectedLoss   []data.Money        `json:"expected_loss,omitzero"` // monthly cost times score
 
 	IdleDays *int `json:"-"` // nil: no usage known at all
+	Quiet    bool `json:"-"` // the whole portfolio was quieter in the last week
+}
+
+// WhyNow says which finding made a score rise since a week before.
+type WhyNow struct {
+	Code   string  `json:"code"`
+	Before float64 `json:"before"`
+}
+
+// Flag is a fact of the contract.
+type Flag struct {
+	Code string `json:"code"`
+	Text string `json:"text"` // in the document's language
+
+	Finding churn.Flag `json:"-"`
 }
 
 // Reason is one finding behind a score.

@@ -101,7 +101,7 @@ func newFixture(t testing.TB, money bool) *Document {
 func addFixtureRisk(t testing.TB, d *Document, customer data.CustomerID, id data.SubscriptionID, r risk) {
 	t.Helper()
 	a := AtRisk{SubscriptionID: id, CustomerID: customer, Name: Name(r.subscription), State: churn.StateScored, Score: new(r.score),
-		Band: new(r.band), Origin: d.Period.To, HorizonDays: 28, Model: "rules-1", Reasons: []Reason{}, IdleDays: new(1)}
+		Band: new(r.band), Origin: d.Period.To, HorizonDays: 28, Model: "rules-1", Reasons: []Reason{}, Flags: []Flag{}, IdleDays: new(1)}
 	for _, f := range r.reasons {
 		a.Reasons = append(a.Reasons, Reason{Code: f.Code, Finding: f})
 	}
@@ -137,7 +137,7 @@ func addFixtureStates(t testing.TB, d *Document) {
 		id := data.SubscriptionID(fmt.Sprintf("s%02d", 20+i))
 		d.Background.Subscriptions[id] = Subscription{CustomerID: s.customer, Name: s.name, Status: s.status, EndedAt: s.ended}
 		a := AtRisk{SubscriptionID: id, CustomerID: s.customer, Name: Name(s.name), State: s.state, Origin: d.Period.To, HorizonDays: 28,
-			Model: "rules-1", Reasons: []Reason{}, IdleDays: s.idle}
+			Model: "rules-1", Reasons: []Reason{}, Flags: []Flag{}, IdleDays: s.idle}
 		if err := d.complete(&a); err != nil {
 			t.Fatal(err)
 		}

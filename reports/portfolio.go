@@ -19,6 +19,7 @@ type Portfolio struct {
 	PreviousScores arrow.Record // churn.Schema, as of the end of the previous period; may be nil
 	MonthlyCost    arrow.Record // churn.MonthlyCostSchema; may be nil
 
+	Model     string           // that scored, e.g. "usage-1/prior"
 	Versions  map[string]int64 // version of each table, e.g. "usage": 12
 	KnownAt   time.Time        // the archive's time: what was known then
 	Seal      string           // digits over the heads of the archive

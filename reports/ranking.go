@@ -80,7 +80,7 @@ func addAmounts(d *Document, byID map[data.CustomerID]*customerRisk) error {
 // by place; customers without an amount follow by score.
 func orderCustomers(list []customerRisk) {
 	slices.SortFunc(list, func(a, b customerRisk) int {
-		return cmp.Or(cmp.Compare(a.currency(), b.currency()), -a.amount().Cmp(b.amount()), byScore(a, b))
+		return cmp.Or(cmp.Compare(a.currency(), b.currency()), -a.pressing().Cmp(b.pressing()), byScore(a, b))
 	})
 	place := make(map[data.CustomerID]int, len(list))
 	seen := make(map[string]int)
@@ -108,11 +108,21 @@ func (c customerRisk) currency() string {
 	return c.loss[0].Currency
 }
 
-func (c customerRisk) amount() data.Decimal {
+// pressing is the expected loss that the customer is ordered by: a quarter more when a
+// commitment ends soon, because then there is a day to talk before. That is judgement.
+func (c customerRisk) pressing() data.Decimal {
 	if len(c.loss) == 0 {
 		return data.Decimal{}
 	}
-	return c.loss[0].Amount
+	amount := c.loss[0].Amount
+	if slices.ContainsFunc(c.risky, func(a AtRisk) bool {
+		return slices.ContainsFunc(a.Flags, func(f Flag) bool { return f.Code == "renewal" })
+	}) {
+		if more, ok := amount.MulRatio(5, 4); ok {
+			return more
+		}
+	}
+	return amount
 }
 
 // totalLoss adds up the expected loss of customers.

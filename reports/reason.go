@@ -7,6 +7,25 @@ import (
 	"tidemark/transform/churn"
 )
 
+// flagText puts a fact of the contract into words.
+func flagText(loc *templates.Locale, f churn.Flag) string {
+	on := ""
+	if f.On != nil {
+		on = loc.Day(f.On.Time())
+	}
+	switch f.Code {
+	case "renewal":
+		return loc.Text("flag.renewal", on)
+	case "no_auto_renew":
+		return loc.Text("flag.no_auto_renew", on)
+	case "trial":
+		return loc.Text("flag.trial")
+	case "short_history":
+		return loc.Text("flag.short_history", loc.Text("days", f.Days))
+	}
+	return loc.Text("reason.other", short(f.Code))
+}
+
 // reasonText puts a finding into words. A code that this version does not know
 // is named as it is, so that no finding is lost.
 func reasonText(loc *templates.Locale, r churn.Reason) string {
@@ -40,6 +59,20 @@ func reasonText(loc *templates.Locale, r churn.Reason) string {
 		return loc.Text("reason.trend", r.Days, r.Of, r.Usual)
 	case "tenure":
 		return loc.Text("reason.tenure", r.Days)
+	case "cost", "drop":
+		if r.Cost == nil || r.Before == nil {
+			break
+		}
+		now, before := loc.Money(r.Cost.String(), short(r.Currency)), loc.Money(r.Before.String(), short(r.Currency))
+		fall := loc.Change(r.Cost.Float64()/r.Before.Float64() - 1)
+		if r.Code == "drop" && r.Days < 28 {
+			return loc.Text("reason.cost.week", now, loc.Text("days", r.Days), before, fall)
+		}
+		return loc.Text("reason.cost", now, loc.Text("days", r.Days), before, fall)
+	case "volatility":
+		return loc.Text("reason.volatility")
+	case "size":
+		return loc.Text("reason.size")
 	}
 	return loc.Text("reason.other", short(r.Code))
 }

@@ -3,6 +3,7 @@ package reports
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -12,14 +13,8 @@ import (
 	"tidemark/transform/churn"
 )
 
-// moneyReasons are the findings that tell something about cost.
-func isMoneyReason(code string) bool {
-	switch code {
-	case "cost", "cost_trend", "drop", "size":
-		return true
-	}
-	return false
-}
+// mostReasons is how many findings a score is told with.
+const mostReasons = 3
 
 // addRisk merges the scores of the customers in scope into the document.
 func (d *Document) addRisk(p *Portfolio, scope Scope) error {
@@ -68,31 +63,48 @@ func readScores(r reader, scope Scope) ([]AtRisk, error) {
 	score, band, origin := r.float("score"), r.text("band"), required(r.day("origin"))
 	horizon, calibrated, model := required(r.int32("horizon_days")), required(r.bool("calibrated")), required(r.text("model"))
 	idle, reasons := r.int32("idle_days"), required(r.text("reasons"))
+	flags, why, base, quiet := required(r.text("flags")), r.text("why_now"), r.float("base_rate"), required(r.bool("quiet"))
 	for i := range r.rows() {
 		if !scope.Contains(data.CustomerID(customer(i))) {
 			continue
 		}
 		a := AtRisk{SubscriptionID: data.SubscriptionID(id(i)), CustomerID: data.CustomerID(customer(i)),
 			State: churn.State(state(i)), Origin: origin(i), HorizonDays: horizon(i), Calibrated: calibrated(i),
-			Model: model(i), IdleDays: idle(i), Reasons: []Reason{}}
+			Model: model(i), IdleDays: idle(i), Reasons: []Reason{}, Flags: []Flag{}, Quiet: quiet(i)}
 		if s := score(i); s != nil {
 			a.Score = new(round4(*s))
 		}
 		if b := band(i); b != nil {
 			a.Band = new(churn.Band(*b))
 		}
-		if text := reasons(i); text != "" {
-			var found []churn.Reason
-			if err := json.Unmarshal([]byte(text), &found); err != nil {
-				return nil, fmt.Errorf("read %s: reasons of %s: %w", r.table, a.SubscriptionID, err)
-			}
-			for _, f := range found {
-				a.Reasons = append(a.Reasons, Reason{Code: f.Code, Finding: f})
-			}
+		if b := base(i); b != nil {
+			a.BaseRate = new(round4(*b))
+		}
+		if err := a.readFindings(reasons(i), flags(i), why(i)); err != nil {
+			return nil, fmt.Errorf("read %s: findings of %s: %w", r.table, a.SubscriptionID, err)
 		}
 		out = append(out, a)
 	}
 	return out, r.err
+}
+
+// readFindings reads the columns of JSON.
+func (a *AtRisk) readFindings(reasons, flags string, why *string) error {
+	var found []churn.Reason
+	var facts []churn.Flag
+	err := errors.Join(json.Unmarshal([]byte(reasons), &found), json.Unmarshal([]byte(flags), &facts))
+	for _, f := range found {
+		a.Reasons = append(a.Reasons, Reason{Code: f.Code, Finding: f})
+	}
+	for _, f := range facts {
+		a.Flags = append(a.Flags, Flag{Code: f.Code, Finding: f})
+	}
+	if why != nil {
+		var c churn.Change
+		err = errors.Join(err, json.Unmarshal([]byte(*why), &c))
+		a.WhyNow = &WhyNow{c.Code, c.Before}
+	}
+	return err
 }
 
 // readMonthlyCost reads the monthly cost of the subscriptions given, by
@@ -122,7 +134,13 @@ func (d *Document) complete(a *AtRisk) error {
 	b := &d.Background
 	a.Name = Name(b.Subscriptions[a.SubscriptionID].Name)
 	if !b.Money {
-		a.Reasons = slices.DeleteFunc(a.Reasons, func(r Reason) bool { return isMoneyReason(r.Code) })
+		a.Reasons = slices.DeleteFunc(a.Reasons, func(r Reason) bool { return r.Finding.Money() })
+		if a.WhyNow != nil && (churn.Reason{Code: a.WhyNow.Code}).Money() {
+			a.WhyNow = nil
+		}
+	}
+	a.mostTelling()
+	if !b.Money {
 		return nil
 	}
 	a.MonthlyCost, a.ExpectedLoss = slices.Concat([]data.Money{}, b.MonthlyCost[a.SubscriptionID]), []data.Money{}
@@ -137,6 +155,18 @@ func (d *Document) complete(a *AtRisk) error {
 		a.ExpectedLoss = append(a.ExpectedLoss, data.Money{Currency: m.Currency, Amount: loss})
 	}
 	return nil
+}
+
+// mostTelling keeps the findings that are told, what made the score rise first.
+func (a *AtRisk) mostTelling() {
+	if a.WhyNow != nil {
+		at := slices.IndexFunc(a.Reasons, func(r Reason) bool { return r.Code == a.WhyNow.Code })
+		if at > 0 {
+			first := a.Reasons[at]
+			a.Reasons = slices.Insert(slices.Delete(a.Reasons, at, at+1), 0, first)
+		}
+	}
+	a.Reasons = a.Reasons[:min(mostReasons, len(a.Reasons))]
 }
 
 // tenThousandths is a score as a whole number, so that money is multiplied by

@@ -99,7 +99,7 @@ func (w world) portfolio(t testing.TB, mem memory.Allocator) *Portfolio {
 				}
 			}
 			score := map[string]any{"subscription_id": s.id, "customer_id": c.id, "state": "dormant", "origin": iso(last), "horizon_days": 28,
-				"calibrated": false, "model": "rules-1", "idle_days": 30, "reasons": "[]"}
+				"calibrated": false, "model": "rules-1", "idle_days": 30, "reasons": "[]", "flags": "[]", "quiet": false}
 			if s.score >= 0 {
 				band := churn.BandLow
 				if s.score > 50 {
@@ -107,6 +107,7 @@ func (w world) portfolio(t testing.TB, mem memory.Allocator) *Portfolio {
 				}
 				score["state"], score["score"], score["band"] = "scored", float64(s.score)/100, band
 				score["reasons"] = `[{"code":"stop","since":"2026-11-05","usual":56},{"code":"size"}]`
+				score["why_now"], score["flags"], score["base_rate"] = `{"group":"stop","code":"stop","before":0.01}`, `[{"code":"renewal","on":"2026-12-01","days":20}]`, .02
 			}
 			scores = append(scores, score)
 			costs = append(costs, map[string]any{"subscription_id": s.id, "currency": "EUR", "monthly_cost": amount.Amount.String()})
@@ -242,8 +243,10 @@ func TestDocument_EveryKeyOfTheContract(t *testing.T) {
 			"": "at_risk churn_by_date complete counts customers_with_usage customers_without_usage known_at known_days new_customers period " +
 				"previous previous_known_days subscriptions_renewed subscriptions_sold subscriptions_without_usage top_customers versions watermark",
 			"period": "from to", "previous": "from to", "counts": "active_at_end at_risk_high deprovisioned subscriptions_without_usage", "versions": "usage",
-			"at_risk[]":                     "band calibrated customer_id horizon_days model name origin reasons score state subscription_id",
+			"at_risk[]":                     "band base_rate calibrated customer_id flags horizon_days model name origin reasons score state subscription_id why_now",
 			"reasons[]":                     "code text",
+			"flags[]":                       "code text",
+			"why_now":                       "before code",
 			"top_customers[]":               "category customer_id name previous quantity rank unit",
 			"subscriptions_without_usage[]": "created customer_id days_idle last_usage name status subscription_id",
 			"churn_by_date[]":               "active date deprovisioned",

@@ -41,6 +41,19 @@ func (c *Columns) Int64s(name string) Column[int64] {
 	return typed(c, name, (*array.Int64).Int64Values)
 }
 
+// Bools returns a column of flags.
+func (c *Columns) Bools(name string) BoolColumn {
+	a := c.find(name)
+	if a == nil {
+		return BoolColumn{}
+	}
+	col, ok := a.(*array.Boolean)
+	if !ok {
+		c.wrongType(name)
+	}
+	return BoolColumn{col}
+}
+
 // Decimals returns a column of amounts.
 func (c *Columns) Decimals(name string) Column[decimal128.Num] {
 	return typed(c, name, (*array.Decimal128).Values)
@@ -113,6 +126,17 @@ func nullsOf(a arrow.Array) arrow.Array {
 	return a
 }
 
+// BoolColumn is one column of flags that may be null.
+type BoolColumn struct{ values *array.Boolean }
+
+// At returns the value of row i; ok is false when it is null.
+func (c BoolColumn) At(i int) (v, ok bool) {
+	if c.values.IsNull(i) {
+		return false, false
+	}
+	return c.values.Value(i), true
+}
+
 // NoID stands for a null.
 const NoID = int32(-1)
 
@@ -128,6 +152,12 @@ func (t *IDs) Len() int { return len(t.texts) }
 
 // Text returns the text with an id.
 func (t *IDs) Text(id int32) string { return t.texts[id] }
+
+// Find returns the id of a text that is in the table.
+func (t *IDs) Find(text string) (id int32, found bool) {
+	id, found = t.index[text]
+	return id, found
+}
 
 // ID returns the id of a text, a new one if need be.
 func (t *IDs) ID(text string) int32 {

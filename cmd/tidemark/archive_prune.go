@@ -16,7 +16,7 @@ const defaultMailDays = 2555
 
 func (c *config) retention() archive.Retention {
 	r := c.Archive.Retention
-	keep := archive.Retention{Mails: defaultMailDays, Tables: map[archive.Table]int{archive.Customers: r.Customers, archive.Reports: r.Reports,
+	keep := archive.Retention{Mails: defaultMailDays, Tables: map[archive.Table]int{archive.Customers: r.Customers, archive.Reports: r.Reports, archive.Scores: r.Scores,
 		archive.Subscriptions: r.Subscriptions, archive.UsageTable: r.Usage, archive.UsageDaily: r.UsageDaily}}
 	if r.Mails != nil {
 		keep.Mails = *r.Mails

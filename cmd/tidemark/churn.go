@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tidemark/data"
+	"tidemark/data/archive"
 	"tidemark/jobs"
 	"tidemark/reports"
 	"tidemark/transform/churn"
@@ -15,11 +16,11 @@ import (
 func (a *app) churnCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "churn",
-		Short: "Churn risk of subscriptions",
+		Short: "Churn risk of subscriptions: score, train, backtest",
 		Args:  cobra.NoArgs,
 		RunE:  needsSubcommand,
 	}
-	cmd.AddCommand(a.churnScoreCommand())
+	cmd.AddCommand(a.churnScoreCommand(), a.churnTrainCommand(), a.churnBacktestCommand())
 	return cmd
 }
 
@@ -30,9 +31,10 @@ func (a *app) churnScoreCommand() *cobra.Command {
 		Short: "Score every subscription as of a day, with reasons",
 		Long: `Score every subscription as of a day (default: the watermark), with reasons.
 
-The score is tidemark's own estimate that the subscription is lost or goes
-without any usage in the next four weeks. It looks at activity only, is not
-calibrated, and never looks at a day after the watermark.`,
+The score is tidemark's own estimate of the probability that the subscription is
+lost or goes without any usage in the next four weeks. Until ` + "`tidemark churn train`" + `
+has seen enough of your own churn it is not calibrated on it. It never looks at
+a day after the watermark. docs/churn.md tells the method.`,
 		Example: "  tidemark churn score\n  tidemark churn score --on 2026-11-12 --format json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -57,10 +59,14 @@ calibrated, and never looks at a day after the watermark.`,
 			if err != nil {
 				return err
 			}
-			if format == "json" {
-				return a.printJSON(scores{On: doc.Period.To, Model: churn.Rules().Name(), HorizonDays: churn.DefaultHorizon, AtRisk: doc.AtRisk})
+			s := scores{On: doc.Period.To, Model: p.Model, HorizonDays: churn.DefaultHorizon, AtRisk: doc.AtRisk, Customers: customerRisks(doc.AtRisk)}
+			for _, r := range doc.AtRisk {
+				s.HorizonDays, s.Calibrated = r.HorizonDays, r.Calibrated
 			}
-			a.printScores(doc)
+			if format == "json" {
+				return a.printJSON(s)
+			}
+			a.printScores(s)
 			return nil
 		},
 	}
@@ -75,13 +81,46 @@ type scores struct {
 	On          data.Day         `json:"on"`
 	Model       string           `json:"model"`
 	HorizonDays int              `json:"horizon_days"`
+	Calibrated  bool             `json:"calibrated"`
 	AtRisk      []reports.AtRisk `json:"at_risk"`
+	Customers   []customerRisk   `json:"customers"`
 }
 
-func (a *app) printScores(doc *reports.Document) {
-	a.printf("as of %s, next %d days, own estimate, not calibrated\n", doc.Period.To, churn.DefaultHorizon)
+// customerRisk is a customer's scores taken together.
+type customerRisk struct {
+	CustomerID data.CustomerID `json:"customer_id"`
+	Scored     int             `json:"scored"`   // subscriptions
+	AnyLoss    float64         `json:"any_loss"` // probability that at least one of them is lost, if they were independent
+}
+
+func customerRisks(all []reports.AtRisk) []customerRisk {
+	at := map[data.CustomerID]int{}
+	list := []customerRisk{}
+	for _, r := range all {
+		if r.Score == nil {
+			continue
+		}
+		i, found := at[r.CustomerID]
+		if !found {
+			i = len(list)
+			at[r.CustomerID] = i
+			list = append(list, customerRisk{CustomerID: r.CustomerID})
+		}
+		c := &list[i]
+		c.Scored++
+		c.AnyLoss = 1 - (1-c.AnyLoss)*(1-*r.Score)
+	}
+	return list
+}
+
+func (a *app) printScores(s scores) {
+	calibrated := "own estimate, not calibrated on your churn"
+	if s.Calibrated {
+		calibrated = "own estimate, calibrated on your churn"
+	}
+	a.printf("as of %s, next %d days, %s; model %s\n", s.On, s.HorizonDays, calibrated, shortModel(s.Model))
 	a.printf("%-8s %-6s %-38s %s\n", "score", "band", "subscription", "name, reasons")
-	for _, s := range doc.AtRisk {
+	for _, s := range s.AtRisk {
 		score, band := string(s.State), ""
 		if s.Score != nil {
 			score = fmt.Sprintf("%.4f", *s.Score)
@@ -93,5 +132,135 @@ func (a *app) printScores(doc *reports.Document) {
 		for _, r := range s.Reasons {
 			a.printf("%54s %s\n", "", printable(r.Text))
 		}
+		for _, f := range s.Flags {
+			a.printf("%54s %s\n", "", printable(f.Text))
+		}
 	}
+}
+
+// shortModel is a model's name as people read it.
+func shortModel(name string) string {
+	if len(name) == 64 {
+		return name[:12]
+	}
+	return name
+}
+
+// churnFlags say on what models are trained and tried.
+type churnFlags struct {
+	watermark     string
+	horizon       int
+	window, least int
+}
+
+func (f *churnFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.watermark, "watermark", "", "last `DAY` whose usage is complete (default: the newest with usage minus source.settle_days)")
+	cmd.Flags().IntVar(&f.horizon, "horizon", churn.DefaultHorizon, "`DAYS` that a score looks ahead: 28, 56 or 84, others for foreign data")
+	cmd.Flags().IntVar(&f.window, "active-window", 0, "who is scored: those used within so many `DAYS` (default: the horizon)")
+	cmd.Flags().IntVar(&f.least, "active-min", 1, "... on at least `N` of them")
+}
+
+func (f *churnFlags) query(c *config) (q jobs.ChurnQuery, err error) {
+	q = jobs.ChurnQuery{SettleDays: c.settleDays(), Horizon: f.horizon, Population: churn.Population{Window: f.window, Least: f.least}}
+	if f.watermark != "" {
+		day, err := parseDayFlag("--watermark", f.watermark)
+		if err != nil {
+			return q, err
+		}
+		q.Watermark = &day
+	}
+	const longest = 3650
+	switch {
+	case f.horizon < 4 || f.horizon > longest:
+		return q, usagef("--horizon %d: want 4 to %d days", f.horizon, longest)
+	case f.window < 0 || f.window > longest:
+		return q, usagef("--active-window %d: want up to %d days", f.window, longest)
+	case f.least < 1:
+		return q, usagef("--active-min %d: want at least 1", f.least)
+	}
+	return q, nil
+}
+
+func (a *app) churnTrainCommand() *cobra.Command {
+	var f churnFlags
+	var format string
+	cmd := &cobra.Command{
+		Use:   "train",
+		Short: "Fit the churn model to your own churn, and say which model is used from now on",
+		Long: `Fit the churn model to what became of your own subscriptions, and keep it in the
+archive by its hash, with the versions of the data it was made from.
+
+It learns from every week whose outcome is known. With fewer than 20 lost or 20
+kept subscriptions among them only the level of the scores becomes yours. When
+the newest outcomes cannot be told from chance by usage, no scores are given at
+all. The model in use stays when the new one was worse on the newest day whose
+outcome is known.
+
+Run it once a month, e.g. from a job.`,
+		Example: "  tidemark churn train\n  tidemark churn train --watermark 2026-11-20 --format json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.config()
+			if err != nil {
+				return err
+			}
+			q, err := f.query(c)
+			if err != nil {
+				return err
+			}
+			arc, err := a.openArchive(cmd.Context(), c, true)
+			if err != nil {
+				return err
+			}
+			trained, err := jobs.Train(cmd.Context(), arc, archive.RunInfo{ID: a.newRunID(), Job: "churn train", Source: "tidemark", Started: a.now()}, q, a.now(), producer())
+			if err != nil {
+				return err
+			}
+			told := training{Model: trained.Model.Name(), Kind: trained.Model.Kind(), Used: trained.Used.Name(), Previous: trained.Previous.Name(),
+				Why: trained.Why, NoSignal: trained.Model.NoSignal(), Training: trained.Model.Training()}
+			if format == "json" {
+				return a.printJSON(told)
+			}
+			a.printTraining(told)
+			return nil
+		},
+	}
+	f.add(cmd)
+	formatFlag(cmd, &format, "text", "text", "json")
+	return cmd
+}
+
+// training is the JSON of `churn train`.
+type training struct {
+	Model    string         `json:"model"` // SHA-256 of its file under models/
+	Kind     churn.Kind     `json:"kind"`
+	Used     string         `json:"used"`
+	Previous string         `json:"previous"`
+	Why      string         `json:"why"`
+	NoSignal bool           `json:"no_signal"`
+	Training churn.Training `json:"training"`
+}
+
+func (a *app) printTraining(t training) {
+	tr := t.Training
+	a.printf("model     %s (%s)\n", shortModel(t.Model), t.Kind)
+	a.printf("outcomes  %d of %d days up to %s, %d lost\n", tr.Rows, tr.Origins, tr.Last, tr.Churned)
+	a.printf("out of time, on the newest of them: AUC within date %s, Brier %.4f on %s\n", interval(tr.AUC), tr.Brier, tr.Last)
+	a.printf("in use    %s: %s\n", shortModel(t.Used), t.Why)
+	if t.Used != t.Model {
+		return
+	}
+	if t.Previous != t.Used {
+		a.printf("before    %s\n", shortModel(t.Previous))
+	}
+}
+
+func interval(i churn.Interval) string {
+	if i.Value != i.Value {
+		return "unknown: nobody was lost, or everybody"
+	}
+	if i.Low == nil {
+		return fmt.Sprintf("%.3f", i.Value)
+	}
+	return fmt.Sprintf("%.3f (%.3f to %.3f)", i.Value, *i.Low, *i.High)
 }

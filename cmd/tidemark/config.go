@@ -90,6 +90,7 @@ type archiveConfig struct {
 type retentionConfig struct {
 	Customers     int  `yaml:"customers"`
 	Reports       int  `yaml:"reports"`
+	Scores        int  `yaml:"scores"`
 	Subscriptions int  `yaml:"subscriptions"`
 	Usage         int  `yaml:"usage"`
 	UsageDaily    int  `yaml:"usage_daily"`

@@ -15,7 +15,6 @@ import (
 	"tidemark/jobs"
 	"tidemark/jobs/source/sample"
 	"tidemark/reports"
-	"tidemark/transform/churn"
 )
 
 func (a *app) demoCommand() *cobra.Command {
@@ -74,7 +73,7 @@ func (a *app) demo(ctx context.Context, out string) error {
 	if err != nil {
 		return err
 	}
-	p, err := jobs.Load(ctx, view, jobs.Query{Period: latest, Ref: a.today(), SettleDays: defaultSettleDays, Model: churn.Rules(), Trend: true})
+	p, err := jobs.Load(ctx, view, jobs.Query{Period: latest, Ref: a.today(), SettleDays: defaultSettleDays, Trend: true})
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,6 @@ import (
 	"tidemark/data/archive"
 	"tidemark/jobs"
 	"tidemark/reports"
-	"tidemark/transform/churn"
 )
 
 // figures are the flags of every command that computes from the archive.
@@ -50,7 +49,7 @@ func (a *app) portfolioOf(ctx context.Context, c *config, arc *archive.Archive, 
 	if err != nil {
 		return nil, err
 	}
-	return jobs.Load(ctx, view, jobs.Query{Period: spec, Ref: a.today(), SettleDays: c.settleDays(), Model: churn.Rules(), Trend: f.trend})
+	return jobs.Load(ctx, view, jobs.Query{Period: spec, Ref: a.today(), SettleDays: c.settleDays(), Trend: f.trend})
 }
 
 func (a *app) view(ctx context.Context, c *config, asOf *time.Time) (*archive.View, error) {

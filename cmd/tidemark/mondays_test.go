@@ -16,7 +16,6 @@ import (
 	"tidemark/jobs"
 	"tidemark/jobs/source/sample"
 	"tidemark/reports"
-	"tidemark/transform/churn"
 )
 
 // monday archives the sample as it is on a morning and builds the sales digest
@@ -42,7 +41,7 @@ func monday(t *testing.T, arc *archive.Archive, at time.Time, late bool, period 
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := jobs.Load(ctx, view, jobs.Query{Period: spec, Ref: today, SettleDays: settle, Model: churn.Rules(), Trend: true})
+	p, err := jobs.Load(ctx, view, jobs.Query{Period: spec, Ref: today, SettleDays: settle, Trend: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,6 @@ import (
 	"tidemark/jobs/ledger"
 	"tidemark/reports"
 	"tidemark/reports/mail"
-	"tidemark/transform/churn"
 )
 
 // openLedger opens the ledger of the configuration, by default tidemark.db
@@ -317,7 +316,7 @@ func (a *app) runDigest(ctx context.Context, c *config, l *ledger.Ledger, run *l
 	if err != nil {
 		return out, err
 	}
-	p, err := jobs.Load(ctx, view, jobs.Query{Period: m.period, Ref: m.ref, SettleDays: c.settleDays(), Model: churn.Rules(), Trend: true})
+	p, err := jobs.Load(ctx, view, jobs.Query{Period: m.period, Ref: m.ref, SettleDays: c.settleDays(), Trend: true})
 	if err != nil {
 		return out, err
 	}

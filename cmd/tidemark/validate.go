@@ -109,7 +109,7 @@ func (k *checker) retention() {
 			k.report("archive.retention."+key, fmt.Sprintf("%d days are too few", days), fmt.Sprintf("want 0 for ever, or at least %d: the figures compare with the year before", least))
 		}
 	}
-	for key, days := range map[string]int{"usage": r.Usage, "reports": r.Reports, "mails": value(r.Mails)} {
+	for key, days := range map[string]int{"usage": r.Usage, "reports": r.Reports, "scores": r.Scores, "mails": value(r.Mails)} {
 		if days != 0 && days < 31 {
 			k.report("archive.retention."+key, fmt.Sprintf("%d days are too few", days), "want 0 for ever, or at least 31")
 		}

@@ -16,7 +16,6 @@ import (
 	"tidemark/jobs/source/tables"
 	"tidemark/reports/chart/raster"
 	"tidemark/templates"
-	"tidemark/transform/churn"
 )
 
 // defaultSettleDays is how many days usage stays open to late rows.
@@ -186,5 +185,5 @@ func (a *app) recorder(c *config, arc *archive.Archive, job string, slot *time.T
 		pages = c.path(c.Pages.Path)
 	}
 	return jobs.Recorder{Pages: pages, Archive: arc, Run: archive.RunInfo{ID: a.newRunID(), Job: job, Source: "tidemark", Started: a.now()},
-		Config: c.text, SettleDays: c.settleDays(), Model: churn.Rules().Name(), Slot: slot, Producer: producer()}
+		Config: c.text, SettleDays: c.settleDays(), Slot: slot, Producer: producer()}
 }

@@ -24,10 +24,14 @@ const (
 	UsageTable    Table = "usage"
 	UsageDaily    Table = "usage_daily"
 	Reports       Table = "reports"
+	Scores        Table = "scores"
+	Trainings     Table = "trainings"
 )
 
 // Tables returns every table in the order of their names.
-func Tables() []Table { return []Table{Customers, Reports, Subscriptions, UsageTable, UsageDaily} }
+func Tables() []Table {
+	return []Table{Customers, Reports, Scores, Subscriptions, Trainings, UsageTable, UsageDaily}
+}
 
 // DataTables returns the tables that reports are computed from, in the order of
 // their names.
@@ -37,7 +41,7 @@ func DataTables() []Table { return []Table{Customers, Subscriptions, UsageTable,
 // that there is not.
 func (t Table) Columns() []string {
 	schemas := map[Table]*arrow.Schema{Customers: data.CustomersSchema(), Reports: data.ReportsSchema(), Subscriptions: data.SubscriptionsSchema(),
-		UsageTable: data.UsageSchema(), UsageDaily: data.UsageDailySchema()}
+		UsageTable: data.UsageSchema(), UsageDaily: data.UsageDailySchema(), Scores: data.ScoresSchema(), Trainings: data.TrainingsSchema()}
 	schema := schemas[t]
 	if schema == nil {
 		return nil

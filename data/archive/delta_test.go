@@ -42,6 +42,12 @@ func busy(t *testing.T, b Bucket) *fixture {
 		if _, err := r.CommitReports(t.Context(), day("2026-11-23"), []data.Report{report(fmt.Sprint("r", i), "anna@partner.example")}); err != nil {
 			t.Fatal(err)
 		}
+		if _, err := r.CommitScores(t.Context(), day("2026-11-22"), []data.Score{score(fmt.Sprint("s", i))}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.CommitTraining(t.Context(), data.Training{Day: day("2026-11-23"), TrainedAt: fmt.Sprint(i), Used: "prior"}); err != nil {
+			t.Fatal(err)
+		}
 		if _, err := r.Finish(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -213,13 +213,14 @@ func decimalOpt(c *rowCoder, p **data.Decimal) {
 	c.column++
 }
 
-func dayOpt(c *rowCoder, p **data.Day) {
+// int32Opt codes an optional number or day.
+func int32Opt[N ~int32](c *rowCoder, p **N) {
 	if !c.present(*p != nil) {
 		*p = nil
 		return
 	}
 	if c.decoding {
-		*p = new(data.Day)
+		*p = new(N)
 	}
 	integer32(c, *p)
 }
@@ -296,7 +297,7 @@ func codeCustomer(c *rowCoder, r *data.Customer) {
 	textOpt(c, &r.Name)
 	textOpt(c, &r.Domain)
 	textOpt(c, &r.Country)
-	dayOpt(c, &r.FirstSeen)
+	int32Opt(c, &r.FirstSeen)
 	textOpt(c, &r.Contact)
 	textOpt(c, &r.Phone)
 	textOpt(c, &r.Email)
@@ -310,15 +311,15 @@ func codeSubscription(c *rowCoder, r *data.Subscription) {
 	textOpt(c, &r.Name)
 	textOpt(c, &r.Offer)
 	text(c, &r.Status)
-	dayOpt(c, &r.Created)
+	int32Opt(c, &r.Created)
 	textOpt(c, &r.CreatedBasis)
-	dayOpt(c, &r.CommitmentEnd)
+	int32Opt(c, &r.CommitmentEnd)
 	boolOpt(c, &r.AutoRenew)
-	dayOpt(c, &r.RenewedAt)
-	dayOpt(c, &r.EndedAt)
+	int32Opt(c, &r.RenewedAt)
+	int32Opt(c, &r.EndedAt)
 	boolOpt(c, &r.Trial)
-	dayOpt(c, &r.FirstUsage)
-	dayOpt(c, &r.LastUsage)
+	int32Opt(c, &r.FirstUsage)
+	int32Opt(c, &r.LastUsage)
 }
 
 func codeReport(c *rowCoder, r *data.Report) {
@@ -338,6 +339,33 @@ func codeReport(c *rowCoder, r *data.Report) {
 		textOpt(c, p)
 	}
 	for _, p := range []*string{&r.Producer, &r.Request, &r.Document, &r.Digest, &r.EMLSHA256} {
+		text(c, p)
+	}
+}
+
+func codeScore(c *rowCoder, r *data.Score) {
+	text(c, &r.CustomerID)
+	text(c, &r.SubscriptionID)
+	integer32(c, &r.Horizon)
+	text(c, &r.State)
+	decimalOpt(c, &r.Score)
+	textOpt(c, &r.Band)
+	text(c, &r.Model)
+	int32Opt(c, &r.IdleDays)
+	text(c, &r.Reasons)
+	text(c, &r.Flags)
+	textOpt(c, &r.Detail)
+	for _, p := range []*string{&r.Versions, &r.KnownAt, &r.Producer} {
+		text(c, p)
+	}
+}
+
+func codeTraining(c *rowCoder, r *data.Training) {
+	for _, p := range []*string{&r.TrainedAt, &r.Model, &r.Used, &r.Why} {
+		text(c, p)
+	}
+	integer32(c, &r.Horizon)
+	for _, p := range []*string{&r.Training, &r.Versions, &r.KnownAt, &r.Producer} {
 		text(c, p)
 	}
 }

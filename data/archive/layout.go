@@ -118,6 +118,8 @@ func newLayouts() (map[Table]*layout, error) {
 		{UsageTable, data.UsageSchema(), data.Usage{}},
 		{UsageDaily, data.UsageDailySchema(), data.UsageDaily{}},
 		{Reports, data.ReportsSchema(), data.Report{}},
+		{Scores, data.ScoresSchema(), data.Score{}},
+		{Trainings, data.TrainingsSchema(), data.Training{}},
 	} {
 		l, err := newLayout(t.table, t.schema, t.row)
 		if err != nil {

@@ -61,7 +61,7 @@ func (r *Run) Prune(ctx context.Context, keep Retention, apply bool) ([]Pruned, 
 		return nil, fmt.Errorf("prune: %w", err)
 	}
 	var out []Pruned
-	for _, t := range []Table{Customers, Subscriptions, UsageTable, UsageDaily, Reports} {
+	for _, t := range []Table{Customers, Subscriptions, UsageTable, UsageDaily, Scores, Reports} {
 		todo := p.table(t)
 		if t == Reports {
 			mails, err := p.mails(ctx)

@@ -132,7 +132,7 @@ func TestPrune_WithoutApplyChangesNothing(t *testing.T) {
 	}
 	// Horizons: usage 22 Nov, customers 23 Nov, mails 24 Nov. Usage has files of
 	// 20 and 21 Nov (3+1 of tables, 2+1 of focus); 22 Nov is on the horizon.
-	want := map[string]int{"customers": 3, "mails": 2, "orphans": 0, "reports": 0, "subscriptions": 0, "usage": 7, "usage_daily": 0}
+	want := map[string]int{"customers": 3, "mails": 2, "orphans": 0, "reports": 0, "scores": 0, "subscriptions": 0, "usage": 7, "usage_daily": 0}
 	if diff := cmp.Diff(want, files); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}

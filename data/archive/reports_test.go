@@ -3,7 +3,9 @@ package archive
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"testing"
 
@@ -184,5 +186,52 @@ func TestCommit_ATableGainsAColumn(t *testing.T) {
 	_, err = r.CommitUsage(t.Context(), Delivery{Source: "tables", Days: days("2026-11-21", "2026-11-21")})
 	if !errors.Is(err, ErrSchema) || !strings.Contains(err.Error(), "tax_id") {
 		t.Errorf("writing to a newer table: %v, want ErrSchema naming tax_id", err)
+	}
+}
+
+func score(subscription string) data.Score {
+	p, _, err := data.ParseDecimal("0.7215")
+	if err != nil {
+		panic(err)
+	}
+	return data.Score{Day: day("2026-11-22"), CustomerID: "a", SubscriptionID: data.SubscriptionID(subscription), Horizon: 28, State: "scored", Score: &p,
+		Band: new("High"), Model: "usage-1/prior", IdleDays: new(int32(3)), Reasons: "[]", Flags: "[]", Detail: new("{}"), Versions: "{}", KnownAt: "2026-11-23T00:00:00Z", Producer: "test"}
+}
+
+func TestScores_StayBesideEachOther(t *testing.T) {
+	f := newFixture(t, NewMemory())
+	for i := range 2 {
+		r := f.begin()
+		without := score("without")
+		without.Score, without.Band, without.IdleDays, without.Detail = nil, nil, nil, nil
+		if _, err := r.CommitScores(t.Context(), day("2026-11-22"), []data.Score{score(fmt.Sprint("s", i)), without}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.CommitTraining(t.Context(), data.Training{Day: day("2026-11-23") + data.Day(i), TrainedAt: fmt.Sprint(i), Model: fmt.Sprint("m", i)}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Finish(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []data.Score
+	for s, err := range f.view().ScoresIn(t.Context(), allDays) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, s)
+	}
+	if len(got) != 4 || got[0].Day != day("2026-11-22") {
+		t.Fatalf("%d scores, the first of %s", len(got), got[0].Day)
+	}
+	slices.SortFunc(got, func(a, b data.Score) int { return strings.Compare(string(a.SubscriptionID), string(b.SubscriptionID)) })
+	if diff := cmp.Diff(score("s1"), got[1], cmp.Comparer(func(a, b data.Decimal) bool { return a.Cmp(b) == 0 })); diff != "" {
+		t.Errorf("score (-want +got):\n%s", diff)
+	}
+	if got[3].Score != nil || got[3].IdleDays != nil {
+		t.Errorf("without a score: %+v", got[3])
+	}
+	if newest, found, err := f.view().Training(t.Context()); !found || err != nil || newest.Model != "m1" {
+		t.Errorf("training %+v %v %v", newest, found, err)
 	}
 }

@@ -39,7 +39,7 @@ type Run struct {
 	quarantine map[Table]*quarantine
 	files      int               // data files begun
 	kept       map[string]string // hashes of small files that the record names, by key
-	reports    int               // commits of reports begun
+	added      int               // commits of added rows begun
 	ended      bool
 }
 

@@ -33,7 +33,7 @@ func (a *Archive) View(ctx context.Context, asOf *time.Time) (*View, error) {
 		return nil, err
 	}
 	v := &View{archive: a, states: map[Table]*state{}}
-	for _, t := range []Table{Customers, Reports, Subscriptions, UsageDaily} {
+	for _, t := range []Table{Customers, Reports, Scores, Subscriptions, Trainings, UsageDaily} {
 		if s := newest[t]; s != nil {
 			if err := v.pick(ctx, s, lastVersion(s, asOf)); err != nil {
 				return nil, err

@@ -3,8 +3,6 @@ package churn
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
@@ -14,113 +12,90 @@ import (
 	"tidemark/transform"
 )
 
-// leastKnown is how many known days a score needs, and how old a subscription
-// must be.
-const leastKnown = 7
+// quietFrom is how far the whole portfolio's activity must fall in a week, as a logarithm,
+// for a word about it: a holiday is no reason to call. In a small portfolio a single
+// subscription could do that.
+const (
+	quietFrom  = -.35
+	quietLeast = 20 // subscriptions with a score
+)
 
-// Assess implements Model: one row for each subscription created on or before
-// in.On, those that ended included, in order of id.
-func (m rules) Assess(mem memory.Allocator, in Inputs) (arrow.Record, error) {
-	if in.Horizon == 0 {
-		in.Horizon = DefaultHorizon
-	}
-	a, err := readActivity(in)
-	if err != nil {
-		return nil, fmt.Errorf("assess %s: %w", in.On, err)
-	}
-	var customers transform.IDs
-	list, err := a.subscriptionsOn(in, &customers)
+// finding is what an assessment says about one subscription.
+type finding struct {
+	state State
+	idle  int // known days since the last usage, -1 when none is known
+
+	score, logit float64 // the rest only in state scored
+	band         Band
+	reasons      []Reason
+	change       *Change
+	protective   []Group
+	parts        parts
+	features     map[string]float64
+	short        bool // less history than the longest window
+}
+
+// Assess returns one row (Schema) for each subscription created on or before in.On, those
+// that ended included, in order of id. The caller must Release the record.
+func (m *Model) Assess(mem memory.Allocator, in Inputs) (arrow.Record, error) {
+	list, err := subjects(in.History, in.Subscriptions)
 	if err != nil {
 		return nil, fmt.Errorf("assess %s: subscriptions: %w", in.On, err)
 	}
+	a := m.assessment(in, list)
 	b := array.NewRecordBuilder(mem, Schema())
 	defer b.Release()
-	for _, s := range list {
-		found := a.assess(in, s)
-		if err := m.write(b, in, s, found); err != nil {
-			return nil, fmt.Errorf("assess %s: subscription %q: %w", in.On, s.text, err)
+	for i := range list {
+		if s := &list[i]; s.existed(in.On) {
+			if err := a.write(b, s, a.find(s)); err != nil {
+				return nil, fmt.Errorf("assess %s: subscription %q: %w", in.On, s.text, err)
+			}
 		}
 	}
 	return b.NewRecord(), nil
 }
 
-// subject is a subscription to assess.
-type subject struct {
-	id        int32
-	text      string // the id as it is written
-	customer  string
-	status    data.Status
-	created   *data.Day
-	lastUsage *data.Day // at or before the day of the assessment
+// assessment is a portfolio on a day and a week before.
+type assessment struct {
+	*Model
+	*study
+	on data.Day
+
+	day, week     *portfolioDay
+	now, before   explained
+	places, weeks map[int32]int // of an account in day and week
+	base          float64
 }
 
-// subscriptionsOn returns the subscriptions that were created on or before the
-// day, in order of id.
-func (a *activity) subscriptionsOn(in Inputs, customers *transform.IDs) ([]subject, error) {
-	if in.Subscriptions == nil {
-		return nil, nil
+func (m *Model) assessment(in Inputs, list []subject) *assessment {
+	s := newStudy(m.terms, in.History, m.file.Horizon, in.Population, list)
+	t := in.History.place(in.On)
+	a := &assessment{Model: m, study: s, on: in.On, day: s.on(t), week: s.on(t - s.w)}
+	c := m.coefficients(s, a.day)
+	reference := s.medians(a.day.rows)
+	a.now, a.before = s.explain(a.day.rows, reference, c), s.explain(a.week.rows, reference, c)
+	a.places, a.weeks = a.day.places(), a.week.places()
+	for _, l := range a.now.logits {
+		a.base += m.probability(l) / float64(len(a.now.logits))
 	}
-	var statuses transform.IDs
-	c := transform.ColumnsOf(in.Subscriptions)
-	id, customer := c.IDs("subscription_id", &a.subscriptions), c.IDs("customer_id", customers)
-	status, created := c.IDs("status", &statuses), c.Days("created")
-	ended, last := c.Days("ended_at"), c.Days("last_usage")
-	if c.Err() != nil {
-		return nil, c.Err()
-	}
-	upTo := func(col transform.Column[arrow.Date32], i int) *data.Day {
-		if d, known := col.At(i); known && data.Day(d) <= in.On {
-			return new(data.Day(d))
-		}
-		return nil
-	}
-	var list []subject
-	for i := range c.Rows() {
-		if d, known := created.At(i); known && data.Day(d) > in.On {
-			continue
-		}
-		s := subject{id: id.At(i), text: a.subscriptions.Text(id.At(i)), customer: customers.Text(customer.At(i)),
-			created: upTo(created, i), lastUsage: upTo(last, i)}
-		// A status that the vocabulary lacks counts as unknown.
-		s.status, _ = data.ParseStatus(statuses.Text(status.At(i)))
-		_, everEnded := ended.At(i)
-		switch hasEnded := upTo(ended, i) != nil; {
-		case hasEnded && !s.status.Ended():
-			s.status = data.StatusDeprovisioned
-		case !hasEnded && everEnded && s.status.Ended():
-			s.status = data.StatusActive // it ended after the day
-		}
-		list = append(list, s)
-	}
-	slices.SortFunc(list, func(x, y subject) int { return strings.Compare(x.text, y.text) })
-	return list, nil
+	return a
 }
 
-// finding is what an assessment says about one subscription.
-type finding struct {
-	state   State
-	idle    int // known days since the last usage, -1 when none is known
-	score   float64
-	reasons []Reason
-}
-
-func (a *activity) assess(in Inputs, s subject) finding {
-	f := finding{idle: a.idle(in, s), reasons: []Reason{}}
-	used := f.idle >= 0 && f.idle < in.Horizon && a.of(s.id).used != daySet{}
+// find assesses one subscription.
+func (a *assessment) find(s *subject) finding {
+	f := finding{state: s.state(a.on), idle: a.idle(s)}
+	if f.state != StateScored {
+		return f
+	}
+	i, scored := a.places[s.account]
 	switch {
-	case s.status == data.StatusSuspended:
-		f.state = StateSuspended
-	case s.status == data.StatusDeprovisioned, s.status == data.StatusExpired:
-		f.state = StateEnded
-	case s.created != nil && int(in.On-*s.created) < leastKnown:
-		f.state = StateNew
-	case len(a.known) < leastKnown:
+	case a.knownDays(0, a.day.t) < leastAge:
 		f.state = StateNoSignal
-	case used:
-		f.state = StateScored
-		terms := a.habitOf(s.id, s.created).terms()
-		f.score, f.reasons = score(terms), reasons(terms)
-	case s.status == data.StatusActive:
+	case scored && a.NoSignal():
+		f.state = StateNoSignal
+	case scored:
+		a.score(&f, s, i)
+	case s.statusOn(a.on) == data.StatusActive:
 		f.state = StateDormant
 	default:
 		f.state = StateNoSignal // pending or unknown, and not used
@@ -128,60 +103,98 @@ func (a *activity) assess(in Inputs, s subject) finding {
 	return f
 }
 
-// idle counts the known days since the last usage, -1 when none is known.
-func (a *activity) idle(in Inputs, s subject) int {
-	var last data.Day
-	switch at := a.of(s.id).used.last(); {
-	case at >= 0:
-		last = a.known[at]
-	case s.lastUsage != nil:
-		last = *s.lastUsage
-	default:
-		return -1
+func (a *assessment) score(f *finding, s *subject, i int) {
+	v := a.view
+	v.t = a.day.t
+	x := &a.day.xs[i]
+	f.logit, f.parts = a.now.logits[i], a.now.parts[i]
+	f.score = a.probability(f.logit)
+	f.band = bandOf(f.score, a.base)
+	f.reasons, f.protective = v.reasons(f.parts, x), f.parts.protective()
+	if j, known := a.weeks[s.account]; known {
+		f.change = v.change(f.parts, a.before.parts[j], f.score, a.probability(a.before.logits[j]), a.base, x)
 	}
-	n := 0
-	for _, d := range slices.Backward(in.Known) {
-		if d <= last {
-			break
-		}
-		if d <= in.On {
-			n++
-		}
+	f.features = map[string]float64{"stop": x.stop, "drop": x.drop}
+	for j, name := range featureNames() {
+		f.features[name] = x.f[j]
 	}
-	return n
+	f.short = a.day.t+1 < 3*a.h && x.facts.age > a.day.t
 }
 
-func (m rules) write(b *array.RecordBuilder, in Inputs, s subject, f finding) error {
-	told, err := json.Marshal(f.reasons)
+// idle counts the known days since the last usage, -1 when none is known.
+func (a *assessment) idle(s *subject) int {
+	h, t := a.History, a.day.t
+	if s.account != transform.NoID {
+		if last := h.accounts[s.account].used.last(0, t); last >= 0 {
+			return h.knownDays(last+1, t)
+		}
+	}
+	if s.lastUsage != nil && *s.lastUsage <= a.on {
+		return h.knownDays(h.place(*s.lastUsage)+1, t)
+	}
+	return -1
+}
+
+// write appends a row.
+func (a *assessment) write(b *array.RecordBuilder, s *subject, f finding) error {
+	flags := s.flags(a.on)
+	if f.short {
+		flags = append(flags, Flag{Code: "short_history", Days: a.day.t + 1})
+	}
+	var err error
+	doc := func(v any) string {
+		raw, e := json.Marshal(v)
+		if e != nil && err == nil {
+			err = e
+		}
+		return string(raw)
+	}
+	row := map[string]any{"subscription_id": s.text, "customer_id": s.customer, "state": string(f.state),
+		"origin": arrow.Date32(a.on), "horizon_days": int32(a.h), "calibrated": a.Calibrated(), "model": a.Name(),
+		"reasons": "[]", "flags": doc(flags), "quiet": a.day.quiet < quietFrom && len(a.day.list) >= quietLeast}
+	if f.idle >= 0 {
+		row["idle_days"] = int32(f.idle)
+	}
+	if f.state == StateScored {
+		row["score"], row["band"], row["base_rate"], row["logit"], row["reference"] = f.score, string(f.band), a.base, f.logit, a.now.reference
+		row["reasons"], row["protective"] = doc(f.reasons), doc(f.protective)
+		row["contributions"], row["features"] = doc(f.parts), doc(f.features)
+		if f.change != nil {
+			row["why_now"] = doc(f.change)
+		}
+	}
 	if err != nil {
 		return err
 	}
-	for i, text := range []string{s.text, s.customer, string(f.state)} {
-		if err := b.Field(i).(*array.BinaryDictionaryBuilder).AppendString(text); err != nil {
-			return err
+	for i, field := range b.Schema().Fields() {
+		if err := appendValue(b.Field(i), row[field.Name]); err != nil {
+			return fmt.Errorf("column %s: %w", field.Name, err)
 		}
 	}
-	band := b.Field(4).(*array.BinaryDictionaryBuilder)
-	if f.state == StateScored {
-		b.Field(3).(*array.Float64Builder).Append(f.score)
-		if err := band.AppendString(string(bandOf(f.score))); err != nil {
-			return err
-		}
-	} else {
-		b.Field(3).AppendNull()
-		band.AppendNull()
+	return nil
+}
+
+// appendValue appends a value, or null for nil.
+func appendValue(b array.Builder, value any) error {
+	if value == nil {
+		b.AppendNull()
+		return nil
 	}
-	b.Field(5).(*array.Date32Builder).Append(arrow.Date32(in.On))
-	b.Field(6).(*array.Int32Builder).Append(int32(in.Horizon))
-	b.Field(7).(*array.BooleanBuilder).Append(false)
-	if err := b.Field(8).(*array.BinaryDictionaryBuilder).AppendString(m.Name()); err != nil {
-		return err
+	switch b := b.(type) {
+	case *array.BinaryDictionaryBuilder:
+		return b.AppendString(value.(string))
+	case *array.StringBuilder:
+		b.Append(value.(string))
+	case *array.Float64Builder:
+		b.Append(value.(float64))
+	case *array.Int32Builder:
+		b.Append(value.(int32))
+	case *array.Date32Builder:
+		b.Append(value.(arrow.Date32))
+	case *array.BooleanBuilder:
+		b.Append(value.(bool))
+	default:
+		return fmt.Errorf("no way to append to a %s", b.Type())
 	}
-	if f.idle >= 0 {
-		b.Field(9).(*array.Int32Builder).Append(int32(f.idle))
-	} else {
-		b.Field(9).AppendNull()
-	}
-	b.Field(10).(*array.StringBuilder).Append(string(told))
 	return nil
 }

@@ -1,0 +1,249 @@
+package jobs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/apache/arrow/go/v17/arrow"
+
+	"tidemark/data"
+	"tidemark/data/archive"
+	"tidemark/reports"
+	"tidemark/transform"
+	"tidemark/transform/churn"
+)
+
+// ModelIn returns the churn model that was in use in a view: the one that the newest training
+// chose, else the prior.
+func ModelIn(ctx context.Context, view *archive.View) (*churn.Model, error) {
+	newest, found, err := view.Training(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("find the churn model: %w", err)
+	}
+	if !found {
+		return churn.Prior(churn.DefaultHorizon)
+	}
+	return modelNamed(ctx, view, newest.Used)
+}
+
+// modelNamed returns a model by the name that is stored beside its scores.
+func modelNamed(ctx context.Context, view *archive.View, name string) (*churn.Model, error) {
+	prior, err := churn.Prior(churn.DefaultHorizon)
+	if err != nil || name == prior.Name() {
+		return prior, err
+	}
+	if strings.Contains(name, "/") || len(name) != 64 {
+		return nil, fmt.Errorf("model %s: this program does not know it; it has %s and trained ones", name, prior.Name())
+	}
+	raw, err := view.Kept(ctx, archive.Models, name)
+	if err != nil {
+		return nil, err
+	}
+	return churn.ReadModel(raw)
+}
+
+// histories reads who used what from a view, on the known days up to one.
+func histories(ctx context.Context, view *archive.View, known []data.Day) (*churn.History, error) {
+	if len(known) == 0 {
+		return churn.ReadHistory(nil, each(nil))
+	}
+	all := data.Period{From: known[0], To: known[len(known)-1]}
+	return churn.ReadHistory(known, view.Scan(ctx, archive.UsageDaily, all, churn.HistoryColumns()...))
+}
+
+// ChurnQuery says on what churn models are trained and tried.
+type ChurnQuery struct {
+	SettleDays int
+	Watermark  *data.Day // instead of the newest usage day minus SettleDays
+	Horizon    int
+	Population churn.Population
+}
+
+// ChurnInputs reads everything that is known up to the watermark. The caller must Release
+// Subscriptions, which may be nil.
+func ChurnInputs(ctx context.Context, view *archive.View, q ChurnQuery) (churn.Inputs, error) {
+	watermark := Watermark(view, q.SettleDays)
+	if q.Watermark != nil {
+		watermark = q.Watermark
+	}
+	in := churn.Inputs{Population: q.Population}
+	if watermark == nil {
+		return in, fmt.Errorf("%w: nothing is archived yet; run `tidemark extract`", transform.ErrNoKnownDay)
+	}
+	in.On = *watermark
+	var known []data.Day
+	for _, d := range view.UsageDays() {
+		if d.Day <= in.On {
+			known = append(known, d.Day)
+		}
+	}
+	if len(known) == 0 {
+		return in, fmt.Errorf("%w: no day is archived up to %s", transform.ErrNoKnownDay, in.On)
+	}
+	var err error
+	if in.History, err = histories(ctx, view, known); err != nil {
+		return in, err
+	}
+	in.Subscriptions, err = newestSubscriptions(ctx, view)
+	return in, err
+}
+
+// newestSubscriptions returns the newest inventory, nil without one.
+func newestSubscriptions(ctx context.Context, view *archive.View) (arrow.Record, error) {
+	days := view.Snapshots(archive.Subscriptions)
+	if len(days) == 0 {
+		return nil, nil
+	}
+	return view.Snapshot(ctx, archive.Subscriptions, days[len(days)-1])
+}
+
+// Trained is what a training came to.
+type Trained struct {
+	Model    *churn.Model // the new one
+	Used     *churn.Model // the one in use from now on
+	Previous *churn.Model // the one before
+	Why      string
+}
+
+// worseBy is by how much a new model's error may be above the old one's before the old one
+// stays.
+const worseBy = 1.05
+
+// Train fits a churn model to what the archive holds and stores it, with the choice: the
+// one before stays in use when it was better on the newest days whose outcome is known.
+func Train(ctx context.Context, arc *archive.Archive, run archive.RunInfo, q ChurnQuery, now time.Time, producer string) (out Trained, err error) {
+	view, err := arc.View(ctx, nil)
+	if err != nil {
+		return out, err
+	}
+	in, err := ChurnInputs(ctx, view, q)
+	if err != nil {
+		return out, err
+	}
+	if in.Subscriptions != nil {
+		defer in.Subscriptions.Release()
+	}
+	if out.Previous, err = ModelIn(ctx, view); err != nil {
+		return out, err
+	}
+	if out.Model, err = churn.Train(in, q.Horizon); err != nil {
+		return out, err
+	}
+	versions := map[string]int64{}
+	for table, version := range view.Versions() {
+		versions[string(table)] = version
+	}
+	known := view.KnownAt().UTC()
+	if err := out.Model.SetData(versions, known); err != nil {
+		return out, err
+	}
+	if err := out.choose(in); err != nil {
+		return out, err
+	}
+	return out, out.store(ctx, arc, run, now, producer)
+}
+
+// choose decides which model is in use from now on.
+func (t *Trained) choose(in churn.Inputs) error {
+	m, training := t.Model, t.Model.Training()
+	t.Used = m
+	t.Why = fmt.Sprintf("fitted to %d outcomes of %d days, %d of them lost", training.Rows, training.Origins, training.Churned)
+	if m.Kind() == churn.KindRate {
+		t.Why = fmt.Sprintf("%d of %d outcomes are losses: too few on one side for a fit, so only the level is yours", training.Churned, training.Rows)
+	}
+	if m.NoSignal() {
+		t.Why = "past churn does not follow usage here: no scores are given"
+	}
+	if t.Previous.Kind() == churn.KindPrior || t.Previous.Horizon() != m.Horizon() || m.NoSignal() {
+		return nil
+	}
+	before, err := t.Previous.BrierOn(in)
+	if err != nil {
+		return err
+	}
+	if training.Brier > before*worseBy {
+		t.Used = t.Previous
+		t.Why = fmt.Sprintf("on %s the new model was worse (Brier %.4f, the one in use %.4f): that one stays", training.Last, training.Brier, before)
+	}
+	return nil
+}
+
+func (t *Trained) store(ctx context.Context, arc *archive.Archive, info archive.RunInfo, now time.Time, producer string) (err error) {
+	run, err := arc.Begin(ctx, info)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, run.Abort())
+		}
+	}()
+	raw, err := t.Model.Encode()
+	if err != nil {
+		return err
+	}
+	sum, err := run.Keep(ctx, archive.Models, raw)
+	if err != nil {
+		return err
+	}
+	training := t.Model.Training()
+	row := data.Training{Day: data.DayOf(now), TrainedAt: now.UTC().Format(time.RFC3339Nano), Model: sum, Used: t.Used.Name(), Why: t.Why,
+		Horizon: int32(t.Model.Horizon()), KnownAt: training.KnownAt.Format(time.RFC3339Nano), Producer: producer}
+	for text, value := range map[*string]any{&row.Training: training, &row.Versions: training.Versions} {
+		doc, err := json.Marshal(value)
+		if err != nil {
+			return err
+		}
+		*text = string(doc)
+	}
+	if _, err := run.CommitTraining(ctx, row); err != nil {
+		return err
+	}
+	_, err = run.Finish(ctx)
+	return err
+}
+
+// scoreRows are the scores of a portfolio as the archive keeps them.
+func scoreRows(p *reports.Portfolio, producer string) ([]data.Score, error) {
+	versions, err := json.Marshal(p.Versions)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := churn.Stored(p.Scores)
+	for i := range rows {
+		rows[i].Versions, rows[i].KnownAt, rows[i].Producer = string(versions), p.KnownAt.UTC().Format(time.RFC3339Nano), producer
+	}
+	return rows, err
+}
+
+// recordScores stores the scores that reports are about to tell, unless the same model has
+// made them from the same versions already.
+func (r *Recording) recordScores(ctx context.Context) error {
+	p := r.digests.Portfolio
+	if p.Scores == nil || p.Scores.NumRows() == 0 {
+		return nil
+	}
+	rows, err := scoreRows(p, r.Producer)
+	if err != nil {
+		return err
+	}
+	view, err := r.Archive.View(ctx, nil)
+	if err != nil {
+		return err
+	}
+	day := rows[0].Day
+	for old, err := range view.ScoresIn(ctx, data.Period{From: day, To: day}) {
+		if err != nil {
+			return err
+		}
+		if old.Model == rows[0].Model && old.Versions == rows[0].Versions && old.Producer == rows[0].Producer {
+			return nil
+		}
+	}
+	_, err = r.run.CommitScores(ctx, day, rows)
+	return err
+}

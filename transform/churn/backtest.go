@@ -1,0 +1,138 @@
+package churn
+
+import (
+	"fmt"
+	"math"
+
+	"tidemark/data"
+)
+
+// Measures say how good predictions were. AUC within date is the mean over the origins,
+// weighted by churned × kept / all: the list that somebody sees on one day.
+type Measures struct {
+	AUCWithin      *float64    `json:"auc_within"`          // null: nobody churned, or everybody
+	WithinInterval *[2]float64 `json:"auc_within_interval"` // 95 %, by bootstrap over subscriptions
+	AUCPooled      *float64    `json:"auc_pooled"`
+	PooledInterval *[2]float64 `json:"auc_pooled_interval"`
+	PRAUC          *float64    `json:"pr_auc"` // average precision
+	Brier          float64     `json:"brier"`
+	ECE            float64     `json:"ece"`             // ten bins of equal size
+	PrecisionTop10 float64     `json:"precision_top10"` // of the highest tenth within each origin
+	LiftTop10      *float64    `json:"lift_top10"`
+	BaseRate       float64     `json:"base_rate"`
+	Rows           int         `json:"rows"`
+	Origins        int         `json:"origins"`
+	Reliability    []Bin       `json:"reliability"`
+
+	Predictions []Prediction `json:"-"`
+}
+
+// Backtest is what scores of earlier days would have been worth.
+type Backtest struct {
+	Horizon   int                 `json:"horizon_days"`
+	Origins   []data.Day          `json:"origins"`
+	Skipped   []data.Day          `json:"origins_without_outcome"` // too near to the end to be judged
+	Untrained []data.Day          `json:"origins_without_labels"`  // trained fell back on the prior there
+	NoSignal  int                 `json:"origins_no_signal"`       // on so many the trained model would have given no scores
+	Models    map[string]Measures `json:"models"`                  // "prior", "trained", "recency", "rfm", "drop_ratio"
+}
+
+// The models of a backtest, in the order in which they are shown.
+func BacktestModels() []string { return []string{"prior", "trained", "recency", "rfm", "drop_ratio"} }
+
+// RunBacktest scores the origins given as they would have been scored then, and compares
+// with what came true by in.On. A trained model learns, for each origin anew, from the
+// outcomes that were known on it; so do the simple methods beside it. want holds "prior",
+// "trained" or both.
+func RunBacktest(in Inputs, horizon int, origins []data.Day, want []string) (*Backtest, error) {
+	c, err := newCache(in, horizon)
+	if err != nil {
+		return nil, err
+	}
+	out := &Backtest{Horizon: horizon, Models: map[string]Measures{}, Origins: []data.Day{}, Skipped: []data.Day{}, Untrained: []data.Day{}}
+	all := map[string][]Prediction{}
+	last := c.place(in.On)
+	for _, day := range origins {
+		o := c.place(day)
+		if c.knownDays(0, o) < leastAge || o+c.h > last || o+c.h >= c.days {
+			out.Skipped = append(out.Skipped, day)
+			continue
+		}
+		out.Origins = append(out.Origins, day)
+		if err := c.backtest(o, want, all, out); err != nil {
+			return nil, fmt.Errorf("backtest %s: %w", day, err)
+		}
+	}
+	for name, p := range all {
+		if len(p) > 0 {
+			out.Models[name] = measure(p)
+		}
+	}
+	return out, nil
+}
+
+func (c *cache) backtest(o int, want []string, all map[string][]Prediction, out *Backtest) error {
+	d := c.on(o)
+	keep := func(name string, score func(i int) float64) {
+		for i, id := range d.list {
+			if churned, known := c.label(id, o); known {
+				all[name] = append(all[name], Prediction{c.subscriptions.Text(id), c.History.on(o), score(i), churned})
+			}
+		}
+	}
+	for _, name := range want {
+		m := &Model{terms: c.terms, file: modelFile{Kind: KindPrior, Terms: c.betas()}}
+		if name == "trained" {
+			l, ok, err := c.learn(o)
+			if err != nil {
+				return err
+			}
+			if ok {
+				m.file = modelFile{Kind: l.kind, Terms: l.terms, Intercept: l.intercept}
+				if l.noGood {
+					out.NoSignal++
+				}
+			} else {
+				out.Untrained = append(out.Untrained, c.History.on(o))
+			}
+		}
+		fixed := m.coefficients(c.study, d)
+		keep(name, func(i int) float64 { return m.probability(fixed.logit(d.rows[i])) })
+	}
+	for _, b := range simpleMethods() {
+		score, err := b.fit(c, o, d)
+		if err != nil {
+			return err
+		}
+		keep(b.name, score)
+	}
+	return nil
+}
+
+func measure(p []Prediction) Measures {
+	g := grade(p)
+	byOrigin, pooled := g.sorted(true), g.sorted(false)
+	m := Measures{Brier: g.brier(), BaseRate: g.baseRate(), Rows: len(p), Origins: len(byOrigin), Predictions: p}
+	m.AUCWithin, m.WithinInterval = g.interval(byOrigin).json()
+	m.AUCPooled, m.PooledInterval = g.interval(pooled).json()
+	m.PRAUC = number(g.averagePrecision())
+	m.Reliability, m.ECE = g.reliability()
+	precision, lift := g.top()
+	m.PrecisionTop10, m.LiftTop10 = precision, number(lift)
+	return m
+}
+
+// number is nil for what is no number: nobody churned.
+func number(x float64) *float64 {
+	if math.IsNaN(x) || math.IsInf(x, 0) {
+		return nil
+	}
+	return &x
+}
+
+func (i Interval) json() (*float64, *[2]float64) {
+	if i.Low == nil {
+		return number(i.Value), nil
+	}
+	return number(i.Value), &[2]float64{*i.Low, *i.High}
+}
