@@ -57,7 +57,7 @@ func Load(ctx context.Context, view *archive.View, q Query) (*reports.Portfolio,
 			return nil, err
 		}
 	}
-	l.p.Model = l.model.Name()
+	l.p.Model, l.p.NoSignal = l.model.Name(), l.model.NoSignal()
 	l.p.Freshness = freshness(view)
 	for table, version := range view.Versions() {
 		l.p.Versions[string(table)] = version

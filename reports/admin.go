@@ -231,7 +231,7 @@ func (b *builder) addRiskTable(d *Digest) error {
 func (b *builder) userAdmin(d *Digest) error {
 	switch {
 	case !b.bg.Scored:
-		d.Headline = b.t("headline.unknown")
+		d.Headline = b.noScoreHeadline()
 	case len(b.risks) == 0:
 		d.Headline = b.t("headline.quiet")
 	default:

@@ -212,6 +212,22 @@ func (b *builder) unknown(reason *string) string {
 }
 
 // before says what cannot be known about the time before the first snapshot.
+// noScore says why there are no scores.
+func (b *builder) noScore() string {
+	if b.bg.NoSignal {
+		return b.t("calls.no_signal")
+	}
+	return b.t("calls.unknown", b.before())
+}
+
+// noScoreHeadline is the headline of a digest without scores.
+func (b *builder) noScoreHeadline() string {
+	if b.bg.NoSignal {
+		return b.t("headline.no_signal")
+	}
+	return b.t("headline.unknown")
+}
+
 func (b *builder) before() string {
 	if b.bg.FirstSnapshot == nil {
 		return b.t("unknown")

@@ -209,7 +209,7 @@ func lowerFirst(s string) string {
 // headline says how many customers to call and what is at stake.
 func (b *builder) headline() (string, error) {
 	if !b.bg.Scored {
-		return b.t("headline.unknown"), nil
+		return b.noScoreHeadline(), nil
 	}
 	if len(b.risks) == 0 {
 		return b.t("headline.quiet"), nil
@@ -327,7 +327,7 @@ func (b *builder) nothingToSay() []Section {
 func (b *builder) orQuiet(s Section) Section {
 	switch {
 	case !b.bg.Scored:
-		s.Lines = []string{b.t("calls.unknown", b.before())}
+		s.Lines = []string{b.noScore()}
 	case len(s.Calls) == 0:
 		s.Lines = []string{b.t("calls.quiet", len(b.bg.Customers))}
 	case b.risks[0].risky[0].Quiet:

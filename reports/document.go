@@ -200,6 +200,7 @@ type Background struct {
 
 	Scored         bool // the end of the period could be scored
 	PreviousScored bool // so could the end of the previous period
+	NoSignal       bool // nothing is scored, because past churn did not follow usage
 	PreviousRisk   map[data.SubscriptionID]PreviousRisk
 
 	Trend []TrendPeriod                    // the period and those before it, the oldest first; empty: not asked for

@@ -190,7 +190,7 @@ func (b *builder) expectedLoss() (now []data.Money, sentence string, err error) 
 	now = total.list()
 	switch {
 	case !b.bg.Scored:
-		return nil, b.t("calls.unknown", b.before()), nil
+		return nil, b.noScore(), nil
 	case !b.bg.Money || len(now) == 0:
 		return nil, b.t("global.risk.counts", len(b.risks)), nil
 	case !b.bg.PreviousScored:

@@ -249,18 +249,26 @@ func share(value, widest float64) int {
 func (b *builder) atRisk() Section {
 	s := Section{ID: "at_risk", Title: b.t("risk.title")}
 	if !b.bg.Scored {
-		s.Lines = []string{b.t("calls.unknown", b.before())}
+		s.Lines = []string{b.noScore()}
 		return s
 	}
 	bars, horizon, model := b.bands()
 	s.Groups = []BarGroup{{Bars: bars}}
-	s.Lines = []string{b.t("risk.what", horizon/7, short(model))}
-	if before := b.doc.Counts.AtRiskHigh; before.Previous != nil {
+	s.Lines = []string{b.t("risk.what", horizon/7, shortModel(model))}
+	if before := b.doc.Counts.AtRiskHigh; before.Value != nil && before.Previous != nil {
 		s.Lines = append(s.Lines, b.t("risk.before", b.loc.Int(*before.Value), b.loc.Int(*before.Previous)))
 	} else {
 		s.Lines = append(s.Lines, b.t("since.unknown", b.unknown(before.Reason)))
 	}
 	return s
+}
+
+// shortModel is a model's name as people read it: a trained one has a long hash for a name.
+func shortModel(name string) string {
+	if len(name) == 64 {
+		return name[:12]
+	}
+	return short(name)
 }
 
 // bands counts the subscriptions of each band, and of each state that is there.

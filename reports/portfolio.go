@@ -20,6 +20,7 @@ type Portfolio struct {
 	MonthlyCost    arrow.Record // churn.MonthlyCostSchema; may be nil
 
 	Model     string           // that scored, e.g. "usage-1/prior"
+	NoSignal  bool             // the model says that past churn did not follow usage: there are no scores to tell
 	Versions  map[string]int64 // version of each table, e.g. "usage": 12
 	KnownAt   time.Time        // the archive's time: what was known then
 	Seal      string           // digits over the heads of the archive

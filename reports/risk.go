@@ -19,7 +19,8 @@ const mostReasons = 3
 // addRisk merges the scores of the customers in scope into the document.
 func (d *Document) addRisk(p *Portfolio, scope Scope) error {
 	b := &d.Background
-	b.Scored, b.PreviousScored = p.Scores != nil, p.PreviousScores != nil
+	b.NoSignal = p.NoSignal
+	b.Scored, b.PreviousScored = p.Scores != nil && !p.NoSignal, p.PreviousScores != nil && !p.NoSignal
 	now, err := readScores(reader{table: "scores", rec: p.Scores}, scope)
 	if err != nil {
 		return err
@@ -229,7 +230,7 @@ func (d *Document) countHigh(now, before []AtRisk) Count {
 	var reason *string
 	switch {
 	case value != nil && previous != nil:
-	case value == nil && d.Background.Scored, value != nil && d.Background.PreviousScored:
+	case d.Background.NoSignal, value == nil && d.Background.Scored, value != nil && d.Background.PreviousScored:
 		reason = new("no_signal")
 	case d.Background.FirstSnapshot == nil:
 		reason = new("no_inventory")

@@ -2,7 +2,11 @@ package main
 
 import (
 	"cmp"
+	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -26,6 +30,7 @@ func (a *app) churnCommand() *cobra.Command {
 
 func (a *app) churnScoreCommand() *cobra.Command {
 	var on, asOf, format string
+	var explain bool
 	cmd := &cobra.Command{
 		Use:   "score [--on DAY]",
 		Short: "Score every subscription as of a day, with reasons",
@@ -66,12 +71,18 @@ a day after the watermark. docs/churn.md tells the method.`,
 			if format == "json" {
 				return a.printJSON(s)
 			}
-			a.printScores(s)
-			return nil
+			var stored []data.Score
+			if explain && p.Scores != nil {
+				if stored, err = churn.Stored(p.Scores); err != nil {
+					return err
+				}
+			}
+			return a.printScores(s, stored)
 		},
 	}
 	cmd.Flags().StringVar(&on, "on", "", "`DAY` the scores are made for (default: the watermark)")
 	cmd.Flags().StringVar(&asOf, "as-of", "", "what was known at `TIME`: a day or an RFC 3339 time")
+	cmd.Flags().BoolVar(&explain, "explain", false, "with what each group of features adds to a score, and what speaks against a loss (table only)")
 	formatFlag(cmd, &format, "table", "table", "json")
 	return cmd
 }
@@ -113,7 +124,11 @@ func customerRisks(all []reports.AtRisk) []customerRisk {
 	return list
 }
 
-func (a *app) printScores(s scores) {
+func (a *app) printScores(s scores, stored []data.Score) error {
+	details := map[data.SubscriptionID]*string{}
+	for _, row := range stored {
+		details[row.SubscriptionID] = row.Detail
+	}
 	calibrated := "own estimate, not calibrated on your churn"
 	if s.Calibrated {
 		calibrated = "own estimate, calibrated on your churn"
@@ -135,7 +150,30 @@ func (a *app) printScores(s scores) {
 		for _, f := range s.Flags {
 			a.printf("%54s %s\n", "", printable(f.Text))
 		}
+		if detail := details[s.SubscriptionID]; detail != nil {
+			if err := a.printParts(*detail); err != nil {
+				return err
+			}
+		}
 	}
+	return nil
+}
+
+// printParts shows how a score adds up.
+func (a *app) printParts(detail string) error {
+	var d churn.Detail
+	if err := json.Unmarshal([]byte(detail), &d); err != nil {
+		return err
+	}
+	a.printf("%54s logit %.4f = %.4f", "", d.Logit, d.Reference)
+	for _, group := range slices.Sorted(maps.Keys(d.Contributions)) {
+		a.printf(" %+.4f %s", d.Contributions[group], group)
+	}
+	a.printf("\n")
+	if len(d.Protective) > 0 {
+		a.printf("%54s against a loss: %v\n", "", d.Protective)
+	}
+	return nil
 }
 
 // shortModel is a model's name as people read it.
@@ -196,7 +234,7 @@ the newest outcomes cannot be told from chance by usage, no scores are given at
 all. The model in use stays when the new one was worse on the newest day whose
 outcome is known.
 
-Run it once a month, e.g. from a job.`,
+Run it once a month, e.g. by a job with ` + "`do: train`" + `.`,
 		Example: "  tidemark churn train\n  tidemark churn train --watermark 2026-11-20 --format json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -208,16 +246,10 @@ Run it once a month, e.g. from a job.`,
 			if err != nil {
 				return err
 			}
-			arc, err := a.openArchive(cmd.Context(), c, true)
+			told, err := a.train(cmd.Context(), c, "churn train", q)
 			if err != nil {
 				return err
 			}
-			trained, err := jobs.Train(cmd.Context(), arc, archive.RunInfo{ID: a.newRunID(), Job: "churn train", Source: "tidemark", Started: a.now()}, q, a.now(), producer())
-			if err != nil {
-				return err
-			}
-			told := training{Model: trained.Model.Name(), Kind: trained.Model.Kind(), Used: trained.Used.Name(), Previous: trained.Previous.Name(),
-				Why: trained.Why, NoSignal: trained.Model.NoSignal(), Training: trained.Model.Training()}
 			if format == "json" {
 				return a.printJSON(told)
 			}
@@ -228,6 +260,20 @@ Run it once a month, e.g. from a job.`,
 	f.add(cmd)
 	formatFlag(cmd, &format, "text", "text", "json")
 	return cmd
+}
+
+func (a *app) train(ctx context.Context, c *config, job string, q jobs.ChurnQuery) (told training, err error) {
+	arc, err := a.openArchive(ctx, c, true)
+	if err != nil {
+		return told, err
+	}
+	info := archive.RunInfo{ID: a.newRunID(), Job: job, Source: "tidemark", Started: a.now()}
+	trained, err := jobs.Train(ctx, arc, info, q, a.now(), producer())
+	if err != nil {
+		return told, err
+	}
+	return training{Model: trained.Model.Name(), Kind: trained.Model.Kind(), Used: trained.Used.Name(), Previous: trained.Previous.Name(),
+		Why: trained.Why, NoSignal: trained.Model.NoSignal(), Training: trained.Model.Training()}, nil
 }
 
 // training is the JSON of `churn train`.
@@ -256,11 +302,11 @@ func (a *app) printTraining(t training) {
 }
 
 func interval(i churn.Interval) string {
-	if i.Value != i.Value {
-		return "unknown: nobody was lost, or everybody"
+	if i.Value == nil {
+		return "unknown (nobody was lost, or everybody)"
 	}
 	if i.Low == nil {
-		return fmt.Sprintf("%.3f", i.Value)
+		return figure(i.Value)
 	}
-	return fmt.Sprintf("%.3f (%.3f to %.3f)", i.Value, *i.Low, *i.High)
+	return span(i.Value, &[2]float64{*i.Low, *i.High})
 }

@@ -173,7 +173,7 @@ type jobConfig struct {
 	Name      string `yaml:"name"`
 	Cron      string `yaml:"cron"`
 	Timezone  string `yaml:"timezone"`
-	Do        string `yaml:"do"` // extract or digest
+	Do        string `yaml:"do"` // extract, digest or train
 	Role      string `yaml:"role"`
 	Period    string `yaml:"period"`
 	After     string `yaml:"after"`

@@ -20,6 +20,7 @@ import (
 	"tidemark/jobs/ledger"
 	"tidemark/reports"
 	"tidemark/reports/mail"
+	"tidemark/transform/churn"
 )
 
 // openLedger opens the ledger of the configuration, by default tidemark.db
@@ -208,6 +209,10 @@ func (a *app) job(c *config, l *ledger.Ledger, j jobConfig) (jobs.Job, error) {
 		job.Execute = func(ctx context.Context, run *ledger.Run) (jobs.Outcome, error) { return a.runExtract(ctx, c, run) }
 		return job, nil
 	}
+	if j.Do == "train" {
+		job.Execute = func(ctx context.Context, run *ledger.Run) (jobs.Outcome, error) { return a.runTrain(ctx, c, run) }
+		return job, nil
+	}
 	m, err := a.mailing(c, j)
 	if err != nil {
 		return job, err
@@ -250,6 +255,14 @@ func (a *app) runExtract(ctx context.Context, c *config, run *ledger.Run) (jobs.
 		err = jobs.Permanent{Err: err}
 	}
 	return jobs.Outcome{Result: out, Warnings: out.Warnings}, err
+}
+
+func (a *app) runTrain(ctx context.Context, c *config, run *ledger.Run) (jobs.Outcome, error) {
+	told, err := a.train(ctx, c, run.Job, jobs.ChurnQuery{SettleDays: c.settleDays(), Horizon: churn.DefaultHorizon})
+	if errors.Is(err, churn.ErrNoLabels) {
+		return jobs.Outcome{Warnings: []string{err.Error()}}, nil // the archive is too young; the prior goes on
+	}
+	return jobs.Outcome{Result: told}, err
 }
 
 // mailing is one digest to be built and, with send, delivered.

@@ -254,9 +254,9 @@ func (k *checker) jobs() {
 			k.report(key+".cron", err.Error(), `want five fields, e.g. "0 7 * * MON"`)
 		}
 		if j.Do == "" {
-			k.report(key, "has no do", "add do: extract or digest")
+			k.report(key, "has no do", "add do: extract, digest or train")
 		}
-		k.oneOf(key+".do", j.Do, "extract", "digest")
+		k.oneOf(key+".do", j.Do, "extract", "digest", "train")
 		if j.Do == "digest" {
 			k.role(key+".role", j.Role)
 			if _, err := data.ParsePeriod(j.Period); err != nil {

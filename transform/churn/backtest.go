@@ -104,7 +104,9 @@ func (c *cache) backtest(o int, want []string, all map[string][]Prediction, out 
 		if err != nil {
 			return err
 		}
-		keep(b.name, score)
+		if score != nil {
+			keep(b.name, score)
+		}
 	}
 	return nil
 }
@@ -132,7 +134,7 @@ func number(x float64) *float64 {
 
 func (i Interval) json() (*float64, *[2]float64) {
 	if i.Low == nil {
-		return number(i.Value), nil
+		return i.Value, nil
 	}
-	return number(i.Value), &[2]float64{*i.Low, *i.High}
+	return i.Value, &[2]float64{*i.Low, *i.High}
 }

@@ -286,9 +286,9 @@ func TestDevelopment_Bars(t *testing.T) {
 				_, ece := g.reliability()
 				prec, lift := g.top()
 				t.Logf("%d: AUC within %.4f (%.3f-%.3f), pooled %.4f, AP %.4f, Brier %.4f, ECE %.4f, precision %.3f, lift %.3f, base %.4f, %d rows, %d origins", i,
-					auc.Value, *auc.Low, *auc.High, g.within(g.sorted(false), nil), g.averagePrecision(), g.brier(), ece, prec, lift, g.baseRate(), len(p), len(tests))
+					*auc.Value, *auc.Low, *auc.High, g.within(g.sorted(false), nil), g.averagePrecision(), g.brier(), ece, prec, lift, g.baseRate(), len(p), len(tests))
 				b := bars[set.Name]
-				if auc.Value < b[2*i] || ece > b[2*i+1] {
+				if *auc.Value < b[2*i] || ece > b[2*i+1] {
 					t.Errorf("%d: below the bar", i)
 				}
 			}

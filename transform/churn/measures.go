@@ -19,8 +19,8 @@ type Prediction struct {
 
 // Interval is a figure with a 95 % interval from a bootstrap over subscriptions.
 type Interval struct {
-	Value float64  `json:"value"`
-	Low   *float64 `json:"low"` // null when there are too few subscriptions
+	Value *float64 `json:"value"` // null: nobody was lost, or everybody
+	Low   *float64 `json:"low"`   // null when there are too few subscriptions
 	High  *float64 `json:"high"`
 }
 
@@ -120,8 +120,8 @@ func (g *graded) within(lists [][]int, draws []int) float64 {
 // The draws are seeded: the same predictions give the same interval.
 func (g *graded) interval(lists [][]int) Interval {
 	const rounds, fewest = 200, 10
-	out := Interval{Value: g.within(lists, nil)}
-	if g.groups < fewest || math.IsNaN(out.Value) {
+	out := Interval{Value: number(g.within(lists, nil))}
+	if g.groups < fewest || out.Value == nil {
 		return out
 	}
 	random := rand.New(rand.NewPCG(1, 2))

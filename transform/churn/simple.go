@@ -17,13 +17,15 @@ func simpleMethods() []simpleMethod {
 }
 
 // fit learns from the outcomes known on a day and returns the probability of each account
-// of the portfolio. Without outcomes it is the same for everybody but for the order of the
-// first value.
+// of the portfolio; nil when no outcome is known.
 func (m simpleMethod) fit(c *cache, t int, d *portfolioDay) (func(i int) float64, error) {
 	rows := &labelled{}
 	c.eachLabelled(t, func(o *portfolioDay, i int, churned bool, weight float64) {
 		rows.add(m.values(&o.xs[i]), churned, weight)
 	})
+	if len(rows.rows) == 0 {
+		return nil, nil
+	}
 	k := len(m.values(&vector{}))
 	centre, spread := make([]float64, k), make([]float64, k)
 	for j := range k {
@@ -31,12 +33,9 @@ func (m simpleMethod) fit(c *cache, t int, d *portfolioDay) (func(i int) float64
 		for _, r := range rows.rows {
 			column = append(column, r[j])
 		}
-		spread[j] = 1
-		if len(column) > 0 {
-			centre[j] = mean(column)
-			if s := deviation(column); s > 0 {
-				spread[j] = s
-			}
+		centre[j], spread[j] = mean(column), 1
+		if s := deviation(column); s > 0 {
+			spread[j] = s
 		}
 	}
 	standard := func(values []float64) []float64 {

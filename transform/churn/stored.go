@@ -2,6 +2,7 @@ package churn
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -16,16 +17,16 @@ func HistoryColumns() []string {
 	return []string{"usage_date", "subscription_id", "category", "usage_rows", "currency", "charge_category", "cost", "effective_cost"}
 }
 
-// detail is what a stored score holds beside what was shown.
-type detail struct {
-	BaseRate      *float64        `json:"base_rate"`
-	Logit         *float64        `json:"logit"`
-	Reference     *float64        `json:"reference"`
-	Contributions json.RawMessage `json:"contributions"`
-	Features      json.RawMessage `json:"features"`
-	Protective    json.RawMessage `json:"protective"`
-	WhyNow        json.RawMessage `json:"why_now,omitempty"`
-	Quiet         bool            `json:"quiet"`
+// Detail is what a stored score holds beside what was shown.
+type Detail struct {
+	BaseRate      float64            `json:"base_rate"` // mean score of the portfolio
+	Logit         float64            `json:"logit"`     // of the score before it was bounded
+	Reference     float64            `json:"reference"` // with the contributions it adds up to the logit
+	Contributions map[Group]float64  `json:"contributions"`
+	Features      map[string]float64 `json:"features"`
+	Protective    []Group            `json:"protective"` // what speaks against a loss, the strongest first
+	WhyNow        *Change            `json:"why_now,omitempty"`
+	Quiet         bool               `json:"quiet"` // the whole portfolio was quieter in the last week
 }
 
 // Stored returns the rows of an assessment as the archive keeps them, but for what it was
@@ -60,10 +61,15 @@ func Stored(rec arrow.Record) ([]data.Score, error) {
 			if err != nil {
 				return nil, fmt.Errorf("score of %s: %w", r.SubscriptionID, err)
 			}
-			told := detail{BaseRate: number("base_rate", i), Logit: number("logit", i), Reference: number("reference", i),
-				Contributions: raw(text("contributions", i)), Features: raw(text("features", i)), Protective: raw(text("protective", i)),
-				WhyNow: raw(text("why_now", i)), Quiet: rec.Column(at["quiet"]).(*array.Boolean).Value(i)}
-			doc, err := json.Marshal(told)
+			told := Detail{BaseRate: *number("base_rate", i), Logit: *number("logit", i), Reference: *number("reference", i),
+				Quiet: rec.Column(at["quiet"]).(*array.Boolean).Value(i)}
+			for name, into := range map[string]any{"contributions": &told.Contributions, "features": &told.Features, "protective": &told.Protective, "why_now": &told.WhyNow} {
+				if doc := text(name, i); doc != nil && err == nil {
+					err = json.Unmarshal([]byte(*doc), into)
+				}
+			}
+			doc, marshalErr := json.Marshal(told)
+			err = errors.Join(err, marshalErr)
 			if err != nil {
 				return nil, fmt.Errorf("score of %s: %w", r.SubscriptionID, err)
 			}
@@ -72,11 +78,4 @@ func Stored(rec arrow.Record) ([]data.Score, error) {
 		rows[i] = r
 	}
 	return rows, nil
-}
-
-func raw(text *string) json.RawMessage {
-	if text == nil {
-		return nil
-	}
-	return json.RawMessage(*text)
 }

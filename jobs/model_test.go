@@ -1,0 +1,181 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"tidemark/data"
+	"tidemark/data/archive"
+	"tidemark/transform/churn"
+)
+
+// fading is a partner whose subscriptions are used less and less before they go.
+func fading(t *testing.T) (*lab, data.Period) {
+	t.Helper()
+	const days, subscriptions = 220, 120
+	r := rand.New(rand.NewPCG(3, 8))
+	window := data.Period{From: day0, To: day0 + days - 1}
+	f := &fakeSource{kind: "test"}
+	for i := range subscriptions {
+		id := fmt.Sprintf("s%03d", i)
+		stop := days
+		if i%2 == 0 {
+			stop = 60 + r.IntN(days-60)
+		}
+		for d := range days {
+			if d < stop && r.Float64() < map[bool]float64{true: .9, false: .25}[d < stop-28] {
+				f.usage = append(f.usage, used(day0+data.Day(d), "c"+id, id))
+			}
+		}
+		f.customers = append(f.customers, data.Customer{CustomerID: data.CustomerID("c" + id), Name: &id})
+		f.subscriptions = append(f.subscriptions, data.Subscription{SubscriptionID: data.SubscriptionID(id), CustomerID: data.CustomerID("c" + id), Status: data.StatusActive})
+	}
+	l := newLab(t)
+	if _, err := l.extract(Extract{Usage: f, Inventory: f, InventoryDay: window.To, Days: &window}); err != nil {
+		t.Fatal(err)
+	}
+	return l, window
+}
+
+func (l *lab) train(q ChurnQuery) (Trained, error) {
+	l.runs++
+	return Train(context.Background(), l.arc, archive.RunInfo{ID: fmt.Sprintf("run%03d", l.runs), Job: "train", Source: "tidemark", Started: l.now}, q, l.now, "test")
+}
+
+func TestTrain_IsUsedFromThenOnAndExplainsWhatItScored(t *testing.T) {
+	ctx := context.Background()
+	l, window := fading(t)
+	before := l.now
+	q := ChurnQuery{Horizon: churn.DefaultHorizon}
+	trained, err := l.train(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if trained.Used != trained.Model || trained.Previous.Kind() != churn.KindPrior || trained.Model.Kind() != churn.KindFitted {
+		t.Fatalf("%s model, used %s, before %s: %s", trained.Model.Kind(), trained.Used.Name(), trained.Previous.Name(), trained.Why)
+	}
+	if tr := trained.Model.Training(); tr.Versions["usage_daily"] != 0 || tr.KnownAt == nil || tr.Watermark != window.To {
+		t.Errorf("it was trained on %+v", tr)
+	}
+	now, err := ModelIn(ctx, l.view())
+	if err != nil || now.Name() != trained.Model.Name() {
+		t.Fatalf("in use is %v, %v", now, err)
+	}
+	// What was known before the training is still scored by the prior.
+	old, err := l.arc.View(ctx, &before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := ModelIn(ctx, old); err != nil || m.Kind() != churn.KindPrior {
+		t.Errorf("as of before the training: %v, %v", m, err)
+	}
+	spec, err := data.ParsePeriod(data.Period{From: window.To - 6, To: window.To}.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := Load(ctx, l.view(), Query{Period: spec})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Release()
+	if p.Model != trained.Model.Name() || p.NoSignal {
+		t.Errorf("the portfolio was scored by %s", p.Model)
+	}
+	if m, err := modelNamed(ctx, l.view(), p.Model); err != nil || m.Name() != p.Model {
+		t.Errorf("a report of it is explained by %v, %v", m, err)
+	}
+	if _, err := modelNamed(ctx, l.view(), "rules-1"); err == nil || !strings.Contains(err.Error(), "rules-1") {
+		t.Errorf("a model of an old program: %v", err)
+	}
+}
+
+func TestTrain_AWorseModelIsKeptButNotUsed(t *testing.T) {
+	l, _ := fading(t)
+	first, err := l.train(ChurnQuery{Horizon: churn.DefaultHorizon})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := ChurnInputs(context.Background(), l.view(), ChurnQuery{Horizon: churn.DefaultHorizon})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Subscriptions.Release()
+	raw, err := first.Model.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	worse, err := churn.ReadModel([]byte(strings.Replace(string(raw), `"brier_last_origin": 0.`, `"brier_last_origin": 0.9`, 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := Trained{Model: worse, Previous: first.Model}
+	if err := second.choose(in); err != nil {
+		t.Fatal(err)
+	}
+	if second.Used != first.Model || !strings.Contains(second.Why, "was worse") {
+		t.Errorf("used %s: %s", second.Used.Name(), second.Why)
+	}
+	// The same data again: the same model, which stays.
+	again, err := l.train(ChurnQuery{Horizon: churn.DefaultHorizon})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again.Used.Calibrated() != true || again.Previous.Name() != first.Model.Name() {
+		t.Errorf("trained again: used %s, before %s", again.Used.Name(), again.Previous.Name())
+	}
+}
+
+func TestTrain_WithoutAnyOutcomeChangesNothing(t *testing.T) {
+	l, window := fading(t)
+	if _, err := l.train(ChurnQuery{Horizon: churn.DefaultHorizon, Watermark: new(window.From + 60)}); !errors.Is(err, churn.ErrNoLabels) {
+		t.Errorf("error %v", err)
+	}
+	if _, found, err := l.view().Training(context.Background()); found || err != nil {
+		t.Errorf("a training is stored: %v", err)
+	}
+}
+
+// TestScores_AreStoredOnceForAllWhoAreTold records two roles' reports of one portfolio.
+func TestScores_AreStoredOnceForAllWhoAreTold(t *testing.T) {
+	ctx := context.Background()
+	l, window := fading(t)
+	spec, err := data.ParsePeriod(data.Period{From: window.To - 6, To: window.To}.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		p, err := Load(ctx, l.view(), Query{Period: spec})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.runs++
+		rec := Recorder{Archive: l.arc, Run: archive.RunInfo{ID: fmt.Sprintf("run%03d", l.runs), Started: l.now}, Producer: "test"}.Begin(Digests{Portfolio: p})
+		if err := rec.start(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if err := rec.Finish(ctx); err != nil {
+			t.Fatal(err)
+		}
+		p.Release()
+	}
+	stored, scored := 0, 0
+	for s, err := range l.view().ScoresIn(ctx, data.Period{From: window.From, To: window.To}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		stored++
+		if s.Score != nil {
+			scored++
+			if s.Detail == nil || s.Model != "usage-1/prior" || !strings.Contains(s.Versions, `"usage_daily":0`) || s.Day != window.To {
+				t.Fatalf("%+v", s)
+			}
+		}
+	}
+	if stored != 120 || scored < 50 {
+		t.Errorf("%d scores are stored, %d with a number; there are 120 subscriptions", stored, scored)
+	}
+}
