@@ -47,7 +47,7 @@ func Load(ctx context.Context, view *archive.View, q Query) (*reports.Portfolio,
 		return nil, fmt.Errorf("%w: %w", transform.ErrNoKnownDay, err)
 	}
 	l := &loader{view: view, mem: memory.DefaultAllocator, model: q.Model, trend: q.Trend}
-	l.p = &reports.Portfolio{KnownAt: view.KnownAt(), Seal: view.Seal(), Versions: map[string]int64{}}
+	l.p = &reports.Portfolio{KnownAt: view.KnownAt(), Seal: view.Seal()}
 	l.p.Inputs.Period, l.p.Inputs.Watermark = period, watermark
 	for _, d := range view.UsageDays() {
 		l.p.Inputs.Extracted = append(l.p.Inputs.Extracted, d.Day)
@@ -59,9 +59,7 @@ func Load(ctx context.Context, view *archive.View, q Query) (*reports.Portfolio,
 	}
 	l.p.Model, l.p.NoSignal = l.model.Name(), l.model.NoSignal()
 	l.p.Freshness = freshness(view)
-	for table, version := range view.Versions() {
-		l.p.Versions[string(table)] = version
-	}
+	l.p.Versions = versionsOf(view)
 	if len(l.p.Inputs.Known(period)) == 0 {
 		return nil, noKnownDay(l.p.Inputs)
 	}
@@ -125,7 +123,7 @@ func (l *loader) all(ctx context.Context) error {
 	if err := l.history(ctx, window); err != nil {
 		return fmt.Errorf("add up the periods before: %w", err)
 	}
-	if l.usage, err = histories(ctx, l.view, l.known(max(on, before))); err != nil {
+	if l.usage, err = churn.ReadHistory(l.known(max(on, before)), l.rows(ctx, window, in.Extracted[0], churn.HistoryColumns())); err != nil {
 		return fmt.Errorf("read the history of usage: %w", err)
 	}
 	if l.p.Scores, err = l.score(on); err != nil {
@@ -149,30 +147,42 @@ func (l *loader) daily(ctx context.Context, window data.Period) error {
 	return nil
 }
 
-// history adds up the periods of the trend, from what is read already where that
-// goes back far enough.
-func (l *loader) history(ctx context.Context, read data.Period) (err error) {
-	in := &l.p.Inputs
-	if !l.trend {
-		return nil
-	}
-	window := data.Period{From: in.Trend()[0].From, To: in.Period.To}
-	rows := l.view.Scan(ctx, archive.UsageDaily, window, transform.HistoryColumns()...)
-	if read.From <= window.From {
-		rows = each(in.Daily)
-	}
-	in.History, err = transform.History(l.mem, *in, rows)
-	return err
-}
-
-func each(records []arrow.Record) iter.Seq2[arrow.Record, error] {
+// rows yields the rows of usage_daily from a day to the end of what is read already: what
+// lies before that with the columns given, the rest as it was read.
+func (l *loader) rows(ctx context.Context, read data.Period, from data.Day, columns []string) iter.Seq2[arrow.Record, error] {
 	return func(yield func(arrow.Record, error) bool) {
-		for _, rec := range records {
+		if from < read.From {
+			for rec, err := range l.view.Scan(ctx, archive.UsageDaily, data.Period{From: from, To: read.From - 1}, columns...) {
+				if !yield(rec, err) || err != nil {
+					return
+				}
+			}
+		}
+		for _, rec := range l.p.Inputs.Daily {
 			if !yield(rec, nil) {
 				return
 			}
 		}
 	}
+}
+
+// history adds up the periods of the trend.
+func (l *loader) history(ctx context.Context, read data.Period) (err error) {
+	in := &l.p.Inputs
+	if !l.trend {
+		return nil
+	}
+	in.History, err = transform.History(l.mem, *in, l.rows(ctx, read, in.Trend()[0].From, transform.HistoryColumns()))
+	return err
+}
+
+// versionsOf is the version of each table of a view by name, as it is stored.
+func versionsOf(view *archive.View) map[string]int64 {
+	versions := map[string]int64{}
+	for table, version := range view.Versions() {
+		versions[string(table)] = version
+	}
+	return versions
 }
 
 // inventory reads the snapshots from the last one at or before the previous

@@ -46,15 +46,6 @@ func modelNamed(ctx context.Context, view *archive.View, name string) (*churn.Mo
 	return churn.ReadModel(raw)
 }
 
-// histories reads who used what from a view, on the known days up to one.
-func histories(ctx context.Context, view *archive.View, known []data.Day) (*churn.History, error) {
-	if len(known) == 0 {
-		return churn.ReadHistory(nil, each(nil))
-	}
-	all := data.Period{From: known[0], To: known[len(known)-1]}
-	return churn.ReadHistory(known, view.Scan(ctx, archive.UsageDaily, all, churn.HistoryColumns()...))
-}
-
 // ChurnQuery says on what churn models are trained and tried.
 type ChurnQuery struct {
 	SettleDays int
@@ -85,7 +76,8 @@ func ChurnInputs(ctx context.Context, view *archive.View, q ChurnQuery) (churn.I
 		return in, fmt.Errorf("%w: no day is archived up to %s", transform.ErrNoKnownDay, in.On)
 	}
 	var err error
-	if in.History, err = histories(ctx, view, known); err != nil {
+	all := data.Period{From: known[0], To: in.On}
+	if in.History, err = churn.ReadHistory(known, view.Scan(ctx, archive.UsageDaily, all, churn.HistoryColumns()...)); err != nil {
 		return in, err
 	}
 	in.Subscriptions, err = newestSubscriptions(ctx, view)
@@ -133,12 +125,7 @@ func Train(ctx context.Context, arc *archive.Archive, run archive.RunInfo, q Chu
 	if out.Model, err = churn.Train(in, q.Horizon); err != nil {
 		return out, err
 	}
-	versions := map[string]int64{}
-	for table, version := range view.Versions() {
-		versions[string(table)] = version
-	}
-	known := view.KnownAt().UTC()
-	if err := out.Model.SetData(versions, known); err != nil {
+	if err := out.Model.SetData(versionsOf(view), view.KnownAt().UTC()); err != nil {
 		return out, err
 	}
 	if err := out.choose(in); err != nil {

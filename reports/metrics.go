@@ -254,21 +254,13 @@ func (b *builder) atRisk() Section {
 	}
 	bars, horizon, model := b.bands()
 	s.Groups = []BarGroup{{Bars: bars}}
-	s.Lines = []string{b.t("risk.what", horizon/7, shortModel(model))}
+	s.Lines = []string{b.t("risk.what", horizon/7, short(churn.ShortName(model)))}
 	if before := b.doc.Counts.AtRiskHigh; before.Value != nil && before.Previous != nil {
 		s.Lines = append(s.Lines, b.t("risk.before", b.loc.Int(*before.Value), b.loc.Int(*before.Previous)))
 	} else {
 		s.Lines = append(s.Lines, b.t("since.unknown", b.unknown(before.Reason)))
 	}
 	return s
-}
-
-// shortModel is a model's name as people read it: a trained one has a long hash for a name.
-func shortModel(name string) string {
-	if len(name) == 64 {
-		return name[:12]
-	}
-	return short(name)
 }
 
 // bands counts the subscriptions of each band, and of each state that is there.

@@ -133,7 +133,7 @@ func (a *app) printScores(s scores, stored []data.Score) error {
 	if s.Calibrated {
 		calibrated = "own estimate, calibrated on your churn"
 	}
-	a.printf("as of %s, next %d days, %s; model %s\n", s.On, s.HorizonDays, calibrated, shortModel(s.Model))
+	a.printf("as of %s, next %d days, %s; model %s\n", s.On, s.HorizonDays, calibrated, churn.ShortName(s.Model))
 	a.printf("%-8s %-6s %-38s %s\n", "score", "band", "subscription", "name, reasons")
 	for _, s := range s.AtRisk {
 		score, band := string(s.State), ""
@@ -174,14 +174,6 @@ func (a *app) printParts(detail string) error {
 		a.printf("%54s against a loss: %v\n", "", d.Protective)
 	}
 	return nil
-}
-
-// shortModel is a model's name as people read it.
-func shortModel(name string) string {
-	if len(name) == 64 {
-		return name[:12]
-	}
-	return name
 }
 
 // churnFlags say on what models are trained and tried.
@@ -289,15 +281,15 @@ type training struct {
 
 func (a *app) printTraining(t training) {
 	tr := t.Training
-	a.printf("model     %s (%s)\n", shortModel(t.Model), t.Kind)
+	a.printf("model     %s (%s)\n", churn.ShortName(t.Model), t.Kind)
 	a.printf("outcomes  %d of %d days up to %s, %d lost\n", tr.Rows, tr.Origins, tr.Last, tr.Churned)
 	a.printf("out of time, on the newest of them: AUC within date %s, Brier %.4f on %s\n", interval(tr.AUC), tr.Brier, tr.Last)
-	a.printf("in use    %s: %s\n", shortModel(t.Used), t.Why)
+	a.printf("in use    %s: %s\n", churn.ShortName(t.Used), t.Why)
 	if t.Used != t.Model {
 		return
 	}
 	if t.Previous != t.Used {
-		a.printf("before    %s\n", shortModel(t.Previous))
+		a.printf("before    %s\n", churn.ShortName(t.Previous))
 	}
 }
 

@@ -72,14 +72,6 @@ func RunBacktest(in Inputs, horizon int, origins []data.Day, want []string) (*Ba
 }
 
 func (c *cache) backtest(o int, want []string, all map[string][]Prediction, out *Backtest) error {
-	d := c.on(o)
-	keep := func(name string, score func(i int) float64) {
-		for i, id := range d.list {
-			if churned, known := c.label(id, o); known {
-				all[name] = append(all[name], Prediction{c.subscriptions.Text(id), c.History.on(o), score(i), churned})
-			}
-		}
-	}
 	for _, name := range want {
 		m := &Model{terms: c.terms, file: modelFile{Kind: KindPrior, Terms: c.betas()}}
 		if name == "trained" {
@@ -96,16 +88,15 @@ func (c *cache) backtest(o int, want []string, all map[string][]Prediction, out 
 				out.Untrained = append(out.Untrained, c.History.on(o))
 			}
 		}
-		fixed := m.coefficients(c.study, d)
-		keep(name, func(i int) float64 { return m.probability(fixed.logit(d.rows[i])) })
+		all[name] = append(all[name], c.predict(m, o)...)
 	}
 	for _, b := range simpleMethods() {
-		score, err := b.fit(c, o, d)
+		score, err := b.fit(c, o)
 		if err != nil {
 			return err
 		}
 		if score != nil {
-			keep(b.name, score)
+			all[b.name] = append(all[b.name], c.predictions(o, score)...)
 		}
 	}
 	return nil

@@ -266,7 +266,7 @@ func TestDevelopment_Bars(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				prior := s.cold(d, nil)
+				prior := s.cold(d)
 				if len(d.list) != len(want) {
 					t.Errorf("origin %d: %d eligible, want %d", o, len(d.list), len(want))
 				}
@@ -321,7 +321,7 @@ func TestDevelopment_AHundredLabelsDoNoHarm(t *testing.T) {
 						t.Fatal(err)
 					}
 					d := c.on(o)
-					prior := c.cold(d, nil)
+					prior := c.cold(d)
 					for i, id := range d.list {
 						y, _ := c.label(id, o)
 						name := h.subscriptions.Text(id)

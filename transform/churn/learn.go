@@ -80,13 +80,8 @@ func (c *cache) learn(t int) (l learned, ok bool, err error) {
 	calibrate := &labelled{}
 	for _, o := range recent {
 		d := c.on(o)
-		for i, id := range d.list {
-			if churned, known := c.label(id, o); known {
-				z := before.logit(d.rows[i])
-				judged = append(judged, Prediction{c.subscriptions.Text(id), c.History.on(o), sigmoid(z), churned})
-				calibrate.add([]float64{z}, churned, 1)
-			}
-		}
+		judged = append(judged, c.predictions(o, func(i int) float64 { return sigmoid(before.logit(d.rows[i])) })...)
+		c.outcomes(o, func(i int, churned bool) { calibrate.add([]float64{before.logit(d.rows[i])}, churned, 1) })
 	}
 	l.judged = grade(judged)
 	l.brier = gradeOf(judged, c.History.on(l.last)).brier()
@@ -104,7 +99,7 @@ func (c *cache) learn(t int) (l learned, ok bool, err error) {
 func (c *cache) before(t int) (learned, error) {
 	rows := c.training(t)
 	if len(rows.rows) == 0 {
-		return learned{kind: KindPrior, coefficients: c.cold(c.on(t), nil)}, nil
+		return learned{kind: KindPrior, coefficients: c.cold(c.on(t))}, nil
 	}
 	return c.fitTo(rows)
 }
@@ -113,7 +108,7 @@ func (c *cache) before(t int) (learned, error) {
 func (c *cache) fitTo(rows *labelled) (l learned, err error) {
 	l.rows, l.churned = len(rows.rows), rows.events()
 	if l.churned < c.Fit.MinEvents || l.rows-l.churned < c.Fit.MinEvents {
-		l.kind, l.coefficients = KindRate, c.cold(nil, rows)
+		l.kind, l.coefficients = KindRate, c.rated(rows)
 		return l, nil
 	}
 	l.kind = KindFitted

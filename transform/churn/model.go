@@ -94,6 +94,14 @@ func (m *Model) Name() string {
 	return m.hash
 }
 
+// ShortName is a model's name as people read it: that of a trained one is a long hash.
+func ShortName(name string) string {
+	if len(name) == hex.EncodedLen(sha256.Size) {
+		return name[:12]
+	}
+	return name
+}
+
 // Horizon is how many days the model looks ahead.
 func (m *Model) Horizon() int { return m.file.Horizon }
 
@@ -127,7 +135,7 @@ func (m *Model) probability(logit float64) float64 {
 // coefficients are the model's for a portfolio of a day: the prior takes its level from it.
 func (m *Model) coefficients(s *study, d *portfolioDay) coefficients {
 	if m.file.Kind == KindPrior {
-		return s.cold(d, nil)
+		return s.cold(d)
 	}
 	return coefficients{terms: m.file.Terms, intercept: m.file.Intercept}
 }

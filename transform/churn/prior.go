@@ -75,9 +75,6 @@ const (
 	GroupDrop          Group = "drop" // the cost of one has fallen out of its usual range
 )
 
-// Money reports whether the group's numbers are made from cost.
-func (g Group) Money() bool { return g == GroupCostTrend || g == GroupSize || g == GroupDrop }
-
 // term is one column that the score is a weighted sum of.
 type term struct {
 	group  Group

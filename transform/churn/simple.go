@@ -18,7 +18,7 @@ func simpleMethods() []simpleMethod {
 
 // fit learns from the outcomes known on a day and returns the probability of each account
 // of the portfolio; nil when no outcome is known.
-func (m simpleMethod) fit(c *cache, t int, d *portfolioDay) (func(i int) float64, error) {
+func (m simpleMethod) fit(c *cache, t int) (func(i int) float64, error) {
 	rows := &labelled{}
 	c.eachLabelled(t, func(o *portfolioDay, i int, churned bool, weight float64) {
 		rows.add(m.values(&o.xs[i]), churned, weight)
@@ -55,5 +55,6 @@ func (m simpleMethod) fit(c *cache, t int, d *portfolioDay) (func(i int) float64
 	if err != nil {
 		return nil, err
 	}
+	d := c.on(t)
 	return func(i int) float64 { return sigmoid(dot(standard(m.values(&d.xs[i])), beta[:k]) + beta[k]) }, nil
 }

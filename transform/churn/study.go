@@ -14,7 +14,6 @@ type portfolioDay struct {
 	rows    [][]float64 // terms
 	quiet   float64     // how the whole portfolio's activity moved in the last week, as a logarithm
 	silence float64     // mean BG/BB probability of no usage in the horizon
-	process process
 }
 
 // study computes features and labels of one history for one horizon.
@@ -49,7 +48,6 @@ func (s *study) on(t int) *portfolioDay {
 			d.list = append(d.list, id)
 		}
 	}
-	d.process = fitProcess(v.patterns())
 	d.xs = make([]vector, len(d.list))
 	for i, id := range d.list {
 		created := t
@@ -58,7 +56,7 @@ func (s *study) on(t int) *portfolioDay {
 		}
 		d.xs[i] = v.vector(&v.accounts[id], created)
 	}
-	d.quiet = v.portfolio(d.list, d.xs, d.process)
+	d.quiet = v.portfolio(d.list, d.xs, fitProcess(v.patterns()))
 	d.rows = make([][]float64, len(d.list))
 	for i := range d.xs {
 		d.rows[i] = s.row(&d.xs[i])
@@ -175,6 +173,25 @@ func (s *study) origins(t int) []int {
 	return out
 }
 
+// outcomes visits everybody in the portfolio of a day whose outcome is known, by place in it.
+func (c *cache) outcomes(o int, visit func(i int, churned bool)) {
+	for i, id := range c.on(o).list {
+		if churned, known := c.label(id, o); known {
+			visit(i, churned)
+		}
+	}
+}
+
+// predictions are the scores given of those people, beside what came true.
+func (c *cache) predictions(o int, score func(i int) float64) []Prediction {
+	var out []Prediction
+	list := c.on(o).list
+	c.outcomes(o, func(i int, churned bool) {
+		out = append(out, Prediction{c.subscriptions.Text(list[i]), c.History.on(o), score(i), churned})
+	})
+	return out
+}
+
 // eachLabelled visits the rows that a model for a day may learn from: what was known on
 // earlier days, of which the outcome is known on the day. Older rows weigh less, and so do
 // outcomes that overlap.
@@ -182,11 +199,7 @@ func (c *cache) eachLabelled(t int, visit func(d *portfolioDay, i int, churned b
 	for _, o := range c.origins(t) {
 		d := c.on(o)
 		weight := math.Pow(.5, float64(t-c.h-o)/(c.Fit.HalfLife*float64(c.h))) * min(1, float64(c.step())/float64(c.h))
-		for i, id := range d.list {
-			if churned, known := c.label(id, o); known {
-				visit(d, i, churned, weight)
-			}
-		}
+		c.outcomes(o, func(i int, churned bool) { visit(d, i, churned, weight) })
 	}
 }
 
@@ -197,23 +210,21 @@ func (c *cache) training(t int) *labelled {
 	return l
 }
 
-// cold returns the coefficients without a fit: the intercept from the labels if there are
-// any, else from the BG/BB mean of the day. That mean knows nothing of the expert terms,
-// so they are left out where it is matched, and add to it.
-func (s *study) cold(d *portfolioDay, l *labelled) coefficients {
-	c := coefficients{terms: s.betas()}
-	if l != nil {
-		c.intercept = intercept(l.rows, c.terms, l.weights, clamp(l.rate(), .002, .9))
-		return c
-	}
+// rated returns the prior's coefficients at the level of labelled rows.
+func (s *study) rated(l *labelled) coefficients {
+	return coefficients{terms: s.betas(), intercept: intercept(l.rows, s.betas(), l.weights, clamp(l.rate(), .002, .9))}
+}
+
+// cold returns the prior's coefficients at the level of the BG/BB mean of a day. That mean
+// knows nothing of the expert terms, so they are left out where it is matched, and add to it.
+func (s *study) cold(d *portfolioDay) coefficients {
 	usage := s.betas()
 	for j, t := range s.list {
 		if t.group == GroupStop || t.group == GroupDrop {
 			usage[j] = 0
 		}
 	}
-	c.intercept = intercept(d.rows, usage, nil, clamp(d.silence, .002, .9))
-	return c
+	return coefficients{terms: s.betas(), intercept: intercept(d.rows, usage, nil, clamp(d.silence, .002, .9))}
 }
 
 // enoughRows is the weight of the rows from which on the prior's deviations stand as they are.
@@ -228,8 +239,7 @@ func (s *study) fitted(l *labelled) (coefficients, error) {
 	for _, t := range s.list {
 		p.add(t.beta, doubt/(t.sd*t.sd), t.lo, t.hi)
 	}
-	start := intercept(l.rows, s.betas(), l.weights, clamp(l.rate(), .002, .9))
-	p.add(start, s.Fit.InterceptPrec, math.Inf(-1), math.Inf(1))
+	p.add(s.rated(l).intercept, s.Fit.InterceptPrec, math.Inf(-1), math.Inf(1))
 	beta, err := fit(l, p)
 	if err != nil {
 		return coefficients{}, err

@@ -73,15 +73,9 @@ func (m *Model) BrierOn(in Inputs) (float64, error) {
 	return grade(c.predict(m, origins[0])).brier(), nil
 }
 
-// predict returns the model's predictions of a day whose outcome is known.
-func (c *cache) predict(m *Model, origin int) []Prediction {
-	d := c.on(origin)
+// predict returns the model's predictions of a day.
+func (c *cache) predict(m *Model, o int) []Prediction {
+	d := c.on(o)
 	fixed := m.coefficients(c.study, d)
-	var out []Prediction
-	for i, id := range d.list {
-		if churned, known := c.label(id, origin); known {
-			out = append(out, Prediction{c.subscriptions.Text(id), c.History.on(origin), m.probability(fixed.logit(d.rows[i])), churned})
-		}
-	}
-	return out
+	return c.predictions(o, func(i int) float64 { return m.probability(fixed.logit(d.rows[i])) })
 }
