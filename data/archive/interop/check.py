@@ -54,8 +54,8 @@ def sums(rows):
     for row in rows:
         for column, value in row.items():
             nulls[column] = nulls.get(column, 0) + (value is None)
-            if column in ("cost", "effective_cost", "cost_usd") and value is not None:
-                key = column, "USD" if column == "cost_usd" else row["currency"]
+            if column in ("cost", "effective_cost", "cost_usd", "score") and value is not None:
+                key = column, {"cost_usd": "USD", "score": ""}.get(column) or row.get("currency", "")
                 totals[key] = totals.get(key, Decimal(0)) + value
     return totals, nulls
 
