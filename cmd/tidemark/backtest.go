@@ -127,14 +127,17 @@ func parseOrigins(text string) ([]data.Day, error) {
 		step, errStep := strconv.Atoi(parts[1])
 		n, errN := strconv.Atoi(parts[2])
 		const most = 1000
-		if err == nil && (errStep != nil || errN != nil || step < 1 || n < 1 || n > most || step > 3650) {
-			err = usagef("--origins %q: want FROM:STEP:N, e.g. 2026-03-01:28:6, with at most %d origins", text, most)
+		if err != nil {
+			return nil, err
+		}
+		if errStep != nil || errN != nil || step < 1 || n < 1 || n > most || step > 3650 {
+			return nil, usagef("--origins %q: want FROM:STEP:N, e.g. 2026-03-01:28:6, with at most %d origins", text, most)
 		}
 		var days []data.Day
 		for i := range n {
 			days = append(days, from+data.Day(i*step))
 		}
-		return days, err
+		return days, nil
 	}
 	raw, err := os.ReadFile(text)
 	if err != nil {
