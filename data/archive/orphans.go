@@ -36,7 +36,7 @@ func referenced(ctx context.Context, b Bucket, every int64) (*verifier, error) {
 		return nil, err
 	}
 	v.refs = true
-	for _, step := range []func(context.Context) error{v.readRuns, v.logs, v.records, v.files, v.reports, v.kept} {
+	for _, step := range []func(context.Context) error{v.readRuns, v.logs, v.records, v.files, v.named, v.kept} {
 		if err := step(ctx); err != nil {
 			return nil, fmt.Errorf("look through archive: %w", err)
 		}
@@ -56,7 +56,7 @@ func (v *verifier) orphans(ctx context.Context) ([]Orphan, error) {
 		case strings.HasPrefix(key, "quarantine/"):
 			why = "of a run that neither committed nor has a record"
 		case slices.Contains([]string{"mails", "inputs", "models"}, folderOf(key)):
-			why = "no report names it"
+			why = "no row names it"
 		case strings.HasSuffix(key, ".parquet"):
 			why = "no commit added it"
 		default:

@@ -163,7 +163,7 @@ func (p *pruner) mails(ctx context.Context) (pruning, error) {
 		if key := part.key(Reports); p.gone[key] {
 			continue
 		}
-		for row, err := range tableRows(ctx, p.one(part.Part), Reports, codeReport, data.Period{From: part.Day, To: part.Day}) {
+		for row, err := range tableRows(ctx, p.one(Reports, part.Part), Reports, codeReport, data.Period{From: part.Day, To: part.Day}) {
 			if err != nil {
 				return todo, err
 			}
@@ -261,7 +261,7 @@ func (r *Run) pruneOrphans(ctx context.Context, p *pruner, apply bool) (Pruned, 
 	return out, err
 }
 
-// one is a view of a single file.
-func (v *verifier) one(p Part) *View {
-	return &View{archive: v.archive, states: map[Table]*state{Reports: {table: Reports, parts: map[string]Part{p.Path: p}}}}
+// one is a view of a single file of a table.
+func (v *verifier) one(t Table, p Part) *View {
+	return &View{archive: v.archive, states: map[Table]*state{t: {table: t, parts: map[string]Part{p.Path: p}}}}
 }

@@ -312,7 +312,7 @@ func TestOrphans_ListsWhatNothingRefersTo(t *testing.T) {
 		t.Fatalf("orphans of a sound archive: %v, %v", got, err)
 	}
 	want := map[string]string{"usage/usage_date=2026-11-20/part-x.parquet": "no commit added it", "quarantine/x/usage.jsonl": "neither committed nor has a record",
-		"mails/" + strings.Repeat("0", 64) + ".eml": "no report names it", "notes.txt": "does not belong"}
+		"mails/" + strings.Repeat("0", 64) + ".eml": "no row names it", "notes.txt": "does not belong"}
 	for key := range want {
 		if err := create(t, f.bucket, key, "x"); err != nil {
 			t.Fatal(err)

@@ -79,7 +79,7 @@ func Verify(ctx context.Context, b Bucket, o VerifyOptions) (Verification, error
 	if err != nil {
 		return Verification{}, err
 	}
-	for _, step := range []func(context.Context) error{v.readRuns, v.logs, v.records, v.files, v.rollups, v.checkpoints, v.kept, v.reports, v.strangers} {
+	for _, step := range []func(context.Context) error{v.readRuns, v.logs, v.records, v.files, v.rollups, v.checkpoints, v.kept, v.named, v.strangers} {
 		if err := step(ctx); err != nil {
 			return v.out, fmt.Errorf("verify archive: %w", err)
 		}

@@ -225,33 +225,41 @@ func (v *verifier) quarantineFile(ctx context.Context, run string, t Table, sum,
 	return nil
 }
 
-// reports checks that what the reports name is kept.
-func (v *verifier) reports(ctx context.Context) error {
-	l := v.archive.layouts[Reports]
-	for _, p := range v.tables[Reports].parts {
-		key := p.key(Reports)
-		if v.bad[key] || v.gone[key] || v.Quick && !v.refs || p.foreign {
-			continue
-		}
-		err := v.guarded(key, func() error { return v.reportFiles(ctx, l, p.Part) })
-		if err != nil {
-			return err
+// named checks that the files which rows name by their hash are kept.
+func (v *verifier) named(ctx context.Context) error {
+	tables := map[Table]func(context.Context, Part) error{Reports: v.reportFiles, Scores: v.scoreFiles, Trainings: v.trainingFiles}
+	for _, t := range []Table{Reports, Scores, Trainings} {
+		for _, p := range v.tables[t].parts {
+			key := p.key(t)
+			if v.bad[key] || v.gone[key] || v.Quick && !v.refs || p.foreign {
+				continue
+			}
+			if err := v.guarded(key, func() error { return v.namedIn(ctx, t, p.Part, tables[t]) }); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-func (v *verifier) reportFiles(ctx context.Context, l *layout, p Part) (err error) {
-	f, err := v.archive.open(ctx, l, p)
+func (v *verifier) namedIn(ctx context.Context, t Table, p Part, files func(context.Context, Part) error) error {
+	f, err := v.archive.open(ctx, v.archive.layouts[t], p)
+	if err == nil {
+		err = f.close()
+	}
+	if err == nil {
+		err = files(ctx, p)
+	}
 	if err != nil {
-		return v.unreadable(ctx, p.key(Reports), err)
+		return v.unreadable(ctx, p.key(t), err)
 	}
-	if err := f.close(); err != nil {
-		return err
-	}
-	for row, err := range tableRows(ctx, v.one(p), Reports, codeReport, data.Period{From: p.Day, To: p.Day}) {
+	return nil
+}
+
+func (v *verifier) reportFiles(ctx context.Context, p Part) error {
+	for row, err := range tableRows(ctx, v.one(Reports, p), Reports, codeReport, data.Period{From: p.Day, To: p.Day}) {
 		if err != nil {
-			return v.unreadable(ctx, p.key(Reports), err)
+			return err
 		}
 		r := row.row
 		v.there(Mails.key(r.EMLSHA256), "report "+r.ReportID+" is this mail"+v.doubt(Reports))
@@ -260,9 +268,44 @@ func (v *verifier) reportFiles(ctx context.Context, l *layout, p Part) (err erro
 				v.there(Inputs.key(*sum), "report "+r.ReportID+" was made with it")
 			}
 		}
-		if r.Model != nil && len(*r.Model) == 64 && strings.Trim(*r.Model, "0123456789abcdef") == "" {
-			v.there(Models.key(*r.Model), "report "+r.ReportID+" was scored with it")
+		if r.Model != nil {
+			v.model(*r.Model, "report "+r.ReportID+" was scored with it")
 		}
 	}
 	return nil
+}
+
+// scoreFiles reads the models' names alone: there is a row for each subscription and day.
+func (v *verifier) scoreFiles(ctx context.Context, p Part) error {
+	for rec, err := range v.one(Scores, p).Scan(ctx, Scores, data.Period{From: p.Day, To: p.Day}, "model") {
+		if err != nil {
+			return err
+		}
+		last, models := "", rec.Column(0)
+		for i := range models.Len() {
+			if name := models.ValueStr(i); name != last {
+				v.model(name, "scores of "+p.Day.String()+" were made with it")
+				last = name
+			}
+		}
+	}
+	return nil
+}
+
+func (v *verifier) trainingFiles(ctx context.Context, p Part) error {
+	for row, err := range tableRows(ctx, v.one(Trainings, p), Trainings, codeTraining, data.Period{From: p.Day, To: p.Day}) {
+		if err != nil {
+			return err
+		}
+		v.model(row.row.Model, "the training of "+row.row.TrainedAt+" made it")
+		v.model(row.row.Used, "since the training of "+row.row.TrainedAt+" it is in use")
+	}
+	return nil
+}
+
+// model checks that a model is kept; the name of one that is not trained is no hash.
+func (v *verifier) model(name, because string) {
+	if len(name) == 64 && strings.Trim(name, "0123456789abcdef") == "" {
+		v.there(Models.key(name), because)
+	}
 }

@@ -18,8 +18,8 @@ import (
 
 // museum is an archive with one of everything: two feeds and billing periods,
 // restated and empty days, an inventory replaced, quarantine of a run that went
-// on and of one that was refused, a lifted hold, reports with mails and inputs, checkpoints, and
-// a run that died.
+// on and of one that was refused, a lifted hold, reports with mails and inputs,
+// models with trainings and scores, checkpoints, and a run that died.
 func museum(t testing.TB) (*fixture, *Memory) {
 	t.Helper()
 	b := NewMemory()
@@ -66,6 +66,12 @@ func museum(t testing.TB) (*fixture, *Memory) {
 		must(err)
 		row.Ownership = &sum
 		_, err = r.CommitReports(ctx, day("2026-11-23"), []data.Report{row})
+		must(err)
+		made, err := r.Keep(ctx, Models, fmt.Appendf(nil, "{\"model\": %d}", i))
+		must(err)
+		_, err = r.CommitTraining(ctx, data.Training{Day: day("2026-11-23"), Model: made, Used: made, Why: "fitted", Horizon: 28})
+		must(err)
+		_, err = r.CommitScores(ctx, day("2026-11-23"), []data.Score{{SubscriptionID: "s", CustomerID: "a", Model: made}, {SubscriptionID: "t", CustomerID: "a", Model: "usage-1/prior"}})
 		must(err)
 		_, err = r.Finish(ctx)
 		must(err)
