@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/memory"
 
 	"tidemark/data"
 	"tidemark/data/archive"
@@ -80,17 +81,31 @@ func ChurnInputs(ctx context.Context, view *archive.View, q ChurnQuery) (churn.I
 	if in.History, err = churn.ReadHistory(known, view.Scan(ctx, archive.UsageDaily, all, churn.HistoryColumns()...)); err != nil {
 		return in, err
 	}
-	in.Subscriptions, err = newestSubscriptions(ctx, view)
+	in.Subscriptions, err = subscriptionsAsOf(ctx, view, in.On)
 	return in, err
 }
 
-// newestSubscriptions returns the newest inventory, nil without one.
-func newestSubscriptions(ctx context.Context, view *archive.View) (arrow.Record, error) {
-	days := view.Snapshots(archive.Subscriptions)
-	if len(days) == 0 {
+// subscriptionsAsOf returns the subscriptions as they were on a day, as scores of that day see
+// them, nil without an inventory. It takes all snapshots: many sources state a status but
+// not since when, and who is gone today was there before.
+func subscriptionsAsOf(ctx context.Context, view *archive.View, on data.Day) (arrow.Record, error) {
+	var all []transform.Snapshot
+	defer func() {
+		for _, s := range all {
+			s.Subscriptions.Release()
+		}
+	}()
+	for _, day := range view.Snapshots(archive.Subscriptions) {
+		rec, err := view.Snapshot(ctx, archive.Subscriptions, day)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, transform.Snapshot{Day: day, Subscriptions: rec})
+	}
+	if len(all) == 0 {
 		return nil, nil
 	}
-	return view.Snapshot(ctx, archive.Subscriptions, days[len(days)-1])
+	return transform.Latest(memory.DefaultAllocator, all, on)
 }
 
 // Trained is what a training came to.

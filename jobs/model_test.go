@@ -129,6 +129,46 @@ func TestTrain_AWorseModelIsKeptButNotUsed(t *testing.T) {
 	}
 }
 
+// TestTrain_CountsLossesThatOnlyAStatusTells has an inventory that says who is suspended
+// today, not since when, beside one that still had everybody.
+func TestTrain_CountsLossesThatOnlyAStatusTells(t *testing.T) {
+	told, window := fading(t)
+	without, err := told.train(ChurnQuery{Horizon: churn.DefaultHorizon})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, snapshots := range [][]data.Day{{window.To}, {window.From, window.To}} {
+		l, _ := fading(t)
+		for _, day := range snapshots {
+			f := inventoryAt(day == window.To)
+			if _, err := l.extract(Extract{Usage: f, Inventory: f, InventoryDay: day, Days: &data.Period{From: window.To + 1, To: window.To + 1}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		trained, err := l.train(ChurnQuery{Horizon: churn.DefaultHorizon})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := trained.Model.Training().Churned, without.Model.Training().Churned; got < want || want < 50 {
+			t.Errorf("snapshots %v: %d lost outcomes, %d by usage alone", snapshots, got, want)
+		}
+	}
+}
+
+// inventoryAt is the inventory of fading; suspended says whether who went silent is suspended in it.
+func inventoryAt(suspended bool) *fakeSource {
+	f := &fakeSource{kind: "test"}
+	for i := range 120 {
+		id, status := fmt.Sprintf("s%03d", i), data.StatusActive
+		if suspended && i%2 == 0 {
+			status = data.StatusSuspended
+		}
+		f.customers = append(f.customers, data.Customer{CustomerID: data.CustomerID("c" + id), Name: &id})
+		f.subscriptions = append(f.subscriptions, data.Subscription{SubscriptionID: data.SubscriptionID(id), CustomerID: data.CustomerID("c" + id), Status: status})
+	}
+	return f
+}
+
 func TestTrain_WithoutAnyOutcomeChangesNothing(t *testing.T) {
 	l, window := fading(t)
 	if _, err := l.train(ChurnQuery{Horizon: churn.DefaultHorizon, Watermark: new(window.From + 60)}); !errors.Is(err, churn.ErrNoLabels) {

@@ -341,6 +341,45 @@ func TestLabel_MovedIsNotLost(t *testing.T) {
 	}
 }
 
+// TestTrain_LearnsFromLossesWithoutADate has subscriptions that went, once with the day on
+// which they did and once with nothing but the status of today.
+func TestTrain_LearnsFromLossesWithoutADate(t *testing.T) {
+	const days, subscriptions = 200, 60
+	var dated, undated []subject
+	var uses []use
+	losses := 0
+	for i := range subscriptions {
+		name, stop := fmt.Sprintf("s%02d", i), days
+		s := subject{text: name, status: data.StatusActive}
+		if i%3 == 0 {
+			stop = 100 + i
+			s.status, s.ended = []data.Status{data.StatusSuspended, data.StatusDeprovisioned, data.StatusExpired}[i/3%3], new(monday-data.Day(days-1-stop))
+		}
+		dated = append(dated, s)
+		s.ended = nil
+		undated = append(undated, s)
+		for d := range stop {
+			uses = append(uses, use{monday - data.Day(days-1-d), name, "Storage", 5})
+		}
+		// Origins lie a week apart from day 56 to day 171, all of them known to be over by day 199.
+		for o := days - 1 - 28; o >= 56; o -= 7 {
+			if stop < days && o < stop && stop <= o+28 {
+				losses++
+			}
+		}
+	}
+	h := historyOf(t, daysUpTo(monday, days), uses)
+	for what, list := range map[string][]subject{"dated": dated, "undated": undated} {
+		m, err := Train(Inputs{On: monday, History: h, Subscriptions: inventory(t, list...)}, 28)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := m.Training().Churned; got != losses || losses < 50 {
+			t.Errorf("%s: %d lost outcomes, there are %d", what, got, losses)
+		}
+	}
+}
+
 func TestFit_MeetsTheConditionsOfAnOptimum(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		n, k := rapid.IntRange(5, 80).Draw(rt, "rows"), rapid.IntRange(1, 5).Draw(rt, "terms")

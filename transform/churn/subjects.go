@@ -28,9 +28,9 @@ type subject struct {
 	trial         bool
 }
 
-// subjects reads the subscriptions of an inventory, in order of id. Without inventory they
-// are those of the history.
-func subjects(h *History, inventory arrow.Record) ([]subject, error) {
+// subjects reads the subscriptions of an inventory as of a day, in order of id. Without
+// inventory they are those of the history.
+func subjects(h *History, inventory arrow.Record, on data.Day) ([]subject, error) {
 	var list []subject
 	if inventory == nil {
 		for id := range h.accounts {
@@ -55,6 +55,9 @@ func subjects(h *History, inventory arrow.Record) ([]subject, error) {
 		}
 		// A status that the vocabulary lacks counts as unknown.
 		s.status, _ = data.ParseStatus(statuses.Text(status.At(i)))
+		if s.ended == nil && isOver(s.status) {
+			s.ended = h.afterLastUse(s.account, on)
+		}
 		if b, known := renew.At(i); known {
 			s.autoRenew = &b
 		}
@@ -63,6 +66,20 @@ func subjects(h *History, inventory arrow.Record) ([]subject, error) {
 	}
 	sortSubjects(list)
 	return list, nil
+}
+
+// afterLastUse is when a subscription that is over on a day, nobody says since when, ended at
+// the earliest: before that it was there, or its loss would be missing from every day before.
+// Nil when it was never used.
+func (h *History) afterLastUse(account int32, on data.Day) *data.Day {
+	if account == transform.NoID {
+		return nil
+	}
+	last := h.accounts[account].used.last(0, h.place(on))
+	if last < 0 {
+		return nil
+	}
+	return new(min(h.on(last+1), on))
 }
 
 func sortSubjects(list []subject) {
@@ -83,13 +100,16 @@ func (s *subject) existed(on data.Day) bool { return s.created == nil || *s.crea
 func (s *subject) statusOn(on data.Day) data.Status {
 	over := s.ended != nil && *s.ended <= on
 	switch {
-	case over && !s.status.Ended():
+	case over && !isOver(s.status):
 		return data.StatusDeprovisioned
-	case !over && s.ended != nil && s.status.Ended():
+	case !over && s.ended != nil && isOver(s.status):
 		return data.StatusActive // it ended after the day
 	}
 	return s.status
 }
+
+// isOver reports whether a status says that a subscription ended.
+func isOver(s data.Status) bool { return s.Ended() || s == data.StatusExpired }
 
 // state is why the subscription has no score on a day, as far as that does not depend on
 // usage; StateScored when it may have one.

@@ -52,7 +52,7 @@ func newCache(in Inputs, horizon int) (*cache, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := subjects(in.History, in.Subscriptions)
+	list, err := subjects(in.History, in.Subscriptions, in.On)
 	if err != nil {
 		return nil, fmt.Errorf("subscriptions: %w", err)
 	}
