@@ -92,17 +92,8 @@ func (v view) active(a *account, lo, hi int) float64 {
 	return float64(a.used.count(v.t-hi+1, v.t-lo))
 }
 
-// spent adds up the account's cost in the window.
-func (v view) spent(a *account, lo, hi int) float64 {
-	if a.cost == nil {
-		return 0
-	}
-	sum := 0.0
-	for i := max(v.t-hi+1, 0); i <= min(v.t-lo, v.days-1); i++ {
-		sum += a.cost[i]
-	}
-	return sum
-}
+// spent adds up the cost in the window.
+func (v view) spent(c currencyCost, lo, hi int) float64 { return c.sum(v.t-hi+1, v.t-lo) }
 
 // vector computes the features of an account that was used on or before the day. Those that
 // compare it with others (level, rel_act1, lb) are left to the portfolio.
@@ -137,9 +128,10 @@ func (v view) vector(a *account, created int) vector {
 		x.f[fActTr1] = x.f[fRate1] - rate(v.w, h)
 	}
 	v.gaps(a, &x, rec)
-	v.costs(a, &x, first, has, n)
+	cost := a.main(v.t)
+	v.costs(a, cost, &x, first, n)
 	v.services(a, &x, has)
-	v.expert(a, &x, first, last, rec)
+	v.expert(a, cost, &x, first, last)
 
 	x.facts.silence, x.facts.last, x.facts.age = int(rec), last, v.t-born+1
 	x.facts.used, x.facts.before = a.used.count(v.t-h+1, v.t), a.used.count(v.t-2*h+1, v.t-h)
@@ -168,17 +160,17 @@ func (v view) gaps(a *account, x *vector, rec float64) {
 }
 
 // costs measures the trends and the shape of the cost of the last 3H days.
-func (v view) costs(a *account, x *vector, first int, has bool, n float64) {
+func (v view) costs(a *account, c currencyCost, x *vector, first int, n float64) {
 	h, w := v.h, float64(v.w)
-	total := v.spent(a, 0, 3*h)
+	total := v.spent(c, 0, 3*h)
 	mean := total / max(v.length(first, 0, 3*h), 1)
 	eps := .05*mean*w + 1e-9
 	level := func(lo, hi int) float64 {
-		return (v.spent(a, lo, hi) + eps) / (v.length(first, lo, hi) + .1*w)
+		return (v.spent(c, lo, hi) + eps) / (v.length(first, lo, hi) + .1*w)
 	}
 	trend := func(lo, mid, hi int) float64 { return clamp(math.Log(level(lo, mid)/level(mid, hi)), -4, 4) }
 	if total > 0 {
-		if has {
+		if v.length(first, h, 2*h) >= w {
 			x.f[fCostTr3] = clamp(math.Log(level(0, h)/level(h, 2*h)), -4, 4)
 		}
 		if v.length(first, v.w, h) >= w {
@@ -189,15 +181,15 @@ func (v view) costs(a *account, x *vector, first int, has bool, n float64) {
 		}
 	}
 	x.facts.spent = total
-	now := v.spent(a, 0, h)
-	x.facts.cost, x.facts.earlier, x.facts.currency = now, v.spent(a, h, 2*h), a.currency
-	ever := v.spent(a, 0, v.t+1)
+	now := v.spent(c, 0, h)
+	x.facts.cost, x.facts.earlier, x.facts.currency = now, v.spent(c, h, 2*h), c.currency
+	ever := v.spent(c, 0, v.t+1)
 	x.f[fCostPerAct] = clamp(math.Log((now/max(v.active(a, 0, h), 1)+1e-9)/(ever/n+1e-9)), -4, 4)
-	v.shape(a, x, first, mean)
+	v.shape(a, c, x, first, mean)
 }
 
 // shape looks at the last 3H days in bins of w days, twelve by default, oldest first.
-func (v view) shape(a *account, x *vector, first int, mean float64) {
+func (v view) shape(a *account, c currencyCost, x *vector, first int, mean float64) {
 	w := float64(v.w)
 	bins := int(math.RoundToEven(float64(3*v.h) / w))
 	var at, z []float64
@@ -205,7 +197,7 @@ func (v view) shape(a *account, x *vector, first int, mean float64) {
 	for k := range bins {
 		hi := (bins - k) * v.w // days back
 		lo := hi - v.w
-		b := v.spent(a, lo, hi)
+		b := v.spent(c, lo, hi)
 		if mean == 0 {
 			b = v.active(a, lo, hi) // nothing costs anything: count days
 		}
@@ -245,7 +237,7 @@ func (v view) shape(a *account, x *vector, first int, mean float64) {
 
 // services compares the categories of the last H days with those of the H before.
 func (v view) services(a *account, x *vector, has bool) {
-	if v.categories.Len() < 2 {
+	if v.t < v.tells {
 		return // the history does not tell services apart
 	}
 	now, before, kept := 0, 0, 0
@@ -282,13 +274,14 @@ const (
 
 // expert computes the terms for accounts that are always on: those used on 93 % of the 28
 // days, of at least 14, that end with the last usage.
-func (v view) expert(a *account, x *vector, first, last int, rec float64) {
+func (v view) expert(a *account, c currencyCost, x *vector, first, last int) {
 	from := max(last-27, first)
 	days := v.knownDays(from, last)
 	if days < leastHabit || float64(a.used.count(from, last)) < alwaysOnFrom*float64(days) {
 		return
 	}
 	x.alwaysOn = true
+	rec := float64(v.knownDays(last+1, v.t))
 	x.stop = 1 - math.Exp(-rec/3)
 	for n, used, at := 0, 0, last; at >= first; at-- {
 		if !v.known.has(at) {
@@ -301,34 +294,34 @@ func (v view) expert(a *account, x *vector, first, last int, rec float64) {
 			}
 		}
 	}
-	if rec >= 2 || a.cost == nil {
+	if rec >= 2 || c.cost == nil {
 		return
 	}
 	// Weekly costs of the 2H days before the last H, and before the last week.
-	x.drop = v.fall(a, first, v.h, 1)
-	if week := .7 * v.fall(a, first, v.w, 1.3); week > x.drop {
+	x.drop = v.fall(c, first, v.h, 1)
+	if week := .7 * v.fall(c, first, v.w, 1.3); week > x.drop {
 		x.drop, x.facts.weekDrop = week, true
-		x.facts.week, x.facts.weekEarlier = v.spent(a, 0, v.w), v.spent(a, v.w, v.w+2*v.h)/float64(2*v.h)*float64(v.w)
+		x.facts.week, x.facts.weekEarlier = v.spent(c, 0, v.w), v.spent(c, v.w, v.w+2*v.h)/float64(2*v.h)*float64(v.w)
 	}
 }
 
 // fall is how far the mean weekly cost of the last days lies below that of the 2H days
 // before them, in units of its usual variation, widened.
-func (v view) fall(a *account, first, days int, widen float64) float64 {
+func (v view) fall(c currencyCost, first, days int, widen float64) float64 {
 	var weeks []float64
 	sum := 0.0
 	for hi := days + v.w; hi <= days+2*v.h; hi += v.w {
 		if v.length(first, hi-v.w, hi) < float64(v.w) {
 			break
 		}
-		c := v.spent(a, hi-v.w, hi)
-		sum += c
-		weeks = append(weeks, math.Log(c+1e-9))
+		week := v.spent(c, hi-v.w, hi)
+		sum += week
+		weeks = append(weeks, math.Log(week+1e-9))
 	}
 	if len(weeks) < 4 || sum == 0 {
 		return 0
 	}
-	now := v.spent(a, 0, days) / max(v.length(first, 0, days), 1) * float64(v.w)
+	now := v.spent(c, 0, days) / max(v.length(first, 0, days), 1) * float64(v.w)
 	r := math.Log((now + 1e-9) / (sum/float64(len(weeks)) + 1e-9))
 	return clamp(-r/(widen*max(.25, deviation(weeks)))-.5, 0, 6)
 }

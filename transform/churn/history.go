@@ -24,15 +24,56 @@ type History struct {
 	days     int      // how many there are
 	known    bitset
 	knownTo  []int32 // known days before each day, by place; one more than days
+	tells    int     // the first day by which two categories were used: from then on services are told apart
 	accounts []account
 }
 
 // account is the history of one subscription, by place of the day.
 type account struct {
 	used     bitset
-	cost     []float64 // of a day, not below 0, in the account's main currency; nil without money
+	costs    []currencyCost // in order of currency; none without money
+	services []service      // in order of the category's text
+}
+
+// currencyCost is what an account costs in one currency.
+type currencyCost struct {
 	currency string
-	services []service // in order of the category's text
+	cost     []float64 // of a day, not below 0
+}
+
+// main returns the costs in the currency that most of the cost up to a day is in: what comes
+// later must not change what is said of that day.
+func (a *account) main(t int) currencyCost {
+	if len(a.costs) == 1 {
+		return a.costs[0]
+	}
+	var out currencyCost
+	most := 0.0
+	for _, c := range a.costs {
+		if total := c.sum(0, t); total > most {
+			out, most = c, total
+		}
+	}
+	return out
+}
+
+// in returns the costs in a currency.
+func (a *account) in(currency string) currencyCost {
+	for _, c := range a.costs {
+		if c.currency == currency {
+			return c
+		}
+	}
+	return currencyCost{}
+}
+
+// sum adds up the costs of the days in [from, to].
+func (c currencyCost) sum(from, to int) float64 {
+	sum := 0.0
+	for i := max(from, 0); i <= min(to, len(c.cost)-1); i++ {
+		sum += c.cost[i]
+	}
+	return sum
 }
 
 // service is on which days a category was used.
@@ -44,7 +85,7 @@ type service struct {
 // ReadHistory reads rows of usage_daily (data.UsageDailySchema; the money columns may be
 // missing) of the known days given, which are in order. Rows of other days are passed over.
 // A subscription's cost is that of its rows of charge category usage, effective where that
-// is known, in the currency that most of its cost is in.
+// is known, in the currency that most of its cost up to a day is in.
 func ReadHistory(known []data.Day, rows iter.Seq2[arrow.Record, error]) (*History, error) {
 	h := &History{}
 	if len(known) > 0 {
@@ -215,31 +256,42 @@ func (r *reader) close(subscription int32, s *series) error {
 	return nil
 }
 
-// finish gives each account the costs of its main currency, in which most of its cost is.
+// finish gives each account its costs, and finds from when on services are told apart.
 func (r *reader) finish() error {
+	first := make([]int, r.categories.Len()) // day of each category
+	for i := range first {
+		first[i] = r.days
+	}
 	for id := range r.accounts {
-		a, most := &r.accounts[id], 0.0
+		a := &r.accounts[id]
 		for i := range r.more[id].costs {
 			s := &r.more[id].costs[i]
 			if err := r.close(int32(id), s); err != nil {
 				return err
 			}
-			total := 0.0
 			for j, c := range s.cost {
 				s.cost[j] = max(c, 0)
-				total += s.cost[j]
 			}
 			code := ""
 			if s.currency != transform.NoID {
 				code = r.currencies.Text(s.currency)
 			}
-			if total > most || total == most && total > 0 && code < a.currency {
-				most, a.cost, a.currency = total, s.cost, code
-			}
+			a.costs = append(a.costs, currencyCost{code, s.cost})
 		}
+		slices.SortFunc(a.costs, func(x, y currencyCost) int { return cmp.Compare(x.currency, y.currency) })
 		slices.SortFunc(a.services, func(x, y service) int {
 			return cmp.Compare(r.categories.Text(x.category), r.categories.Text(y.category))
 		})
+		for _, s := range a.services {
+			if at := s.used.first(0, r.days-1); at >= 0 {
+				first[s.category] = min(first[s.category], at)
+			}
+		}
+	}
+	r.tells = r.days
+	if len(first) >= 2 {
+		slices.Sort(first)
+		r.tells = first[1]
 	}
 	return nil
 }

@@ -112,6 +112,55 @@ func TestScores_NothingAfterTheDayIsLookedAt(t *testing.T) {
 	}
 }
 
+// TestScores_ACurrencyOrACategoryThatComesLaterChangesNothing has a feed that changes after
+// the day: half of the subscriptions are billed in dollars, fifty times as much, and all of
+// them use a second category.
+func TestScores_ACurrencyOrACategoryThatComesLaterChangesNothing(t *testing.T) {
+	m := mustPrior(t)
+	on := monday - 40
+	var early, euros, dollars []use
+	for _, u := range randomUses(7, 60, 200) {
+		u.category = "Storage"
+		switch later := u.day > on; {
+		case !later:
+			early, euros = append(early, u), append(euros, u)
+		case u.sub[len(u.sub)-1]%2 == 0:
+			u.cost *= 50
+			dollars = append(dollars, u)
+		default:
+			euros = append(euros, u, use{u.day, u.sub, "Compute", 1})
+		}
+	}
+	a, b := dailyRecordIn(memory.DefaultAllocator, "EUR", euros), dailyRecordIn(memory.DefaultAllocator, "USD", dollars)
+	defer a.Release()
+	defer b.Release()
+	all, err := ReadHistory(daysUpTo(monday, 200), func(yield func(arrow.Record, error) bool) { _ = yield(a, nil) && yield(b, nil) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := historyOf(t, daysUpTo(on, 160), early)
+	want, got := assess(t, m, Inputs{On: on, History: before}), assess(t, m, Inputs{On: on, History: all})
+	if len(want) < 40 {
+		t.Fatalf("%d subscriptions", len(want))
+	}
+	for name := range want {
+		if got[name] != want[name] {
+			t.Errorf("%s: %+v, without the later rows %+v", name, got[name], want[name])
+		}
+	}
+	first, err := Train(Inputs{On: on, History: before}, 28)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := Train(Inputs{On: on, History: all}, 28)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first.Name() != second.Name() {
+		t.Error("the trained model differs when later rows are there")
+	}
+}
+
 func TestScores_OrderOfRowsChangesNothing(t *testing.T) {
 	m := mustPrior(t)
 	uses := randomUses(3, 60, 150)

@@ -123,25 +123,21 @@ const (
 // moved reports whether an account that ended on a day went on as another one of the same
 // customer.
 func (s *study) moved(account int32, ended int) bool {
-	gone := &s.accounts[account]
 	v := s.view
 	v.t = ended - 1
+	gone := s.accounts[account].main(v.t)
 	lost := v.spent(gone, 0, movedDays)
 	if lost == 0 {
 		return false
 	}
+	after := v
+	after.t = min(ended-1+movedDays, s.days-1)
 	for id, other := range s.subjects {
 		if other == nil || int32(id) == account || other.customer != s.subjects[account].customer {
 			continue
 		}
-		a := &s.accounts[id]
-		if a.currency != gone.currency {
-			continue
-		}
-		before := v.spent(a, 0, movedDays)
-		after := v
-		after.t = min(ended-1+movedDays, s.days-1)
-		if after.spent(a, 0, movedDays)-before >= movedShare*lost {
+		c := s.accounts[id].in(gone.currency)
+		if after.spent(c, 0, movedDays)-v.spent(c, 0, movedDays) >= movedShare*lost {
 			return true
 		}
 	}

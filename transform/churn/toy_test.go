@@ -49,7 +49,9 @@ func historyOf(t testing.TB, known []data.Day, uses []use) *History {
 	return h
 }
 
-func dailyRecord(mem memory.Allocator, uses []use) arrow.Record {
+func dailyRecord(mem memory.Allocator, uses []use) arrow.Record { return dailyRecordIn(mem, "EUR", uses) }
+
+func dailyRecordIn(mem memory.Allocator, currency string, uses []use) arrow.Record {
 	b := array.NewRecordBuilder(mem, data.UsageDailySchema())
 	defer b.Release()
 	for _, u := range uses {
@@ -64,7 +66,7 @@ func dailyRecord(mem memory.Allocator, uses []use) arrow.Record {
 			case "category":
 				appendText(b.Field(i), u.category)
 			case "currency":
-				appendText(b.Field(i), "EUR")
+				appendText(b.Field(i), currency)
 			case "charge_category":
 				appendText(b.Field(i), string(data.ChargeUsage))
 			case "cost":
