@@ -116,12 +116,13 @@ type Trained struct {
 	Why      string
 }
 
-// worseBy is by how much a new model's error may be above the old one's before the old one
-// stays.
+// worseBy is by how much a new model's error may be above that of the one in use before that
+// one stays.
 const worseBy = 1.05
 
 // Train fits a churn model to what the archive holds and stores it, with the choice: the
-// one before stays in use when it was better on the newest days whose outcome is known.
+// one before stays in use when it judged the newest day whose outcome is known better than a
+// model made on that day.
 func Train(ctx context.Context, arc *archive.Archive, run archive.RunInfo, q ChurnQuery, now time.Time, producer string) (out Trained, err error) {
 	view, err := arc.View(ctx, nil)
 	if err != nil {
@@ -151,27 +152,45 @@ func Train(ctx context.Context, arc *archive.Archive, run archive.RunInfo, q Chu
 
 // choose decides which model is in use from now on.
 func (t *Trained) choose(in churn.Inputs) error {
-	m, training := t.Model, t.Model.Training()
-	t.Used = m
-	t.Why = fmt.Sprintf("fitted to %d outcomes of %d days, %d of them lost", training.Rows, training.Origins, training.Churned)
-	if m.Kind() == churn.KindRate {
-		t.Why = fmt.Sprintf("%d of %d outcomes are losses: too few on one side for a fit, so only the level is yours", training.Churned, training.Rows)
-	}
-	if m.NoSignal() {
-		t.Why = "past churn does not follow usage here: no scores are given"
-	}
-	if t.Previous.Kind() == churn.KindPrior || t.Previous.Horizon() != m.Horizon() || m.NoSignal() {
+	m := t.Model
+	if m.Horizon() != churn.DefaultHorizon {
+		// Reports tell of one horizon; what is found out about another one says nothing of it.
+		t.Used = t.Previous
+		t.Why = fmt.Sprintf("the new model looks %d days ahead; reports tell of %d: it is kept, and the one in use stays", m.Horizon(), churn.DefaultHorizon)
 		return nil
 	}
-	before, err := t.Previous.BrierOn(in)
+	t.Used, t.Why = m, because(m)
+	if m.NoSignal() {
+		return nil
+	}
+	if m.Name() == t.Previous.Name() {
+		t.Why = "the data are as they were when the model in use was made: it is the same"
+		return nil
+	}
+	if p := t.Previous; p.Kind() == churn.KindPrior || p.NoSignal() || p.Horizon() != m.Horizon() {
+		return nil
+	}
+	trial, ok, err := t.Previous.Try(in)
 	if err != nil {
 		return err
 	}
-	if training.Brier > before*worseBy {
+	if ok && trial.New > trial.InUse*worseBy {
 		t.Used = t.Previous
-		t.Why = fmt.Sprintf("on %s the new model was worse (Brier %.4f, the one in use %.4f): that one stays", training.Last, training.Brier, before)
+		t.Why = fmt.Sprintf("of %s the model in use judged better (Brier %.4f) than one made anew on that day (%.4f): it stays", trial.On, trial.InUse, trial.New)
 	}
 	return nil
+}
+
+// because says what a new model is made of.
+func because(m *churn.Model) string {
+	training := m.Training()
+	switch {
+	case m.NoSignal():
+		return "past churn does not follow usage here: no scores are given"
+	case m.Kind() == churn.KindRate:
+		return fmt.Sprintf("%d of %d outcomes are losses: too few on one side for a fit, so only the level is yours", training.Churned, training.Rows)
+	}
+	return fmt.Sprintf("fitted to %d outcomes of %d days, %d of them lost", training.Rows, training.Origins, training.Churned)
 }
 
 func (t *Trained) store(ctx context.Context, arc *archive.Archive, info archive.RunInfo, now time.Time, producer string) (err error) {

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -93,8 +94,32 @@ func TestTrain_IsUsedFromThenOnAndExplainsWhatItScored(t *testing.T) {
 	}
 }
 
-func TestTrain_AWorseModelIsKeptButNotUsed(t *testing.T) {
-	l, _ := fading(t)
+// forged is a model with some of its file changed.
+func forged(t *testing.T, m *churn.Model, change func(file, training map[string]any)) *churn.Model {
+	t.Helper()
+	raw, err := m.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file map[string]any
+	if err := json.Unmarshal(raw, &file); err != nil {
+		t.Fatal(err)
+	}
+	change(file, file["training"].(map[string]any))
+	if raw, err = json.Marshal(file); err != nil {
+		t.Fatal(err)
+	}
+	out, err := churn.ReadModel(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// TestTrain_TheBetterOfTwoIsUsed tries models in use on outcomes that they say they had not
+// seen: one that in truth has and is surer of them, and one that expects the worst of everybody.
+func TestTrain_TheBetterOfTwoIsUsed(t *testing.T) {
+	l, window := fading(t)
 	first, err := l.train(ChurnQuery{Horizon: churn.DefaultHorizon})
 	if err != nil {
 		t.Fatal(err)
@@ -104,28 +129,67 @@ func TestTrain_AWorseModelIsKeptButNotUsed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer in.Subscriptions.Release()
-	raw, err := first.Model.Encode()
-	if err != nil {
-		t.Fatal(err)
+	early := (window.To - 28).String()
+	unseen := func(surer, intercept float64) *churn.Model {
+		return forged(t, first.Model, func(file, training map[string]any) {
+			terms := file["terms"].([]any)
+			for i := range terms {
+				terms[i] = surer * terms[i].(float64)
+			}
+			file["intercept"], training["watermark"] = file["intercept"].(float64)+intercept, early
+		})
 	}
-	worse, err := churn.ReadModel([]byte(strings.Replace(string(raw), `"brier_last_origin": 0.`, `"brier_last_origin": 0.9`, 1)))
-	if err != nil {
-		t.Fatal(err)
+	signalless := forged(t, first.Model, func(file, training map[string]any) { file["no_signal"], training["watermark"] = true, early })
+	for name, c := range map[string]struct {
+		inUse *churn.Model
+		stays bool
+		why   string
+	}{
+		"one that judges better stays":          {unseen(1.2, .5), true, "judged better"},
+		"one that judges worse goes":            {unseen(1, 5), false, "fitted to"},
+		"one that gives no scores goes":         {signalless, false, "fitted to"},
+		"one that saw the outcomes goes":        {forged(t, unseen(1.2, .5), func(_, tr map[string]any) { tr["watermark"] = (window.To - 27).String() }), false, "fitted to"},
+		"the prior goes":                        {first.Previous, false, "fitted to"},
+		"one that looks further ahead goes":     {forged(t, unseen(1.2, .5), func(file, _ map[string]any) { file["horizon_days"] = 56 }), false, "fitted to"},
+		"the same model is no worse than it is": {first.Model, false, "it is the same"},
+	} {
+		second := Trained{Model: first.Model, Previous: c.inUse}
+		if err := second.choose(in); err != nil {
+			t.Fatal(err)
+		}
+		if stays := second.Used == c.inUse && c.inUse != first.Model; stays != c.stays || !strings.Contains(second.Why, c.why) {
+			t.Errorf("%s: stays %v: %s", name, stays, second.Why)
+		}
 	}
-	second := Trained{Model: worse, Previous: first.Model}
-	if err := second.choose(in); err != nil {
-		t.Fatal(err)
-	}
-	if second.Used != first.Model || !strings.Contains(second.Why, "was worse") {
-		t.Errorf("used %s: %s", second.Used.Name(), second.Why)
-	}
-	// The same data again: the same model, which stays.
+	// The same data again make the same model.
 	again, err := l.train(ChurnQuery{Horizon: churn.DefaultHorizon})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again.Used.Calibrated() != true || again.Previous.Name() != first.Model.Name() {
-		t.Errorf("trained again: used %s, before %s", again.Used.Name(), again.Previous.Name())
+	if again.Used.Name() != first.Model.Name() || again.Model.Name() != first.Model.Name() || !strings.Contains(again.Why, "the same") {
+		t.Errorf("trained again: used %s, made %s: %s", again.Used.Name(), again.Model.Name(), again.Why)
+	}
+}
+
+// TestTrain_AnotherHorizonIsNotPutInUse would else tell of another time in the mails, and
+// bypass what was found out about the one they tell of.
+func TestTrain_AnotherHorizonIsNotPutInUse(t *testing.T) {
+	l, _ := fading(t)
+	for _, before := range []churn.Kind{churn.KindPrior, churn.KindFitted} {
+		other, err := l.train(ChurnQuery{Horizon: 14})
+		if err != nil {
+			t.Fatal(err)
+		}
+		inUse, err := ModelIn(context.Background(), l.view())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if inUse.Kind() != before || inUse.Horizon() != churn.DefaultHorizon || other.Model.Horizon() != 14 || !strings.Contains(other.Why, "14 days ahead") {
+			t.Errorf("in use: %s of %d days; %s", inUse.Kind(), inUse.Horizon(), other.Why)
+		}
+		if _, err := l.train(ChurnQuery{Horizon: churn.DefaultHorizon}); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -223,8 +223,9 @@ archive by its hash, with the versions of the data it was made from.
 It learns from every week whose outcome is known. With fewer than 20 lost or 20
 kept subscriptions among them only the level of the scores becomes yours. When
 the newest outcomes cannot be told from chance by usage, no scores are given at
-all. The model in use stays when the new one was worse on the newest day whose
-outcome is known.
+all. The model in use stays when it judges the newest day whose outcome is known
+better than one made on that day, and when the new one is for another horizon than
+28 days: reports tell of that one alone.
 
 Run it once a month, e.g. by a job with ` + "`do: train`" + `.`,
 		Example: "  tidemark churn train\n  tidemark churn train --watermark 2026-11-20 --format json",

@@ -75,16 +75,15 @@ func (c *cache) backtest(o int, want []string, all map[string][]Prediction, out 
 	for _, name := range want {
 		m := &Model{terms: c.terms, file: modelFile{Kind: KindPrior, Terms: c.betas()}}
 		if name == "trained" {
-			l, ok, err := c.learn(o)
-			if err != nil {
+			var l learned
+			var err error
+			if m, l, err = c.trainedOn(o); err != nil {
 				return err
 			}
-			if ok {
-				m.file = modelFile{Kind: l.kind, Terms: l.terms, Intercept: l.intercept}
-				if l.noGood {
-					out.NoSignal++
-				}
-			} else {
+			if l.noGood {
+				out.NoSignal++
+			}
+			if l.kind == KindPrior {
 				out.Untrained = append(out.Untrained, c.History.on(o))
 			}
 		}

@@ -1,6 +1,7 @@
 package churn
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -262,7 +263,7 @@ func TestScores_UnknownDaysAreNotSilence(t *testing.T) {
 	}
 }
 
-// inventory is a record of subscriptions, all of one customer.
+// inventory is a record of subscriptions, of one customer where none is given.
 func inventory(t testing.TB, rows ...subject) arrow.Record {
 	t.Helper()
 	b := array.NewRecordBuilder(memory.DefaultAllocator, data.SubscriptionsSchema())
@@ -280,7 +281,7 @@ func inventory(t testing.TB, rows ...subject) arrow.Record {
 			case "subscription_id":
 				appendText(b.Field(i), s.text)
 			case "customer_id":
-				appendText(b.Field(i), "customer")
+				appendText(b.Field(i), cmp.Or(s.customer, "customer"))
 			case "status":
 				appendText(b.Field(i), string(s.status))
 			case "created":
@@ -502,7 +503,7 @@ func historyWithChurn(t testing.TB, follows bool) Inputs {
 		if r.Float64() < .6 {
 			stop[i] = 90 + r.IntN(days-90)
 		}
-		s := subject{text: fmt.Sprintf("s%03d", i), status: data.StatusActive}
+		s := subject{text: fmt.Sprintf("s%03d", i), customer: fmt.Sprintf("c%03d", i), status: data.StatusActive}
 		if stop[i] < days {
 			s.status, s.ended = data.StatusDeprovisioned, new(monday-data.Day(days-1-stop[i]))
 		}
@@ -544,6 +545,60 @@ func TestGate_TripsOnlyWhereChurnDoesNotFollowUsage(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestTry_JudgesBothOnOutcomesThatNeitherSaw compares with a model trained on what there was
+// on the day, and with Brier scores added up by hand.
+func TestTry_JudgesBothOnOutcomesThatNeitherSaw(t *testing.T) {
+	in := historyWithChurn(t, true)
+	then := in
+	then.On = monday - 28
+	made, err := Train(then, 28)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What is made on that day is the very model in use: they are equally good.
+	got, ok, err := made.Try(in)
+	if err != nil || !ok || got.On != then.On || math.Abs(got.New-got.InUse) > 1e-9 {
+		t.Fatalf("%+v, %v, %v", got, ok, err)
+	}
+	sum, n := 0.0, 0.0
+	for name, r := range assess(t, made, then) {
+		if r.State != StateScored {
+			continue
+		}
+		id, _ := in.History.subscriptions.Find(name)
+		lost := 1.0
+		for d := monday - 27; d <= monday; d++ {
+			if in.History.accounts[id].used.has(in.History.place(d)) {
+				lost = 0
+			}
+		}
+		c := dayEnded(t, in.Subscriptions, name)
+		if c != nil && *c > then.On && *c <= monday {
+			lost = 1
+		}
+		sum, n = sum+(r.Score-lost)*(r.Score-lost), n+1
+	}
+	if math.Abs(sum/n-got.InUse) > 1e-9 {
+		t.Errorf("Brier %v, by hand %v of %v rows", got.InUse, sum/n, n)
+	}
+	late := in
+	late.On = monday - 1
+	if _, ok, err := made.Try(late); ok || err != nil {
+		t.Errorf("tried on what it had seen: %v, %v", ok, err)
+	}
+}
+
+func dayEnded(t testing.TB, inventory arrow.Record, name string) *data.Day {
+	t.Helper()
+	at := func(column string) arrow.Array { return inventory.Column(inventory.Schema().FieldIndices(column)[0]) }
+	for i := range int(inventory.NumRows()) {
+		if ended := at("ended_at").(*array.Date32); at("subscription_id").ValueStr(i) == name && ended.IsValid(i) {
+			return new(data.Day(ended.Value(i)))
+		}
+	}
+	return nil
 }
 
 func TestTrain_WithFewOutcomesTakesTheLevelOnly(t *testing.T) {

@@ -3,7 +3,10 @@ package churn
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
+
+	"tidemark/data"
 )
 
 // ErrNoLabels says that no day lies far enough back for its outcome to be known.
@@ -59,18 +62,44 @@ func newCache(in Inputs, horizon int) (*cache, error) {
 	return &cache{study: newStudy(t, in.History, horizon, in.Population, list), read: map[int]*portfolioDay{}}, nil
 }
 
-// BrierOn returns the Brier score of the model on the newest day whose outcome is known by
-// in.On, to be compared with that of a model trained by then.
-func (m *Model) BrierOn(in Inputs) (float64, error) {
+// Trial is how two models judged the newest day whose outcome is known: the one in use, and
+// one that was made on that day as a new one is made today. Neither had seen the outcomes.
+type Trial struct {
+	On         data.Day
+	InUse, New float64 // Brier scores
+}
+
+// Try tries the model, which is in use, against a new one. ok is false when it was trained
+// after the newest day whose outcome is known: what it has seen it cannot be tried on.
+func (m *Model) Try(in Inputs) (t Trial, ok bool, err error) {
 	c, err := newCache(in, m.file.Horizon)
 	if err != nil {
-		return 0, err
+		return t, false, err
 	}
 	origins := c.origins(c.place(in.On))
 	if len(origins) == 0 {
-		return 0, ErrNoLabels
+		return t, false, nil
 	}
-	return grade(c.predict(m, origins[0])).brier(), nil
+	o := origins[0]
+	if t.On = c.History.on(o); m.file.Training.Watermark > t.On {
+		return t, false, nil
+	}
+	anew, _, err := c.trainedOn(o)
+	if err != nil {
+		return t, false, fmt.Errorf("try on %s: %w", t.On, err)
+	}
+	t.InUse, t.New = grade(c.predict(m, o)).brier(), grade(c.predict(anew, o)).brier()
+	return t, !math.IsNaN(t.InUse), nil
+}
+
+// trainedOn is the model that a day would have been scored by, with what was learned; where
+// no outcome was known yet it is the prior.
+func (c *cache) trainedOn(o int) (*Model, learned, error) {
+	l, ok, err := c.learn(o)
+	if !ok {
+		return &Model{terms: c.terms, file: modelFile{Kind: KindPrior, Terms: c.betas()}}, learned{kind: KindPrior}, err
+	}
+	return &Model{terms: c.terms, file: modelFile{Kind: l.kind, Terms: l.terms, Intercept: l.intercept}}, l, err
 }
 
 // predict returns the model's predictions of a day.
