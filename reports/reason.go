@@ -38,16 +38,8 @@ func reasonText(loc *templates.Locale, r churn.Reason) string {
 		names[i] = short(n)
 	}
 	switch r.Code {
-	case "stop":
-		if r.Usual >= 7 {
-			return loc.Text("reason.stop.weeks", r.Usual/7, since)
-		}
-		return loc.Text("reason.stop", since)
-	case "silence":
-		if r.Usual > 0 {
-			return loc.Text("reason.silence.usual", since, loc.Text("days", r.Days), loc.Text("days", r.Usual))
-		}
-		return loc.Text("reason.silence", since, r.Days)
+	case "stop", "silence":
+		return silenceText(loc, r, since)
 	case "services":
 		if len(names) == 0 {
 			return loc.Text("reason.services", r.Days, r.Of)
@@ -56,6 +48,9 @@ func reasonText(loc *templates.Locale, r churn.Reason) string {
 	case "activity":
 		return loc.Text("reason.activity", r.Days, r.Of)
 	case "trend":
+		if r.UsualOf > 0 && r.UsualOf != r.Of {
+			return loc.Text("reason.trend.of", r.Days, r.Of, r.Usual, r.UsualOf)
+		}
 		return loc.Text("reason.trend", r.Days, r.Of, r.Usual)
 	case "tenure":
 		return loc.Text("reason.tenure", r.Days)
@@ -75,4 +70,18 @@ func reasonText(loc *templates.Locale, r churn.Reason) string {
 		return loc.Text("reason.size")
 	}
 	return loc.Text("reason.other", short(r.Code))
+}
+
+func silenceText(loc *templates.Locale, r churn.Reason, since string) string {
+	switch {
+	case r.Of > r.Days: // some of the days are not known
+		return loc.Text("reason.silence.known", since, r.Days)
+	case r.Code == "stop" && r.Usual >= 7:
+		return loc.Text("reason.stop.weeks", r.Usual/7, since)
+	case r.Code == "stop":
+		return loc.Text("reason.stop", since)
+	case r.Usual > 0:
+		return loc.Text("reason.silence.usual", since, loc.Text("days", r.Days), loc.Text("days", r.Usual))
+	}
+	return loc.Text("reason.silence", since, r.Days)
 }

@@ -95,12 +95,21 @@ func (a *assessment) find(s *subject) finding {
 		f.state = StateNoSignal
 	case scored:
 		a.score(&f, s, i)
-	case s.statusOn(a.on) == data.StatusActive:
+	case s.statusOn(a.on) == data.StatusActive && a.silent(f.idle):
 		f.state = StateDormant
 	default:
-		f.state = StateNoSignal // pending or unknown, and not used
+		f.state = StateNoSignal // pending or unknown and not used, or too few days are known
 	}
 	return f
+}
+
+// silent reports whether there was no usage on as many known days as the horizon has; idle
+// is -1 when none was ever seen.
+func (a *assessment) silent(idle int) bool {
+	if idle < 0 {
+		idle = a.knownDays(0, a.day.t)
+	}
+	return idle >= a.h
 }
 
 func (a *assessment) score(f *finding, s *subject, i int) {

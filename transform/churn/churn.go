@@ -23,10 +23,10 @@ type State string
 const (
 	StateScored    State = "scored"
 	StateNew       State = "new"     // less than 7 days old
-	StateDormant   State = "dormant" // active, no usage in the last days, as many as the horizon has
+	StateDormant   State = "dormant" // active, no usage on the last known days, as many as the horizon has
 	StateSuspended State = "suspended"
 	StateEnded     State = "ended"
-	StateNoSignal  State = "no_signal" // less than 7 known days, neither active nor used, or past churn did not follow usage
+	StateNoSignal  State = "no_signal" // too few known days, neither active nor used, or past churn did not follow usage
 )
 
 // Band is the label of a score.
@@ -51,7 +51,7 @@ func bandOf(score, base float64) Band {
 	return BandLow
 }
 
-// Population says who gets a score: those used on at least Least of the last Window days.
+// Population says who gets a score: those used on at least Least of the last Window known days.
 type Population struct {
 	Window int // days; 0 means the horizon
 	Least  int // days; 0 means 1

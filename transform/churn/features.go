@@ -61,8 +61,8 @@ type facts struct {
 	last          int     // place of the last usage
 	longest       int     // longest earlier pause within the last 3H
 	used, before  int     // days used in the last H days, and in the H before
-	days          int     // known days of the last H
-	cost, earlier float64 // of the last H days, and of the H before
+	days, earlier int     // known days of both, since the first usage
+	cost, costWas float64 // of the known ones of the last H days, and of the H before
 	services      []int32 // categories of the H before the last
 	lost          []int32 // of them no longer used
 	age           int     // days since the first usage or, where the archive is younger, the creation
@@ -90,6 +90,19 @@ func (v view) length(first, lo, hi int) float64 {
 // active counts the account's days of usage in the window.
 func (v view) active(a *account, lo, hi int) float64 {
 	return float64(a.used.count(v.t-hi+1, v.t-lo))
+}
+
+// enough reports whether three quarters of the days of a window are known: with fewer nothing
+// is said of all of it.
+func (v view) enough(lo, hi int) bool { return 4*v.knownDays(v.t-hi+1, v.t-lo) >= 3*(hi-lo) }
+
+// whole is what a cost of the known days of a window comes to over all of its days; told is
+// false with too few known ones.
+func (v view) whole(cost float64, lo, hi int) (sum float64, told bool) {
+	if known := v.knownDays(v.t-hi+1, v.t-lo); known > 0 && known < hi-lo {
+		cost *= float64(hi-lo) / float64(known)
+	}
+	return cost, v.enough(lo, hi)
 }
 
 // spent adds up the cost in the window.
@@ -135,7 +148,7 @@ func (v view) vector(a *account, created int) vector {
 
 	x.facts.silence, x.facts.last, x.facts.age = int(rec), last, v.t-born+1
 	x.facts.used, x.facts.before = a.used.count(v.t-h+1, v.t), a.used.count(v.t-2*h+1, v.t-h)
-	x.facts.days = v.knownDays(max(v.t-h+1, first), v.t)
+	x.facts.days, x.facts.earlier = int(v.length(first, 0, h)), int(v.length(first, h, 2*h))
 	return x
 }
 
@@ -182,7 +195,7 @@ func (v view) costs(a *account, c currencyCost, x *vector, first int, n float64)
 	}
 	x.facts.spent = total
 	now := v.spent(c, 0, h)
-	x.facts.cost, x.facts.earlier, x.facts.currency = now, v.spent(c, h, 2*h), c.currency
+	x.facts.cost, x.facts.costWas, x.facts.currency = now, v.spent(c, h, 2*h), c.currency
 	ever := v.spent(c, 0, v.t+1)
 	x.f[fCostPerAct] = clamp(math.Log((now/max(v.active(a, 0, h), 1)+1e-9)/(ever/n+1e-9)), -4, 4)
 	v.shape(a, c, x, first, mean)
@@ -301,7 +314,7 @@ func (v view) expert(a *account, c currencyCost, x *vector, first, last int) {
 	x.drop = v.fall(c, first, v.h, 1)
 	if week := .7 * v.fall(c, first, v.w, 1.3); week > x.drop {
 		x.drop, x.facts.weekDrop = week, true
-		x.facts.week, x.facts.weekEarlier = v.spent(c, 0, v.w), v.spent(c, v.w, v.w+2*v.h)/float64(2*v.h)*float64(v.w)
+		x.facts.week, x.facts.weekEarlier = v.spent(c, 0, v.w), v.spent(c, v.w, v.w+2*v.h)/v.length(first, v.w, v.w+2*v.h)*float64(v.w)
 	}
 }
 
@@ -364,11 +377,16 @@ func level(order []int, xs []vector) {
 	}
 }
 
-// eligible returns the accounts that were used on at least least of the last window days.
+// eligible returns the accounts that were used on at least least of the last window known
+// days: one that is not known is no day without usage.
 func (v view) eligible(window, least int) []int32 {
 	var list []int32
+	from := v.t - window + 1
+	for from > 0 && v.knownDays(from, v.t) < window {
+		from--
+	}
 	for i := range v.accounts {
-		if v.accounts[i].used.count(v.t-window+1, v.t) >= least {
+		if v.accounts[i].used.count(from, v.t) >= least {
 			list = append(list, int32(i))
 		}
 	}

@@ -16,8 +16,10 @@ type Reason struct {
 	Since *data.Day `json:"since,omitempty"` // last day with usage
 	Days  int       `json:"days,omitempty"`  // e.g. days of silence, used days, services gone, days of age, days that a cost is of
 	Usual int       `json:"usual,omitempty"` // what Days is compared with: the longest earlier pause, used days before; of a stop the days it ran
-	Of    int       `json:"of,omitempty"`    // out of, e.g. 28 days, 6 services
-	Names []string  `json:"names,omitempty"` // e.g. the categories no longer used
+	Of    int       `json:"of,omitempty"`    // out of, e.g. 28 days, 6 services; of a silence only where some of its days are not known
+
+	UsualOf int      `json:"usual_of,omitempty"` // what Usual is out of, in a trend
+	Names   []string `json:"names,omitempty"`    // e.g. the categories no longer used
 
 	Cost     *data.Decimal `json:"cost,omitempty"`   // of the last Days, rounded
 	Before   *data.Decimal `json:"before,omitempty"` // of as many days before
@@ -139,10 +141,14 @@ func (v view) reason(g Group, x *vector) (r Reason, told bool) {
 		if x.alwaysOn {
 			r.Code, r.Usual = "stop", f.run
 		}
+		if days := v.t - f.last; days > f.silence {
+			r.Of = days
+		}
 		return r, f.silence > 0
 	case GroupActivity, GroupActivityTrend:
-		if f.before > f.used && v.length(0, v.h, 2*v.h) > 0 {
-			return Reason{Code: "trend", Days: f.used, Of: f.days, Usual: f.before}, true
+		// Shares are compared: the two windows may have different numbers of known days.
+		if min(f.days, f.earlier) >= v.w && f.before*f.days > f.used*f.earlier {
+			return Reason{Code: "trend", Days: f.used, Of: f.days, Usual: f.before, UsualOf: f.earlier}, true
 		}
 		return Reason{Code: "activity", Days: f.used, Of: f.days}, f.used < f.days
 	case GroupServices:
@@ -150,18 +156,23 @@ func (v view) reason(g Group, x *vector) (r Reason, told bool) {
 		for _, id := range f.lost[:min(mostNames, len(f.lost))] {
 			r.Names = append(r.Names, v.categories.Text(id))
 		}
-		return r, len(f.lost) > 0
+		return r, len(f.lost) > 0 && v.enough(0, v.h)
 	case GroupTenure:
 		return Reason{Code: "tenure", Days: f.age}, f.age <= 3*v.h
 	case GroupCostTrend, GroupDrop:
-		r = Reason{Code: "cost", Days: v.h, Cost: amount(f.cost), Before: amount(f.earlier), Currency: f.currency}
+		now, told := v.whole(f.cost, 0, v.h)
+		was, toldWas := v.whole(f.costWas, v.h, 2*v.h)
+		r = Reason{Code: "cost", Days: v.h, Currency: f.currency}
 		if g == GroupDrop {
 			r.Code = "drop"
 			if f.weekDrop {
-				r.Days, r.Cost, r.Before = v.w, amount(f.week), amount(f.weekEarlier)
+				r.Days = v.w
+				now, told = v.whole(f.week, 0, v.w)
+				was, toldWas = f.weekEarlier, true
 			}
 		}
-		return r, r.Cost != nil && r.Before != nil && r.Cost.Cmp(*r.Before) < 0
+		r.Cost, r.Before = amount(now), amount(was)
+		return r, told && toldWas && r.Cost != nil && r.Before != nil && r.Cost.Cmp(*r.Before) < 0
 	case GroupVolatility:
 		return Reason{Code: "volatility"}, true
 	case GroupSize:

@@ -110,7 +110,9 @@ func (s *study) label(account int32, t int) (churned, known bool) {
 		return false, true
 	}
 	// Days that were not read may hold usage: with more than a quarter of them nothing is known.
-	return true, 4*s.knownDays(t+1, until) >= 3*s.h
+	v := s.view
+	v.t = until
+	return true, v.enough(0, s.h)
 }
 
 // Another subscription of the customer that gains this share of the cost within so many days

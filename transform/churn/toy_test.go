@@ -49,7 +49,9 @@ func historyOf(t testing.TB, known []data.Day, uses []use) *History {
 	return h
 }
 
-func dailyRecord(mem memory.Allocator, uses []use) arrow.Record { return dailyRecordIn(mem, "EUR", uses) }
+func dailyRecord(mem memory.Allocator, uses []use) arrow.Record {
+	return dailyRecordIn(mem, "EUR", uses)
+}
 
 func dailyRecordIn(mem memory.Allocator, currency string, uses []use) arrow.Record {
 	b := array.NewRecordBuilder(mem, data.UsageDailySchema())
