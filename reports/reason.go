@@ -68,6 +68,8 @@ func reasonText(loc *templates.Locale, r churn.Reason) string {
 		return loc.Text("reason.volatility")
 	case "size":
 		return loc.Text("reason.size")
+	case "base":
+		return loc.Text("reason.base", loc.Percent(r.Share))
 	}
 	return loc.Text("reason.other", short(r.Code))
 }

@@ -136,6 +136,10 @@ func (d *Document) complete(a *AtRisk) error {
 	a.Name = Name(b.Subscriptions[a.SubscriptionID].Name)
 	if !b.Money {
 		a.Reasons = slices.DeleteFunc(a.Reasons, func(r Reason) bool { return r.Finding.Money() })
+		if len(a.Reasons) == 0 && bandOf(*a) != churn.BandLow && a.BaseRate != nil {
+			base := churn.BaseReason(*a.BaseRate)
+			a.Reasons = append(a.Reasons, Reason{Code: base.Code, Finding: base})
+		}
 		if a.WhyNow != nil && (churn.Reason{Code: a.WhyNow.Code}).Money() {
 			a.WhyNow = nil
 		}

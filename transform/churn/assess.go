@@ -68,12 +68,13 @@ type assessment struct {
 }
 
 func (m *Model) assessment(in Inputs, list []subject) *assessment {
-	s := newStudy(m.terms, in.History, m.file.Horizon, in.Population, list)
+	s := newStudy(m.terms, in.History, m.file.Horizon, m.file.Population, list)
 	t := in.History.place(in.On)
 	a := &assessment{Model: m, study: s, on: in.On, day: s.on(t), week: s.on(t - s.w)}
 	c := m.coefficients(s, a.day)
 	reference := s.medians(a.day.rows)
-	a.now, a.before = s.explain(a.day.rows, reference, c), s.explain(a.week.rows, reference, c)
+	// The week before is told as it was scored then: the prior's level was another one.
+	a.now, a.before = s.explain(a.day.rows, reference, c), s.explain(a.week.rows, reference, m.coefficients(s, a.week))
 	a.places, a.weeks = a.day.places(), a.week.places()
 	for _, l := range a.now.logits {
 		a.base += m.probability(l) / float64(len(a.now.logits))
@@ -89,6 +90,8 @@ func (a *assessment) find(s *subject) finding {
 	}
 	i, scored := a.places[s.account]
 	switch {
+	case s.created == nil && a.fresh(s.account, a.day.t):
+		f.state = StateNew
 	case a.knownDays(0, a.day.t) < leastAge:
 		f.state = StateNoSignal
 	case scored && a.NoSignal():
@@ -120,6 +123,9 @@ func (a *assessment) score(f *finding, s *subject, i int) {
 	f.score = a.probability(f.logit)
 	f.band = bandOf(f.score, a.base)
 	f.reasons, f.protective = v.reasons(f.parts, x), f.parts.protective()
+	if len(f.reasons) == 0 && f.band != BandLow {
+		f.reasons = append(f.reasons, v.standIn(f.parts, x, a.base))
+	}
 	if j, known := a.weeks[s.account]; known {
 		f.change = v.change(f.parts, a.before.parts[j], f.score, a.probability(a.before.logits[j]), a.base, x)
 	}

@@ -63,7 +63,7 @@ type Inputs struct {
 	On            data.Day
 	History       *History
 	Subscriptions arrow.Record // one row per subscription (data.SubscriptionsSchema); nil: those of the history
-	Population    Population
+	Population    Population   // of training and backtest; a model scores those it was trained on
 }
 
 // Schema is the schema of an assessment: the columns from score to features are

@@ -3,6 +3,7 @@ package churn
 import (
 	"cmp"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 
@@ -12,7 +13,7 @@ import (
 // Reason is one finding behind a score, in numbers; reports put it in words. Its code is
 // that of the group, or "trend" for activity that fell and "cost" for cost that did.
 type Reason struct {
-	Code  string    `json:"code"`            // "stop", "silence", "trend", "activity", "services", "tenure", "cost", "drop", "volatility" or "size"
+	Code  string    `json:"code"`            // "stop", "silence", "trend", "activity", "services", "tenure", "cost", "drop", "volatility", "size" or "base"
 	Since *data.Day `json:"since,omitempty"` // last day with usage
 	Days  int       `json:"days,omitempty"`  // e.g. days of silence, used days, services gone, days of age, days that a cost is of
 	Usual int       `json:"usual,omitempty"` // what Days is compared with: the longest earlier pause, used days before; of a stop the days it ran
@@ -24,7 +25,12 @@ type Reason struct {
 	Cost     *data.Decimal `json:"cost,omitempty"`   // of the last Days, rounded
 	Before   *data.Decimal `json:"before,omitempty"` // of as many days before
 	Currency string        `json:"currency,omitempty"`
+
+	Share float64 `json:"share,omitempty"` // the mean score of the portfolio, of "base"
 }
+
+// BaseReason tells of a score that nothing but the portfolio's own level explains.
+func BaseReason(rate float64) Reason { return Reason{Code: "base", Share: math.Round(rate*1e4) / 1e4} }
 
 // Money reports whether a reason tells of cost: whoever may not see money must not see it.
 func (r Reason) Money() bool { return r.Code == "cost" || r.Code == "drop" || r.Code == "size" }
@@ -113,6 +119,21 @@ func (v view) reasons(p parts, x *vector) []Reason {
 		}
 	}
 	return out
+}
+
+// standIn is the reason of a high score whose groups are each too weak to be named, or lack
+// the numbers: the strongest that has some, else the level of the portfolio.
+func (v view) standIn(p parts, x *vector, base float64) Reason {
+	groups := p.strongest()
+	if len(groups) == 0 || p[groups[0]] < leastReason {
+		return BaseReason(base)
+	}
+	for _, g := range groups {
+		if r, told := v.reason(g, x); told && p[g] > 0 && r.Code != "size" {
+			return r
+		}
+	}
+	return BaseReason(base)
 }
 
 // overlap reports whether two reasons would tell the same twice.

@@ -44,9 +44,14 @@ func (s *study) on(t int) *portfolioDay {
 		window = s.h
 	}
 	for _, id := range v.eligible(window, max(1, s.population.Least)) {
-		if sub := s.subject(id); sub == nil || sub.existed(v.History.on(t)) && sub.state(v.History.on(t)) == StateScored {
-			d.list = append(d.list, id)
+		sub := s.subject(id)
+		if sub != nil && (!sub.existed(v.History.on(t)) || sub.state(v.History.on(t)) != StateScored) {
+			continue
 		}
+		if (sub == nil || sub.created == nil) && s.fresh(id, t) {
+			continue
+		}
+		d.list = append(d.list, id)
 	}
 	d.xs = make([]vector, len(d.list))
 	for i, id := range d.list {
@@ -63,6 +68,17 @@ func (s *study) on(t int) *portfolioDay {
 		d.silence += sigmoid(d.xs[i].f[fLB]) / float64(len(d.xs))
 	}
 	return d
+}
+
+// fresh reports whether an account that no creation date is known of was first used less than a
+// week before a day, and the archive is older. Whoever states a population of another kind
+// says himself who is scored.
+func (s *study) fresh(account int32, t int) bool {
+	if account == transform.NoID || s.population.Window != 0 {
+		return false
+	}
+	first := s.accounts[account].used.first(0, t)
+	return first >= 0 && t-first+1 < leastAge && s.knownDays(0, first-1) >= leastAge
 }
 
 // subject returns what the inventory says of an account, nil when it says nothing.
