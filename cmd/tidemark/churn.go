@@ -1,19 +1,12 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
-	"fmt"
-	"maps"
-	"slices"
 
 	"github.com/spf13/cobra"
 
-	"tidemark/data"
 	"tidemark/data/archive"
 	"tidemark/jobs"
-	"tidemark/reports"
 	"tidemark/transform/churn"
 )
 
@@ -26,154 +19,6 @@ func (a *app) churnCommand() *cobra.Command {
 	}
 	cmd.AddCommand(a.churnScoreCommand(), a.churnTrainCommand(), a.churnBacktestCommand())
 	return cmd
-}
-
-func (a *app) churnScoreCommand() *cobra.Command {
-	var on, asOf, format string
-	var explain bool
-	cmd := &cobra.Command{
-		Use:   "score [--on DAY]",
-		Short: "Score every subscription as of a day, with reasons",
-		Long: `Score every subscription as of a day (default: the watermark), with reasons.
-
-The score is tidemark's own estimate of the probability that the subscription is
-lost or goes without any usage in the next four weeks. Until ` + "`tidemark churn train`" + `
-has seen enough of your own churn it is not calibrated on it. It never looks at
-a day after the watermark. docs/churn.md tells the method.`,
-		Example: "  tidemark churn score\n  tidemark churn score --on 2026-11-12 --format json",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			period := "latest-1d"
-			if on != "" {
-				day, err := parseDayFlag("--on", on)
-				if err != nil {
-					return err
-				}
-				period = day.String()
-			}
-			c, err := a.config()
-			if err != nil {
-				return err
-			}
-			p, err := a.portfolio(cmd.Context(), c, figures{period: period, asOf: asOf})
-			if err != nil {
-				return err
-			}
-			defer p.Release()
-			doc, err := jobs.Figures(p)
-			if err != nil {
-				return err
-			}
-			s := scores{On: doc.Period.To, Model: p.Model, HorizonDays: churn.DefaultHorizon, AtRisk: doc.AtRisk, Customers: customerRisks(doc.AtRisk)}
-			for _, r := range doc.AtRisk {
-				s.HorizonDays, s.Calibrated = r.HorizonDays, r.Calibrated
-			}
-			if format == "json" {
-				return a.printJSON(s)
-			}
-			var stored []data.Score
-			if explain && p.Scores != nil {
-				if stored, err = churn.Stored(p.Scores); err != nil {
-					return err
-				}
-			}
-			return a.printScores(s, stored)
-		},
-	}
-	cmd.Flags().StringVar(&on, "on", "", "`DAY` the scores are made for (default: the watermark)")
-	cmd.Flags().StringVar(&asOf, "as-of", "", "what was known at `TIME`: a day or an RFC 3339 time")
-	cmd.Flags().BoolVar(&explain, "explain", false, "with what each group of features adds to a score, and what speaks against a loss (table only)")
-	formatFlag(cmd, &format, "table", "table", "json")
-	return cmd
-}
-
-// scores is the JSON of `churn score`; its rows are those of `metrics`.
-type scores struct {
-	On          data.Day         `json:"on"`
-	Model       string           `json:"model"`
-	HorizonDays int              `json:"horizon_days"`
-	Calibrated  bool             `json:"calibrated"`
-	AtRisk      []reports.AtRisk `json:"at_risk"`
-	Customers   []customerRisk   `json:"customers"`
-}
-
-// customerRisk is a customer's scores taken together.
-type customerRisk struct {
-	CustomerID data.CustomerID `json:"customer_id"`
-	Scored     int             `json:"scored"`   // subscriptions
-	AnyLoss    float64         `json:"any_loss"` // probability that at least one of them is lost, if they were independent
-}
-
-func customerRisks(all []reports.AtRisk) []customerRisk {
-	at := map[data.CustomerID]int{}
-	list := []customerRisk{}
-	for _, r := range all {
-		if r.Score == nil {
-			continue
-		}
-		i, found := at[r.CustomerID]
-		if !found {
-			i = len(list)
-			at[r.CustomerID] = i
-			list = append(list, customerRisk{CustomerID: r.CustomerID})
-		}
-		c := &list[i]
-		c.Scored++
-		c.AnyLoss = 1 - (1-c.AnyLoss)*(1-*r.Score)
-	}
-	return list
-}
-
-func (a *app) printScores(s scores, stored []data.Score) error {
-	details := map[data.SubscriptionID]*string{}
-	for _, row := range stored {
-		details[row.SubscriptionID] = row.Detail
-	}
-	calibrated := "own estimate, not calibrated on your churn"
-	if s.Calibrated {
-		calibrated = "own estimate, calibrated on your churn"
-	}
-	a.printf("as of %s, next %d days, %s; model %s\n", s.On, s.HorizonDays, calibrated, churn.ShortName(s.Model))
-	a.printf("%-8s %-6s %-38s %s\n", "score", "band", "subscription", "name, reasons")
-	for _, s := range s.AtRisk {
-		score, band := string(s.State), ""
-		if s.Score != nil {
-			score = fmt.Sprintf("%.4f", *s.Score)
-		}
-		if s.Band != nil {
-			band = string(*s.Band)
-		}
-		a.printf("%-8s %-6s %-38s %s\n", score, band, printable(string(s.SubscriptionID)), printable(cmp.Or(string(s.Name), "-")))
-		for _, r := range s.Reasons {
-			a.printf("%54s %s\n", "", printable(r.Text))
-		}
-		for _, f := range s.Flags {
-			a.printf("%54s %s\n", "", printable(f.Text))
-		}
-		if detail := details[s.SubscriptionID]; detail != nil {
-			if err := a.printParts(*detail); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// printParts shows how a score adds up.
-func (a *app) printParts(detail string) error {
-	var d churn.Detail
-	if err := json.Unmarshal([]byte(detail), &d); err != nil {
-		return err
-	}
-	a.printf("%54s logit %.4f = %.4f", "", d.Logit, d.Reference)
-	for _, group := range slices.Sorted(maps.Keys(d.Contributions)) {
-		a.printf(" %+.4f %s", d.Contributions[group], group)
-	}
-	a.printf("\n")
-	if len(d.Protective) > 0 {
-		a.printf("%54s against a loss: %v\n", "", d.Protective)
-	}
-	return nil
 }
 
 // churnFlags say on what models are trained and tried.
