@@ -30,7 +30,8 @@ origin, only from outcomes that were known on it. Beside them stand what everybo
 tries first: recency, RFM and the drop of usage, fitted to the same outcomes.
 
 AUC within date is the chance that a lost subscription stands above a kept one on
-the list of one day: 0.5 is worth nothing. ECE is how far the percentages are from
+the list of one day: 0.5 is worth nothing; "in common" is the same on the days that
+all of them could score, to compare them by. ECE is how far the percentages are from
 what came true. Lift says how many times as many losses the highest tenth holds.
 
 Nothing is changed in the archive.`,
@@ -200,13 +201,13 @@ func (a *app) printBacktest(b *churn.Backtest) {
 	if b.NoSignal > 0 {
 		a.printf("on %d origins the trained model would have given no scores: past churn did not follow usage\n", b.NoSignal)
 	}
-	a.printf("\n%-11s %-22s %-22s %7s %7s %7s %9s %6s %9s %7s\n", "model", "AUC within date", "AUC pooled", "PR-AUC", "Brier", "ECE", "precision", "lift", "base rate", "rows")
+	a.printf("\n%-11s %-22s %9s %-22s %7s %7s %7s %9s %6s %9s %7s\n", "model", "AUC within date", "in common", "AUC pooled", "PR-AUC", "Brier", "ECE", "precision", "lift", "base rate", "rows")
 	for _, name := range churn.BacktestModels() {
 		m, there := b.Models[name]
 		if !there {
 			continue
 		}
-		a.printf("%-11s %-22s %-22s %7s %7.4f %7.4f %9.3f %6s %9.4f %7d\n", name, span(m.AUCWithin, m.WithinInterval), span(m.AUCPooled, m.PooledInterval),
+		a.printf("%-11s %-22s %9s %-22s %7s %7.4f %7.4f %9.3f %6s %9.4f %7d\n", name, span(m.AUCWithin, m.WithinInterval), figure(m.AUCCommon), span(m.AUCPooled, m.PooledInterval),
 			figure(m.PRAUC), m.Brier, m.ECE, m.PrecisionTop10, figure(m.LiftTop10), m.BaseRate, m.Rows)
 	}
 	for _, name := range []string{"prior", "trained"} {

@@ -15,10 +15,10 @@ func (a *app) backtestPage(file string, b *churn.Backtest) error {
 	in := chart.PageInput{Layout: templates.Layout("page.html"), Script: script, Lang: "en", Title: "Backtest of the churn score",
 		Lead: fmt.Sprintf("next %d days, %d origins", b.Horizon, len(b.Origins)), Accent: "#0b6e4f", Data: "Data",
 		NoCharts: "This build draws no charts; the tables hold every number.",
-		Lines: []string{"AUC within date is the chance that a lost subscription stands above a kept one on the list of one day; 0.5 is worth nothing.",
+		Lines: []string{"AUC within date is the chance that a lost subscription stands above a kept one on the list of one day; 0.5 is worth nothing. On the days in common all models could score: compare them by that.",
 			"ECE is how far the percentages are from what came true. Lift says how many times as many losses the highest tenth holds."},
 		Footer: []string{producer()}}
-	table := chart.Table{Head: []string{"Model", "AUC within date (95 %)", "AUC pooled (95 %)", "PR-AUC", "Brier", "ECE", "Precision, top tenth", "Lift, top tenth", "Base rate", "Rows"}}
+	table := chart.Table{Head: []string{"Model", "AUC within date (95 %)", "on the days in common", "AUC pooled (95 %)", "PR-AUC", "Brier", "ECE", "Precision, top tenth", "Lift, top tenth", "Base rate", "Rows"}}
 	var names []string
 	auc := chart.Series{Name: "AUC within date", Colour: "#0b6e4f"}
 	for _, name := range churn.BacktestModels() {
@@ -26,7 +26,7 @@ func (a *app) backtestPage(file string, b *churn.Backtest) error {
 		if !there {
 			continue
 		}
-		table.Rows = append(table.Rows, []string{name, span(m.AUCWithin, m.WithinInterval), span(m.AUCPooled, m.PooledInterval), figure(m.PRAUC),
+		table.Rows = append(table.Rows, []string{name, span(m.AUCWithin, m.WithinInterval), figure(m.AUCCommon), span(m.AUCPooled, m.PooledInterval), figure(m.PRAUC),
 			fmt.Sprintf("%.4f", m.Brier), fmt.Sprintf("%.4f", m.ECE), fmt.Sprintf("%.3f", m.PrecisionTop10), figure(m.LiftTop10), fmt.Sprintf("%.4f", m.BaseRate), fmt.Sprint(m.Rows)})
 		if m.AUCWithin != nil {
 			names, auc.Values = append(names, name), append(auc.Values, *m.AUCWithin)

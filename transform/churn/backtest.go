@@ -3,6 +3,7 @@ package churn
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"tidemark/data"
 )
@@ -12,6 +13,7 @@ import (
 type Measures struct {
 	AUCWithin      *float64    `json:"auc_within"`          // null: nobody churned, or everybody
 	WithinInterval *[2]float64 `json:"auc_within_interval"` // 95 %, by bootstrap over subscriptions
+	AUCCommon      *float64    `json:"auc_within_common"`   // within date, on the origins that all models of the backtest have
 	AUCPooled      *float64    `json:"auc_pooled"`
 	PooledInterval *[2]float64 `json:"auc_pooled_interval"`
 	PRAUC          *float64    `json:"pr_auc"` // average precision
@@ -63,12 +65,34 @@ func RunBacktest(in Inputs, horizon int, origins []data.Day, want []string) (*Ba
 			return nil, fmt.Errorf("backtest %s: %w", day, err)
 		}
 	}
+	common := inCommon(all)
 	for name, p := range all {
-		if len(p) > 0 {
-			out.Models[name] = measure(p)
-		}
+		m := measure(p)
+		g := grade(slices.DeleteFunc(slices.Clone(p), func(x Prediction) bool { return !common[x.On] }))
+		m.AUCCommon = number(g.within(g.sorted(true), nil))
+		out.Models[name] = m
 	}
 	return out, nil
+}
+
+// inCommon returns the origins on which every model made predictions: the simple methods have
+// none before the first outcome is known, and comparing them needs the same rows.
+func inCommon(all map[string][]Prediction) map[data.Day]bool {
+	models := map[data.Day]int{}
+	for _, p := range all {
+		last := data.Day(math.MinInt32)
+		for _, x := range p { // of one origin after the other
+			if x.On != last {
+				models[x.On]++
+				last = x.On
+			}
+		}
+	}
+	common := map[data.Day]bool{}
+	for day, n := range models {
+		common[day] = n == len(all)
+	}
+	return common
 }
 
 func (c *cache) backtest(o int, want []string, all map[string][]Prediction, out *Backtest) error {
@@ -87,15 +111,20 @@ func (c *cache) backtest(o int, want []string, all map[string][]Prediction, out 
 				out.Untrained = append(out.Untrained, c.History.on(o))
 			}
 		}
-		all[name] = append(all[name], c.predict(m, o)...)
+		if p := c.predict(m, o); len(p) > 0 {
+			all[name] = append(all[name], p...)
+		}
 	}
 	for _, b := range simpleMethods() {
 		score, err := b.fit(c, o)
 		if err != nil {
 			return err
 		}
-		if score != nil {
-			all[b.name] = append(all[b.name], c.predictions(o, score)...)
+		if score == nil {
+			continue
+		}
+		if p := c.predictions(o, score); len(p) > 0 {
+			all[b.name] = append(all[b.name], p...)
 		}
 	}
 	return nil

@@ -788,3 +788,27 @@ func TestBacktest_LearnsAndJudges(t *testing.T) {
 		}
 	}
 }
+
+// TestBacktest_ComparesOnOriginsInCommon has an origin before any outcome was known, which the
+// simple methods cannot score.
+func TestBacktest_ComparesOnOriginsInCommon(t *testing.T) {
+	in := historyWithChurn(t, true)
+	late := []data.Day{monday - 84, monday - 56}
+	early := in.History.on(60)
+	both, err := RunBacktest(in, 28, append([]data.Day{early}, late...), []string{"prior"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone, err := RunBacktest(in, 28, late, []string{"prior"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"prior", "recency", "rfm", "drop_ratio"} {
+		if got, want := both.Models[name].AUCCommon, alone.Models[name].AUCWithin; *got != *want {
+			t.Errorf("%s: in common %v, on those origins alone %v", name, *got, *want)
+		}
+	}
+	if both.Models["prior"].Rows <= both.Models["recency"].Rows || both.Models["prior"].Origins != 3 {
+		t.Errorf("prior is judged on %d rows of %d origins, recency on %d", both.Models["prior"].Rows, both.Models["prior"].Origins, both.Models["recency"].Rows)
+	}
+}
