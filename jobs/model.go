@@ -67,6 +67,9 @@ func ChurnInputs(ctx context.Context, view *archive.View, q ChurnQuery) (churn.I
 		return in, fmt.Errorf("%w: nothing is archived yet; run `tidemark extract`", transform.ErrNoKnownDay)
 	}
 	in.On = *watermark
+	if days := view.UsageDays(); len(days) > 0 && in.On > days[len(days)-1].Day {
+		return in, fmt.Errorf("watermark %s: the newest archived day is %s: what came after it is not known", in.On, days[len(days)-1].Day)
+	}
 	var known []data.Day
 	for _, d := range view.UsageDays() {
 		if d.Day <= in.On {
@@ -123,11 +126,20 @@ const worseBy = 1.05
 // Train fits a churn model to what the archive holds and stores it, with the choice: the
 // one before stays in use when it judged the newest day whose outcome is known better than a
 // model made on that day.
-func Train(ctx context.Context, arc *archive.Archive, run archive.RunInfo, q ChurnQuery, now time.Time, producer string) (out Trained, err error) {
+func Train(ctx context.Context, arc *archive.Archive, run archive.RunInfo, q ChurnQuery, now time.Time, producer string) (Trained, error) {
 	view, err := arc.View(ctx, nil)
+	if err != nil {
+		return Trained{}, err
+	}
+	out, err := TryTraining(ctx, view, q)
 	if err != nil {
 		return out, err
 	}
+	return out, out.store(ctx, arc, run, now, producer)
+}
+
+// TryTraining is Train, but stores nothing: the model in use stays whatever the choice.
+func TryTraining(ctx context.Context, view *archive.View, q ChurnQuery) (out Trained, err error) {
 	in, err := ChurnInputs(ctx, view, q)
 	if err != nil {
 		return out, err
@@ -144,10 +156,7 @@ func Train(ctx context.Context, arc *archive.Archive, run archive.RunInfo, q Chu
 	if err := out.Model.SetData(versionsOf(view), view.KnownAt().UTC()); err != nil {
 		return out, err
 	}
-	if err := out.choose(in); err != nil {
-		return out, err
-	}
-	return out, out.store(ctx, arc, run, now, producer)
+	return out, out.choose(in)
 }
 
 // choose decides which model is in use from now on.
@@ -188,9 +197,9 @@ func because(m *churn.Model) string {
 	case m.NoSignal():
 		return "past churn does not follow usage here: no scores are given"
 	case m.Kind() == churn.KindRate:
-		return fmt.Sprintf("%d of %d outcomes are losses: too few on one side for a fit, so only the level is yours", training.Churned, training.Rows)
+		return fmt.Sprintf("%d of %d subscriptions were lost: too few on one side for a fit, so only the level is yours", training.Lost, training.Subscriptions)
 	}
-	return fmt.Sprintf("fitted to %d outcomes of %d days, %d of them lost", training.Rows, training.Origins, training.Churned)
+	return fmt.Sprintf("fitted to what became of %d subscriptions, %d of them lost", training.Subscriptions, training.Lost)
 }
 
 func (t *Trained) store(ctx context.Context, arc *archive.Archive, info archive.RunInfo, now time.Time, producer string) (err error) {

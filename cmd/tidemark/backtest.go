@@ -20,7 +20,7 @@ import (
 
 func (a *app) churnBacktestCommand() *cobra.Command {
 	var f churnFlags
-	var origins, model, predictions, page, format string
+	var origins, model, predictions, page, format, asOf string
 	cmd := &cobra.Command{
 		Use:   "backtest",
 		Short: "Say how good the scores of earlier days would have been, on your own archive",
@@ -56,7 +56,11 @@ Nothing is changed in the archive.`,
 			if model != "both" {
 				want = []string{model}
 			}
-			view, err := a.view(cmd.Context(), c, nil)
+			known, err := parseAsOf(asOf)
+			if err != nil {
+				return err
+			}
+			view, err := a.view(cmd.Context(), c, known)
 			if err != nil {
 				return err
 			}
@@ -67,12 +71,16 @@ Nothing is changed in the archive.`,
 			if in.Subscriptions != nil {
 				defer in.Subscriptions.Release()
 			}
-			if days == nil {
+			asked := days
+			if asked == nil {
 				days = defaultOrigins(in.On, q.Horizon)
 			}
 			b, err := churn.RunBacktest(in, q.Horizon, days, want)
 			if err != nil {
 				return err
+			}
+			if asked == nil {
+				b.Skipped = []data.Day{} // a short history is no fault of what nobody asked for
 			}
 			if len(b.Models) == 0 {
 				return fmt.Errorf("backtest: the outcome of no origin is known: an origin must lie in the history and %d days before %s; use --origins or --watermark", q.Horizon, in.On)
@@ -97,6 +105,7 @@ Nothing is changed in the archive.`,
 	cmd.Flags().StringVar(&origins, "origins", "", "days to score: `FROM:STEP:N`, e.g. 2026-03-01:28:6, or a file with one day a line (default: the newest six, a horizon apart)")
 	cmd.Flags().StringVar(&model, "model", "both", "prior, trained or both")
 	cmd.Flags().StringVar(&predictions, "predictions", "", "write every prediction to `FILE`, as CSV")
+	cmd.Flags().StringVar(&asOf, "as-of", "", "what was known at `TIME`: a day or an RFC 3339 time")
 	cmd.Flags().StringVar(&page, "page", "", "write a page with charts to `FILE`")
 	formatFlag(cmd, &format, "text", "text", "json")
 	cmd.PreRunE = func(*cobra.Command, []string) error {

@@ -30,6 +30,7 @@ type churnFlags struct {
 
 func (f *churnFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.watermark, "watermark", "", "last `DAY` whose usage is complete (default: the newest with usage minus source.settle_days)")
+	cmd.Flags().StringVar(&f.watermark, "on", "", "the same as --watermark: the `DAY` it is done as of")
 	cmd.Flags().IntVar(&f.horizon, "horizon", churn.DefaultHorizon, "`DAYS` that a score looks ahead: 28, 56 or 84, others for foreign data")
 	cmd.Flags().IntVar(&f.window, "active-window", 0, "who is scored: those used within so many `DAYS` (default: the horizon)")
 	cmd.Flags().IntVar(&f.least, "active-min", 1, "... on at least `N` of them")
@@ -59,6 +60,7 @@ func (f *churnFlags) query(c *config) (q jobs.ChurnQuery, err error) {
 func (a *app) churnTrainCommand() *cobra.Command {
 	var f churnFlags
 	var format string
+	var dry bool
 	cmd := &cobra.Command{
 		Use:   "train",
 		Short: "Fit the churn model to your own churn, and say which model is used from now on",
@@ -66,9 +68,9 @@ func (a *app) churnTrainCommand() *cobra.Command {
 archive by its hash, with the versions of the data it was made from.
 
 It learns from every week whose outcome is known. With fewer than 20 lost or 20
-kept subscriptions among them only the level of the scores becomes yours. When
-the newest outcomes cannot be told from chance by usage, no scores are given at
-all. The model in use stays when it judges the newest day whose outcome is known
+kept subscriptions only the level of the scores becomes yours. When 20 or more of
+them were lost lately and usage did not tell them from the others, no scores are
+given at all: --dry-run says so beforehand and changes nothing. The model in use stays when it judges the newest day whose outcome is known
 better than one made on that day, and when the new one is for another horizon than
 28 days: reports tell of that one alone.
 
@@ -84,7 +86,11 @@ Run it once a month, e.g. by a job with ` + "`do: train`" + `.`,
 			if err != nil {
 				return err
 			}
-			told, err := a.train(cmd.Context(), c, "churn train", q)
+			train := a.train
+			if dry {
+				train = a.tryTraining
+			}
+			told, err := train(cmd.Context(), c, "churn train", q)
 			if err != nil {
 				return err
 			}
@@ -96,8 +102,24 @@ Run it once a month, e.g. by a job with ` + "`do: train`" + `.`,
 		},
 	}
 	f.add(cmd)
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "say what would come of it and change nothing")
 	formatFlag(cmd, &format, "text", "text", "json")
 	return cmd
+}
+
+// tryTraining is train, but the model in use stays.
+func (a *app) tryTraining(ctx context.Context, c *config, _ string, q jobs.ChurnQuery) (told training, err error) {
+	view, err := a.view(ctx, c, nil)
+	if err != nil {
+		return told, err
+	}
+	trained, err := jobs.TryTraining(ctx, view, q)
+	if err != nil {
+		return told, err
+	}
+	told = trainingOf(trained)
+	told.DryRun = true
+	return told, nil
 }
 
 func (a *app) train(ctx context.Context, c *config, job string, q jobs.ChurnQuery) (told training, err error) {
@@ -110,8 +132,12 @@ func (a *app) train(ctx context.Context, c *config, job string, q jobs.ChurnQuer
 	if err != nil {
 		return told, err
 	}
-	return training{Model: trained.Model.Name(), Kind: trained.Model.Kind(), Used: trained.Used.Name(), Previous: trained.Previous.Name(),
-		Why: trained.Why, NoSignal: trained.Model.NoSignal(), Training: trained.Model.Training()}, nil
+	return trainingOf(trained), nil
+}
+
+func trainingOf(t jobs.Trained) training {
+	return training{Model: t.Model.Name(), Kind: t.Model.Kind(), Used: t.Used.Name(), Previous: t.Previous.Name(),
+		Why: t.Why, NoSignal: t.Model.NoSignal(), Training: t.Model.Training()}
 }
 
 // training is the JSON of `churn train`.
@@ -122,15 +148,20 @@ type training struct {
 	Previous string         `json:"previous"`
 	Why      string         `json:"why"`
 	NoSignal bool           `json:"no_signal"`
+	DryRun   bool           `json:"dry_run"` // nothing was changed: Used would be in use
 	Training churn.Training `json:"training"`
 }
 
 func (a *app) printTraining(t training) {
 	tr := t.Training
 	a.printf("model     %s (%s)\n", churn.ShortName(t.Model), t.Kind)
-	a.printf("outcomes  %d of %d days up to %s, %d lost\n", tr.Rows, tr.Origins, tr.Last, tr.Churned)
+	a.printf("outcomes  of %d subscriptions, %d lost (%d rows of %d days up to %s, %d of them losses)\n", tr.Subscriptions, tr.Lost, tr.Rows, tr.Origins, tr.Last, tr.Churned)
 	a.printf("out of time, on the newest of them: AUC within date %s, Brier %.4f on %s\n", interval(tr.AUC), tr.Brier, tr.Last)
-	a.printf("in use    %s: %s\n", churn.ShortName(t.Used), t.Why)
+	inUse := "in use   "
+	if t.DryRun {
+		inUse = "would use" // nothing was changed
+	}
+	a.printf("%s %s: %s\n", inUse, churn.ShortName(t.Used), t.Why)
 	if t.Used != t.Model {
 		return
 	}

@@ -39,3 +39,15 @@ func TestCustomerRisks_AddUpWhatIsScored(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestScoresBasis_SaysWhyThereAreNone(t *testing.T) {
+	for want, s := range map[string]scores{
+		"no scores: past churn does not follow usage here, says the last training": {NoSignal: true},
+		"own estimate, calibrated on your churn":                                   {Calibrated: true},
+		"own estimate, not calibrated on your churn":                               {},
+	} {
+		if got := s.basis(); got != want {
+			t.Errorf("%+v: %q, want %q", s, got, want)
+		}
+	}
+}

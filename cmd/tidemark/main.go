@@ -13,6 +13,8 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 	_ "time/tzdata" // zones must work on machines without zoneinfo
@@ -92,7 +94,12 @@ New here?  tidemark demo            the whole pipeline on a built-in sample
 	flags.StringVar(&a.logFormat, "log-format", "text", "format of logs on stderr: text or json")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "only errors on stderr")
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "more detail on stderr")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		if number := (*strconv.NumError)(nil); errors.As(err, &number) {
+			return usagef("%s", strings.Replace(err.Error(), number.Error(), "want a whole number", 1))
+		}
+		return usageError{err}
+	})
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		if err := cmd.ValidateRequiredFlags(); err != nil {
 			return usagef("%w; see `%s --help`", err, cmd.CommandPath())

@@ -261,7 +261,7 @@ func TestDevelopment_Bars(t *testing.T) {
 			var trained, cold []Prediction
 			for o, want := range tests {
 				d := c.on(o)
-				l := c.training(o)
+				l, _ := c.training(o)
 				fits, err := s.fitted(l)
 				if err != nil {
 					t.Fatal(err)
@@ -310,13 +310,14 @@ func TestDevelopment_AHundredLabelsDoNoHarm(t *testing.T) {
 			for seed := range uint64(3) {
 				var few, cold []Prediction
 				for o := range set.testOrigins(t) {
-					all := c.training(o)
+					all, _ := c.training(o)
 					r := rand.New(rand.NewPCG(seed, uint64(o)))
-					some := &labelled{}
-					for _, i := range r.Perm(len(all.rows))[:100] {
+					some, who := &labelled{}, people{}
+					for k, i := range r.Perm(len(all.rows))[:100] {
 						some.add(all.rows[i], all.churned[i], all.weights[i])
+						who.add(int32(k), all.churned[i]) // as if each were somebody else's
 					}
-					l, err := c.fitTo(some)
+					l, err := c.fitTo(some, who)
 					if err != nil {
 						t.Fatal(err)
 					}

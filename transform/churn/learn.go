@@ -21,6 +21,7 @@ type learned struct {
 	kind Kind
 	coefficients
 	rows, churned, origins int
+	accounts, lost         int // behind the rows
 
 	judged *graded // predictions of the newest labelled origins, out of time; nil: too little
 	last   int     // the newest labelled origin
@@ -33,7 +34,7 @@ type learned struct {
 const (
 	fewestPlatt  = 200 // churned rows that a last calibration is made from
 	gateAUC      = .55
-	gateEvents   = 20
+	gateEvents   = 20 // accounts lost
 	judgedWithin = 2 // horizons that the judged origins lie in
 )
 
@@ -55,11 +56,11 @@ func (c *cache) on(t int) *portfolioDay {
 // learn fits a model for a day to what was known by then. Nothing after the day is looked
 // at. ok is false when there is no label at all.
 func (c *cache) learn(t int) (l learned, ok bool, err error) {
-	rows := c.training(t)
+	rows, who := c.training(t)
 	if len(rows.rows) == 0 {
 		return l, false, nil
 	}
-	l, err = c.fitTo(rows)
+	l, err = c.fitTo(rows, who)
 	if err != nil {
 		return l, false, err
 	}
@@ -77,15 +78,18 @@ func (c *cache) learn(t int) (l learned, ok bool, err error) {
 		return l, false, err
 	}
 	var judged []Prediction
-	calibrate := &labelled{}
+	calibrate, judgedOn := &labelled{}, people{}
 	for _, o := range recent {
 		d := c.on(o)
 		judged = append(judged, c.predictions(o, func(i int) float64 { return sigmoid(before.logit(d.rows[i])) })...)
-		c.outcomes(o, func(i int, churned bool) { calibrate.add([]float64{before.logit(d.rows[i])}, churned, 1) })
+		c.outcomes(o, func(i int, churned bool) {
+			calibrate.add([]float64{before.logit(d.rows[i])}, churned, 1)
+			judgedOn.add(d.list[i], churned)
+		})
 	}
 	l.judged = grade(judged)
 	l.brier = gradeOf(judged, c.History.on(l.last)).brier()
-	if calibrate.events() >= gateEvents {
+	if judgedOn.lost() >= gateEvents {
 		within := l.judged.interval(l.judged.sorted(true))
 		l.noGood = within.Low != nil && *within.Low <= gateAUC
 	}
@@ -97,17 +101,18 @@ func (c *cache) learn(t int) (l learned, ok bool, err error) {
 
 // before is the model that a day before would have had, the prior if need be.
 func (c *cache) before(t int) (learned, error) {
-	rows := c.training(t)
+	rows, who := c.training(t)
 	if len(rows.rows) == 0 {
 		return learned{kind: KindPrior, coefficients: c.cold(c.on(t))}, nil
 	}
-	return c.fitTo(rows)
+	return c.fitTo(rows, who)
 }
 
-// fitTo fits rows if there are enough of both kinds, and else takes their level only.
-func (c *cache) fitTo(rows *labelled) (l learned, err error) {
-	l.rows, l.churned = len(rows.rows), rows.events()
-	if l.churned < c.Fit.MinEvents || l.rows-l.churned < c.Fit.MinEvents {
+// fitTo fits rows if there are enough of both kinds, and else takes their level only. Accounts
+// count, not rows: one that went away is lost on several origins, and tells it once.
+func (c *cache) fitTo(rows *labelled, who people) (l learned, err error) {
+	l.rows, l.churned, l.accounts, l.lost = len(rows.rows), rows.events(), len(who), who.lost()
+	if l.lost < c.Fit.MinEvents || l.accounts-l.lost < c.Fit.MinEvents {
 		l.kind, l.coefficients = KindRate, c.rated(rows)
 		return l, nil
 	}

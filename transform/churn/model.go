@@ -33,16 +33,20 @@ type modelFile struct {
 
 // Training says what a model was fitted to and how it did.
 type Training struct {
-	Watermark data.Day         `json:"watermark"`
-	Origins   int              `json:"origins"`
-	Rows      int              `json:"rows"`
-	Churned   int              `json:"churned"`
-	Last      data.Day         `json:"last_origin"`        // the newest day whose outcome is known
-	AUC       Interval         `json:"auc_within"`         // out of time, on the origins of the last two horizons
-	Brier     float64          `json:"brier_last_origin"`  // out of time
-	Platt     bool             `json:"platt"`              // a last calibration was worth it
-	Versions  map[string]int64 `json:"versions,omitempty"` // of the tables it was read from
-	KnownAt   *time.Time       `json:"known_at,omitempty"` // what was known then
+	Watermark data.Day `json:"watermark"`
+	Origins   int      `json:"origins"`
+	Rows      int      `json:"rows"`
+	Churned   int      `json:"churned"` // rows
+
+	Subscriptions int `json:"subscriptions"`         // behind the rows
+	Lost          int `json:"churned_subscriptions"` // of them
+
+	Last     data.Day         `json:"last_origin"`        // the newest day whose outcome is known
+	AUC      Interval         `json:"auc_within"`         // out of time, on the origins of the last two horizons
+	Brier    float64          `json:"brier_last_origin"`  // out of time
+	Platt    bool             `json:"platt"`              // a last calibration was worth it
+	Versions map[string]int64 `json:"versions,omitempty"` // of the tables it was read from
+	KnownAt  *time.Time       `json:"known_at,omitempty"` // what was known then
 }
 
 const method = "usage-1"

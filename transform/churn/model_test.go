@@ -739,6 +739,25 @@ func TestTrain_WithFewOutcomesTakesTheLevelOnly(t *testing.T) {
 	}
 }
 
+// TestTrain_CountsWhoWasLostNotHowOften has losses that are four rows each.
+func TestTrain_CountsWhoWasLostNotHowOften(t *testing.T) {
+	for lost, want := range map[int]Kind{19: KindRate, 20: KindFitted} {
+		var uses []use
+		for i := range 80 {
+			for d := 199; d >= 0 && (i >= lost || d > 30+i); d-- {
+				uses = append(uses, use{monday - data.Day(d), fmt.Sprintf("s%02d", i), "Storage", 5})
+			}
+		}
+		m, err := Train(Inputs{On: monday, History: historyOf(t, daysUpTo(monday, 200), uses)}, 28)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tr := m.Training(); m.Kind() != want || tr.Lost != lost || tr.Subscriptions != 80 || tr.Churned < 2*lost {
+			t.Errorf("%d lost: %s, %+v", lost, m.Kind(), tr)
+		}
+	}
+}
+
 func TestModel_IsReadAsItWasWritten(t *testing.T) {
 	in := historyWithChurn(t, true)
 	m, err := Train(in, 28)

@@ -217,11 +217,31 @@ func (c *cache) eachLabelled(t int, visit func(d *portfolioDay, i int, churned b
 	}
 }
 
-// training returns those rows' terms.
-func (c *cache) training(t int) *labelled {
-	l := &labelled{}
-	c.eachLabelled(t, func(d *portfolioDay, i int, churned bool, weight float64) { l.add(d.rows[i], churned, weight) })
-	return l
+// training returns those rows' terms, and whose they are.
+func (c *cache) training(t int) (*labelled, people) {
+	l, who := &labelled{}, people{}
+	c.eachLabelled(t, func(d *portfolioDay, i int, churned bool, weight float64) {
+		l.add(d.rows[i], churned, weight)
+		who.add(d.list[i], churned)
+	})
+	return l, who
+}
+
+// people are the accounts behind outcomes, and which of them were lost: one loss is an outcome
+// of every origin in the horizon before it.
+type people map[int32]bool
+
+func (p people) add(account int32, churned bool) { p[account] = p[account] || churned }
+
+// lost counts those that were lost.
+func (p people) lost() int {
+	n := 0
+	for _, churned := range p {
+		if churned {
+			n++
+		}
+	}
+	return n
 }
 
 // rated returns the prior's coefficients at the level of labelled rows.

@@ -13,8 +13,8 @@ import (
 var ErrNoLabels = errors.New("no outcome is known yet")
 
 // Train fits a model to what became, by in.On, of those who were scored on earlier days:
-// origins a week apart, or a quarter of longer horizons. With fewer than 20 that were lost
-// or 20 that stayed the coefficients stay those of the public histories and only their level
+// origins a week apart, or a quarter of longer horizons. With fewer than 20 subscriptions that
+// were lost or 20 that stayed the coefficients stay those of the public histories and only their level
 // is the partner's. A model whose judgement of the newest known outcomes cannot be told from
 // chance is marked: it gives no scores (Model.NoSignal).
 func Train(in Inputs, horizon int) (*Model, error) {
@@ -32,7 +32,8 @@ func Train(in Inputs, horizon int) (*Model, error) {
 	}
 	m := &Model{terms: c.terms, file: modelFile{Method: method, Kind: l.kind, Horizon: horizon, Population: in.Population,
 		Terms: l.terms, Intercept: l.intercept, NoSignal: l.noGood,
-		Training: Training{Watermark: in.On, Origins: l.origins, Rows: l.rows, Churned: l.churned, Last: c.History.on(l.last),
+		Training: Training{Watermark: in.On, Origins: l.origins, Rows: l.rows, Churned: l.churned,
+			Subscriptions: l.accounts, Lost: l.lost, Last: c.History.on(l.last),
 			AUC: l.judged.interval(l.judged.sorted(true)), Brier: l.brier, Platt: l.platted}}}
 	return m, m.seal()
 }
