@@ -276,8 +276,8 @@ func TestDevelopment_Bars(t *testing.T) {
 					if w, found := want[name]; !found || w != y || !known {
 						t.Errorf("%s at %d: label %v %v, want %v %v", name, o, y, known, w, found)
 					}
-					trained = append(trained, Prediction{name, h.on(o), sigmoid(fits.logit(d.rows[i])), y})
-					cold = append(cold, Prediction{name, h.on(o), clamp(sigmoid(prior.logit(d.rows[i])), .005, .95), y})
+					trained = append(trained, Prediction{name, h.on(o), sigmoid(fits.logit(d.rows[i])), y, 0})
+					cold = append(cold, Prediction{name, h.on(o), clamp(sigmoid(prior.logit(d.rows[i])), .005, .95), y, 0})
 				}
 			}
 			for i, p := range [][]Prediction{trained, cold} {
@@ -326,8 +326,8 @@ func TestDevelopment_AHundredLabelsDoNoHarm(t *testing.T) {
 					for i, id := range d.list {
 						y, _ := c.label(id, o)
 						name := h.subscriptions.Text(id)
-						few = append(few, Prediction{name, h.on(o), sigmoid(l.logit(d.rows[i])), y})
-						cold = append(cold, Prediction{name, h.on(o), sigmoid(prior.logit(d.rows[i])), y})
+						few = append(few, Prediction{name, h.on(o), sigmoid(l.logit(d.rows[i])), y, 0})
+						cold = append(cold, Prediction{name, h.on(o), sigmoid(prior.logit(d.rows[i])), y, 0})
 					}
 				}
 				a, b := grade(few), grade(cold)

@@ -35,7 +35,7 @@ const (
 	fewestPlatt  = 200 // churned rows that a last calibration is made from
 	gateAUC      = .55
 	gateEvents   = 20 // accounts lost
-	judgedWithin = 2 // horizons that the judged origins lie in
+	judgedWithin = 2  // horizons that the judged origins lie in
 )
 
 // cache remembers the portfolios of days.

@@ -15,6 +15,13 @@ type Prediction struct {
 	On           data.Day
 	Score        float64
 	Churned      bool
+
+	logit float64 // orders equal scores: what is shown is bounded and rounded
+}
+
+// compareScores orders predictions by score.
+func compareScores(a, b Prediction) int {
+	return cmp.Or(cmp.Compare(a.Score, b.Score), cmp.Compare(a.logit, b.logit))
 }
 
 // Interval is a figure with a 95 % interval from a bootstrap over subscriptions.
@@ -61,7 +68,7 @@ func grade(p []Prediction) *graded {
 func (g *graded) auc(order []int, draws []int) (area, events, others float64) {
 	for i := 0; i < len(order); {
 		j, e, o := i, 0.0, 0.0
-		for ; j < len(order) && g.p[order[j]].Score == g.p[order[i]].Score; j++ {
+		for ; j < len(order) && compareScores(g.p[order[j]], g.p[order[i]]) == 0; j++ {
 			w := 1.0
 			if draws != nil {
 				w = float64(draws[g.account[order[j]]])
@@ -83,9 +90,9 @@ func (g *graded) sorted(byOrigin bool) [][]int {
 	order := slices.Clone(g.order)
 	slices.SortFunc(order, func(a, b int) int {
 		if byOrigin {
-			return cmp.Or(cmp.Compare(g.p[a].On, g.p[b].On), cmp.Compare(g.p[a].Score, g.p[b].Score))
+			return cmp.Or(cmp.Compare(g.p[a].On, g.p[b].On), compareScores(g.p[a], g.p[b]))
 		}
-		return cmp.Compare(g.p[a].Score, g.p[b].Score)
+		return compareScores(g.p[a], g.p[b])
 	})
 	if !byOrigin {
 		return [][]int{order}
@@ -151,7 +158,7 @@ func (g *graded) averagePrecision() float64 {
 	sum, events, seen := 0.0, 0.0, 0.0
 	for i := len(order) - 1; i >= 0; {
 		j, e := i, 0.0
-		for ; j >= 0 && g.p[order[j]].Score == g.p[order[i]].Score; j-- {
+		for ; j >= 0 && compareScores(g.p[order[j]], g.p[order[i]]) == 0; j-- {
 			if g.p[order[j]].Churned {
 				e++
 			}
@@ -209,7 +216,7 @@ func (g *graded) top() (precision, lift float64) {
 		events, left := 0.0, n
 		for i := len(list) - 1; i >= 0; {
 			j, e := i, 0.0
-			for ; j >= 0 && g.p[list[j]].Score == g.p[list[i]].Score; j-- {
+			for ; j >= 0 && compareScores(g.p[list[j]], g.p[list[i]]) == 0; j-- {
 				e += outcome(g.p[list[j]].Churned)
 			}
 			tied := float64(i - j)

@@ -98,7 +98,7 @@ func TestMeasures_ByHand(t *testing.T) {
 	// Twenty rows of one day: the two highest scores are one loss and one that stayed.
 	var p []Prediction
 	for i := range 20 {
-		p = append(p, Prediction{fmt.Sprint(i), 0, float64(i) / 20, i >= 16 && i != 18})
+		p = append(p, Prediction{fmt.Sprint(i), 0, float64(i) / 20, i >= 16 && i != 18, 0})
 	}
 	g := grade(p)
 	precision, lift := g.top()

@@ -831,3 +831,13 @@ func TestBacktest_ComparesOnOriginsInCommon(t *testing.T) {
 		t.Errorf("prior is judged on %d rows of %d origins, recency on %d", both.Models["prior"].Rows, both.Models["prior"].Origins, both.Models["recency"].Rows)
 	}
 }
+
+// TestBacktest_RanksBelowTheFloor has a portfolio of subscriptions that are nearly all as safe as
+// a score of the prior can say; the order among them counts.
+func TestBacktest_RanksBelowTheFloor(t *testing.T) {
+	p := []Prediction{{"a", 0, leastScore, false, -9}, {"b", 0, leastScore, true, -6}, {"c", 0, leastScore, false, -7}, {"d", 0, .5, false, 0}}
+	// Of the three pairs of lost and kept, b stands above a and c, and below d.
+	if got := grade(p).within(grade(p).sorted(true), nil); math.Abs(got-2./3) > 1e-12 {
+		t.Errorf("AUC %v", got)
+	}
+}

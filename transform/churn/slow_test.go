@@ -20,7 +20,7 @@ func randomPredictions(seed, n int) []Prediction {
 		if i%3 == 0 {
 			x++
 		}
-		p = append(p, Prediction{fmt.Sprint(i), 0, sigmoid(x), i%3 == 0})
+		p = append(p, Prediction{fmt.Sprint(i), 0, sigmoid(x), i%3 == 0, 0})
 	}
 	return p
 }

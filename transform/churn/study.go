@@ -201,7 +201,7 @@ func (c *cache) predictions(o int, score func(i int) float64) []Prediction {
 	var out []Prediction
 	list := c.on(o).list
 	c.outcomes(o, func(i int, churned bool) {
-		out = append(out, Prediction{c.subscriptions.Text(list[i]), c.History.on(o), score(i), churned})
+		out = append(out, Prediction{c.subscriptions.Text(list[i]), c.History.on(o), score(i), churned, 0})
 	})
 	return out
 }

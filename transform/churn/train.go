@@ -107,5 +107,10 @@ func (c *cache) trainedOn(o int) (*Model, learned, error) {
 func (c *cache) predict(m *Model, o int) []Prediction {
 	d := c.on(o)
 	fixed := m.coefficients(c.study, d)
-	return c.predictions(o, func(i int) float64 { return m.probability(fixed.logit(d.rows[i])) })
+	var out []Prediction
+	c.outcomes(o, func(i int, churned bool) {
+		logit := fixed.logit(d.rows[i])
+		out = append(out, Prediction{c.subscriptions.Text(d.list[i]), c.History.on(o), m.probability(logit), churned, logit})
+	})
+	return out
 }
