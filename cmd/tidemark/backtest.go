@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -19,8 +20,7 @@ import (
 )
 
 func (a *app) churnBacktestCommand() *cobra.Command {
-	var f churnFlags
-	var origins, model, predictions, page, format, asOf string
+	var o backtestOptions
 	cmd := &cobra.Command{
 		Use:   "backtest",
 		Short: "Say how good the scores of earlier days would have been, on your own archive",
@@ -39,82 +39,90 @@ Nothing is changed in the archive.`,
   tidemark churn backtest --origins 2026-03-01:28:6 --model prior
   tidemark churn backtest --format json --predictions predictions.csv --page backtest.html`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.config()
-			if err != nil {
-				return err
-			}
-			q, err := f.query(c)
-			if err != nil {
-				return err
-			}
-			days, err := parseOrigins(origins)
-			if err != nil {
-				return err
-			}
-			want := []string{"prior", "trained"}
-			if model != "both" {
-				want = []string{model}
-			}
-			known, err := parseAsOf(asOf)
-			if err != nil {
-				return err
-			}
-			view, err := a.view(cmd.Context(), c, known)
-			if err != nil {
-				return err
-			}
-			in, err := jobs.ChurnInputs(cmd.Context(), view, q)
-			if err != nil {
-				return err
-			}
-			if in.Subscriptions != nil {
-				defer in.Subscriptions.Release()
-			}
-			asked := days
-			if asked == nil {
-				days = defaultOrigins(in.On, q.Horizon)
-			}
-			b, err := churn.RunBacktest(in, q.Horizon, days, want)
-			if err != nil {
-				return err
-			}
-			if asked == nil {
-				b.Skipped = []data.Day{} // a short history is no fault of what nobody asked for
-			}
-			if len(b.Models) == 0 {
-				return fmt.Errorf("backtest: the outcome of no origin is known: an origin must lie in the history and %d days before %s; use --origins or --watermark", q.Horizon, in.On)
-			}
-			if predictions != "" {
-				err = jobs.WriteFile(predictions, predictionsCSV(b, want))
-			}
-			if page != "" && err == nil {
-				err = a.backtestPage(page, b)
-			}
-			if err != nil {
-				return err
-			}
-			if format == "json" {
-				return a.printJSON(b)
-			}
-			a.printBacktest(b)
-			return nil
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.backtest(cmd.Context(), o) },
 	}
-	f.add(cmd)
-	cmd.Flags().StringVar(&origins, "origins", "", "days to score: `FROM:STEP:N`, e.g. 2026-03-01:28:6, or a file with one day a line (default: the newest six, a horizon apart)")
-	cmd.Flags().StringVar(&model, "model", "both", "prior, trained or both")
-	cmd.Flags().StringVar(&predictions, "predictions", "", "write every prediction to `FILE`, as CSV")
-	cmd.Flags().StringVar(&asOf, "as-of", "", "what was known at `TIME`: a day or an RFC 3339 time")
-	cmd.Flags().StringVar(&page, "page", "", "write a page with charts to `FILE`")
-	formatFlag(cmd, &format, "text", "text", "json")
+	o.add(cmd)
+	cmd.Flags().StringVar(&o.origins, "origins", "", "days to score: `FROM:STEP:N`, e.g. 2026-03-01:28:6, or a file with one day a line (default: the newest six, a horizon apart)")
+	cmd.Flags().StringVar(&o.model, "model", "both", "prior, trained or both")
+	cmd.Flags().StringVar(&o.predictions, "predictions", "", "write every prediction to `FILE`, as CSV")
+	cmd.Flags().StringVar(&o.asOf, "as-of", "", "what was known at `TIME`: a day or an RFC 3339 time")
+	cmd.Flags().StringVar(&o.page, "page", "", "write a page with charts to `FILE`")
+	formatFlag(cmd, &o.format, "text", "text", "json")
 	cmd.PreRunE = func(*cobra.Command, []string) error {
-		if !slices.Contains([]string{"prior", "trained", "both"}, model) {
-			return usagef("--model %q: want prior, trained or both", model)
+		if !slices.Contains([]string{"prior", "trained", "both"}, o.model) {
+			return usagef("--model %q: want prior, trained or both", o.model)
 		}
 		return nil
 	}
 	return cmd
+}
+
+// backtestOptions are the flags of `churn backtest`.
+type backtestOptions struct {
+	churnFlags
+	origins, model, predictions, page, format, asOf string
+}
+
+func (a *app) backtest(ctx context.Context, o backtestOptions) error {
+	c, err := a.config()
+	if err != nil {
+		return err
+	}
+	q, err := o.query(c)
+	if err != nil {
+		return err
+	}
+	days, err := parseOrigins(o.origins)
+	if err != nil {
+		return err
+	}
+	want := []string{"prior", "trained"}
+	if o.model != "both" {
+		want = []string{o.model}
+	}
+	known, err := parseAsOf(o.asOf)
+	if err != nil {
+		return err
+	}
+	view, err := a.view(ctx, c, known)
+	if err != nil {
+		return err
+	}
+	in, err := jobs.ChurnInputs(ctx, view, q)
+	if err != nil {
+		return err
+	}
+	if in.Subscriptions != nil {
+		defer in.Subscriptions.Release()
+	}
+	asked := days
+	if asked == nil {
+		days = defaultOrigins(in.On, q.Horizon)
+	}
+	b, err := churn.RunBacktest(in, q.Horizon, days, want)
+	if err != nil {
+		return err
+	}
+	if asked == nil {
+		b.Skipped = []data.Day{} // a short history is no fault of what nobody asked for
+	}
+	if len(b.Models) == 0 {
+		return fmt.Errorf("backtest: the outcome of no origin is known: an origin must lie in the history and %d days before %s; use --origins or --watermark", q.Horizon, in.On)
+	}
+	if o.predictions != "" {
+		err = jobs.WriteFile(o.predictions, predictionsCSV(b, want))
+	}
+	if o.page != "" && err == nil {
+		err = a.backtestPage(o.page, b)
+	}
+	if err != nil {
+		return err
+	}
+	if o.format == "json" {
+		return a.printJSON(b)
+	}
+	a.printBacktest(b)
+	return nil
 }
 
 // defaultOrigins are the newest six days whose outcome is known, a horizon apart.
