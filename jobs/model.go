@@ -67,8 +67,8 @@ func ChurnInputs(ctx context.Context, view *archive.View, q ChurnQuery) (churn.I
 		return in, fmt.Errorf("%w: nothing is archived yet; run `tidemark extract`", transform.ErrNoKnownDay)
 	}
 	in.On = *watermark
-	if days := view.UsageDays(); len(days) > 0 && in.On > days[len(days)-1].Day {
-		return in, fmt.Errorf("watermark %s: the newest archived day is %s: what came after it is not known", in.On, days[len(days)-1].Day)
+	if days := view.UsageDays(); len(days) > 0 {
+		in.On = min(in.On, days[len(days)-1].Day) // nothing after it is known, whatever counts as complete
 	}
 	var known []data.Day
 	for _, d := range view.UsageDays() {

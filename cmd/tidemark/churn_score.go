@@ -163,7 +163,7 @@ func (s scores) basis() string {
 }
 
 // beside is how far the lines under a row of the table are set in.
-const beside = 75
+const beside = 54
 
 func (a *app) printScores(s scores, stored []data.Score) error {
 	details := map[data.SubscriptionID]*string{}
@@ -174,7 +174,7 @@ func (a *app) printScores(s scores, stored []data.Score) error {
 	if s.BaseRate != nil {
 		a.printf("the average of all scores is %.4f; at stake is the score times the cost of a month\n", *s.BaseRate)
 	}
-	a.printf("%-8s %-6s %20s %-38s %s\n", "score", "band", "at stake", "subscription", "name, reasons")
+	a.printf("%-8s %-6s %-38s %s\n", "score", "band", "subscription", "name, at stake, reasons")
 	for _, s := range s.AtRisk {
 		score, band := string(s.State), ""
 		if s.Score != nil {
@@ -183,7 +183,10 @@ func (a *app) printScores(s scores, stored []data.Score) error {
 		if s.Band != nil {
 			band = string(*s.Band)
 		}
-		a.printf("%-8s %-6s %20s %-38s %s\n", score, band, amounts(s.ExpectedLoss), printable(string(s.SubscriptionID)), printable(cmp.Or(string(s.Name), "-")))
+		a.printf("%-8s %-6s %-38s %s\n", score, band, printable(string(s.SubscriptionID)), printable(cmp.Or(string(s.Name), "-")))
+		if len(s.ExpectedLoss) > 0 {
+			a.printf("%*s at stake %s\n", beside, "", amounts(s.ExpectedLoss))
+		}
 		for _, r := range s.Reasons {
 			a.printf("%*s %s\n", beside, "", printable(r.Text))
 		}
