@@ -29,10 +29,7 @@ func (x *extraction) commitUsage(ctx context.Context) error {
 			return err
 		}
 		x.out.Days = days
-		if staged.Rows == 0 && committed.Removed > 0 {
-			x.out.Warnings = append(x.out.Warnings, fmt.Sprintf("the input has no usage row for %s to %s: %d files with rows were replaced by empty days",
-				days.From, days.To, committed.Removed))
-		}
+		x.warnOfDropped(*days, staged.Rows, committed)
 		x.out.Committed = append(x.out.Committed, committed)
 	}
 	rolled, err := x.run.Rollup(ctx, func(_ context.Context, _ archive.Part, batches iter.Seq2[arrow.Record, error]) (arrow.Record, error) {
@@ -43,6 +40,20 @@ func (x *extraction) commitUsage(ctx context.Context) error {
 	}
 	x.out.Committed = append(x.out.Committed, rolled)
 	return nil
+}
+
+// warnOfDropped tells of usage that the archive had of the days and the input
+// has no more: it may have been left out by mistake.
+func (x *extraction) warnOfDropped(days data.Period, rows int64, c archive.Committed) {
+	if rows == 0 && c.Removed > 0 {
+		x.out.Warnings = append(x.out.Warnings, fmt.Sprintf("the input has no usage row for %s to %s: %d files with rows were replaced by empty days",
+			days.From, days.To, c.Removed))
+		return
+	}
+	for _, f := range c.Dropped {
+		x.out.Warnings = append(x.out.Warnings, fmt.Sprintf("the input has no usage in %s for %s to %s, the archive had: what it had of these days was removed",
+			f.Currency, days.From, days.To))
+	}
 }
 
 func (x *extraction) delivery(days data.Period, rows int64) archive.Delivery {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -195,6 +197,41 @@ func TestExtract_BadRows(t *testing.T) {
 			}
 			if out.Quarantined["usage"] != int64(c.wrong) || (len(out.Warnings) > 0) != !c.refused {
 				t.Errorf("quarantined %v, warnings %v", out.Quarantined, out.Warnings)
+			}
+		})
+	}
+}
+
+func TestExtract_ACurrencyThatIsMissingFromTheInput(t *testing.T) {
+	inUSD := used(day0, "d", "t")
+	inUSD.Currency = "USD"
+	scoped := func(u data.Usage, scope string) data.Usage { u.Origin.Scope = scope; return u }
+	for _, c := range []struct {
+		name, scope string
+		warned      bool
+		currencies  []string
+	}{
+		{"stays, when the account's currencies are restated one by one", "account", false, []string{"EUR", "USD"}},
+		{"goes with a warning, when the whole source is restated", "", true, []string{"EUR"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := newLab(t)
+			for i, rows := range [][]any{{scoped(used(day0, "c", "s"), c.scope), scoped(inUSD, c.scope)}, {scoped(used(day0, "c", "s"), c.scope)}} {
+				out, err := l.extract(Extract{Usage: &fakeSource{kind: "focus", usage: rows}, InventoryDay: day0 + 10})
+				if err != nil {
+					t.Fatal(err)
+				}
+				warned := slices.ContainsFunc(out.Warnings, func(w string) bool { return strings.Contains(w, "no usage in USD for") })
+				if want := c.warned && i == 1; warned != want {
+					t.Errorf("run %d: warnings %q, want one of USD: %v", i, out.Warnings, want)
+				}
+			}
+			var got []string
+			for _, p := range l.view().Parts(archive.UsageTable) {
+				got = append(got, p.Feed.Currency)
+			}
+			if diff := cmp.Diff(got, c.currencies); diff != "" {
+				t.Errorf("currencies that are left (-got +want):\n%s", diff)
 			}
 		})
 	}

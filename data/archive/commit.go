@@ -18,6 +18,9 @@ type Committed struct {
 	Removed   int   `json:"removed"`
 	Unchanged int   `json:"unchanged"` // files delivered again with equal content
 	Rows      int64 `json:"rows"`      // rows of the files added
+	// Dropped are feeds that had rows of the days delivered and were not delivered
+	// again: their files of these days went.
+	Dropped []Feed `json:"dropped,omitempty"`
 }
 
 // plan is what a commit is to do to a state.
@@ -25,7 +28,8 @@ type plan struct {
 	adds      []written
 	removes   []Part
 	unchanged int
-	always    bool // commit also when no file changes
+	dropped   []Feed // as in Committed
+	always    bool   // commit also when no file changes
 }
 
 // change is a commit in the making. Because another run may commit first, it is
@@ -93,6 +97,7 @@ func (r *Run) attempt(ctx context.Context, base *state, c change) (Committed, er
 		return Committed{}, err
 	}
 	done.Version, done.Changed, done.Added, done.Removed = base.version()+1, true, len(p.adds), len(p.removes)
+	done.Dropped = p.dropped
 	for _, w := range p.adds {
 		done.Rows += w.part.Rows
 	}

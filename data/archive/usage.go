@@ -89,11 +89,12 @@ func cutID(key []byte) (id partID, rest []byte) {
 // usageDelivery is what one run delivers of usage.
 type usageDelivery struct {
 	Delivery
-	parts  map[partID]delivered
-	scopes map[scopePeriod]bool // with rows, but for scope ""
+	parts map[partID]delivered
+	feeds map[feedPeriod]bool // with rows, but for scope ""
 }
 
-type scopePeriod struct{ scope, billing string }
+// feedPeriod is what a delivery restates of a feed.
+type feedPeriod struct{ scope, currency, billing string }
 
 // delivered is a part of a delivery. A part that the archive already had with
 // equal content is not on disk a second time.
@@ -111,7 +112,24 @@ func (u *usageDelivery) covers(p Part) bool {
 	case p.Feed.Scope == "":
 		return u.Days.Contains(p.Day)
 	}
-	return u.scopes[scopePeriod{p.Feed.Scope, p.BillingPeriod}] && (u.Full || u.Days.Contains(p.Day))
+	return u.feeds[feedPeriod{p.Feed.Scope, p.Feed.Currency, p.BillingPeriod}] && (u.Full || u.Days.Contains(p.Day))
+}
+
+// dropped are the feeds that had rows of which the delivery has none and which
+// it removes all the same: those of the source as one.
+func (u *usageDelivery) dropped(removes []Part) []Feed {
+	var all []Feed
+	seen := map[Feed]bool{}
+	for id := range u.parts {
+		seen[id.feed] = true
+	}
+	for _, p := range removes {
+		if p.Rows > 0 && !seen[p.Feed] {
+			seen[p.Feed] = true
+			all = append(all, p.Feed)
+		}
+	}
+	return all
 }
 
 // plan compares the delivery with a state of the table.
@@ -138,6 +156,7 @@ func (u *usageDelivery) plan(s *state) (plan, error) {
 			p.removes = append(p.removes, old)
 		}
 	}
+	p.dropped = u.dropped(p.removes)
 	return p, nil
 }
 
@@ -166,7 +185,7 @@ func (r *Run) checkDelivery(d Delivery) error {
 }
 
 // CommitUsage commits the staged rows as what the source has of d.Days. Active
-// parts of those days that belong to a scope delivered here and are not
+// parts of those days that belong to a feed delivered here and are not
 // delivered again go; a day without any row gets a part with zero rows, so that
 // it counts as extracted. What did not change is not committed again.
 func (r *Run) CommitUsage(ctx context.Context, d Delivery) (Committed, error) {
@@ -180,7 +199,7 @@ func (r *Run) CommitUsage(ctx context.Context, d Delivery) (Committed, error) {
 	if err != nil {
 		return Committed{}, err
 	}
-	u := &usageDelivery{Delivery: d, parts: map[partID]delivered{}, scopes: map[scopePeriod]bool{}}
+	u := &usageDelivery{Delivery: d, parts: map[partID]delivered{}, feeds: map[feedPeriod]bool{}}
 	if err := r.writeUsage(ctx, base, u); err != nil {
 		return Committed{}, err
 	}
@@ -203,7 +222,7 @@ func (r *Run) writeUsage(ctx context.Context, base *state, u *usageDelivery) err
 		}
 		days[group.id.day] = true
 		if group.id.feed.Scope != "" {
-			u.scopes[scopePeriod{group.id.feed.Scope, group.id.billing}] = true
+			u.feeds[feedPeriod{group.id.feed.Scope, group.id.feed.Currency, group.id.billing}] = true
 		}
 		d, err := writePart(ctx, r, l, codeUsage, source{group.id, u.coverage(), "", active[group.id].ContentSHA256, group.rows})
 		if err != nil {
