@@ -65,11 +65,22 @@ func (x *extraction) delivery(days data.Period, rows int64) archive.Delivery {
 	return d
 }
 
-// coverage says how many customers the inventory named and how many of them
-// could be read.
+// coverage says of how many customers the inventory told, and how many of them
+// are not whole because of the bad rows of the delivery, each of them another
+// customer's at worst.
 func (x *extraction) coverage(d *archive.Delivery) {
-	d.Read, d.Failed = len(x.customers), int(x.out.Quarantined[string(archive.Customers)])
-	d.Expected = d.Read + d.Failed
+	d.Failed = int(d.Quarantined)
+	d.Expected = x.named
+	d.Read = max(0, d.Expected-d.Failed)
+}
+
+// inventoryDelivery is the delivery of an inventory table, with the rows that
+// were read well and those that are committed.
+func (x *extraction) inventoryDelivery(t archive.Table, good, rows int) archive.Delivery {
+	d := archive.Delivery{Source: x.inventoryKind(), Quarantined: x.out.Quarantined[string(t)], RowsOut: int64(rows)}
+	d.RowsIn = int64(good) + d.Quarantined
+	x.coverage(&d)
+	return d
 }
 
 // commitInventory completes the inventory with what the usage says and commits
@@ -88,23 +99,21 @@ func (x *extraction) commitInventory(ctx context.Context) error {
 			return fmt.Errorf("derive inventory from usage: %w", err)
 		}
 	}
+	goodCustomers, goodSubscriptions := len(x.customers), len(x.subscriptions)
+	if err := x.carryUnread(ctx, view); err != nil {
+		return fmt.Errorf("read the inventory before: %w", err)
+	}
 	for i, s := range x.subscriptions {
 		if span, found := spans[s.SubscriptionID]; found {
 			x.subscriptions[i].FirstUsage, x.subscriptions[i].LastUsage = new(span.From), new(span.To)
 		}
 	}
 	x.out.Customers, x.out.Subs = len(x.customers), len(x.subscriptions)
-	d := archive.Delivery{Source: x.inventoryKind()}
-	x.coverage(&d)
-	d.RowsIn, d.RowsOut = int64(len(x.customers)), int64(len(x.customers))
-	d.Quarantined = x.out.Quarantined[string(archive.Customers)]
-	customers, err := x.run.CommitCustomers(ctx, x.InventoryDay, x.customers, d)
+	customers, err := x.run.CommitCustomers(ctx, x.InventoryDay, x.customers, x.inventoryDelivery(archive.Customers, goodCustomers, len(x.customers)))
 	if err != nil {
 		return err
 	}
-	d.RowsIn, d.RowsOut = int64(len(x.subscriptions)), int64(len(x.subscriptions))
-	d.Quarantined = x.out.Quarantined[string(archive.Subscriptions)]
-	subscriptions, err := x.run.CommitSubscriptions(ctx, x.InventoryDay, x.subscriptions, d)
+	subscriptions, err := x.run.CommitSubscriptions(ctx, x.InventoryDay, x.subscriptions, x.inventoryDelivery(archive.Subscriptions, goodSubscriptions, len(x.subscriptions)))
 	if err != nil {
 		return err
 	}

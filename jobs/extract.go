@@ -65,6 +65,7 @@ type extraction struct {
 
 	customers     []data.Customer
 	subscriptions []data.Subscription
+	named         int      // customers that the inventory has, bad rows included
 	seen          observed // what the usage says about ids and names
 }
 
@@ -134,6 +135,7 @@ func (x *extraction) readInventory(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	x.named = len(x.customers) + int(x.out.Quarantined[string(archive.Customers)])
 	for i := range x.customers {
 		x.customers[i].Source = x.Inventory.Kind()
 	}

@@ -8,7 +8,8 @@ import (
 )
 
 // CommitCustomers commits the customers that exist on a day, as the snapshot of
-// that day. It replaces an earlier snapshot of the day when that differs.
+// that day. It replaces an earlier snapshot of the day when that
+// differs, also only in what could not be read.
 func (r *Run) CommitCustomers(ctx context.Context, day data.Day, rows []data.Customer, d Delivery) (Committed, error) {
 	seen := map[data.CustomerID]bool{}
 	for _, c := range rows {
@@ -54,7 +55,7 @@ func commitInventory[T any](ctx context.Context, r *Run, s snapshot[T], d Delive
 		return Committed{}, err
 	}
 	id := partID{day: s.day, feed: Feed{Source: d.Source}}
-	made, err := writePart(ctx, r, l, s.code, source{id, d.coverage(), "", base.byID()[id].ContentSHA256, noErrors(keys)})
+	made, err := writePart(ctx, r, l, s.code, source{id, d.coverage(), "", base.byID()[id].knownContent(d.coverage()), noErrors(keys)})
 	if err != nil {
 		return Committed{}, err
 	}
@@ -64,7 +65,7 @@ func commitInventory[T any](ctx context.Context, r *Run, s snapshot[T], d Delive
 		for _, old := range at.sorted() {
 			switch {
 			case !ofDay(old):
-			case old.id() == id && old.ContentSHA256 == made.part.ContentSHA256:
+			case old.id() == id && old.knownContent(d.coverage()) == made.part.ContentSHA256:
 				p.unchanged++
 			default:
 				p.removes = append(p.removes, old)

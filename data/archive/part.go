@@ -68,12 +68,18 @@ type Sum struct {
 // Coverage says how many customers a source was asked for and gave.
 type Coverage struct {
 	Expected int `json:"expected"`
-	Read     int `json:"read"`
-	Failed   int `json:"failed"`
+	Read     int `json:"read"`   // as a whole
+	Failed   int `json:"failed"` // not as a whole; a bad row counts as one
 }
 
 // Complete reports whether no customer is missing.
 func (c Coverage) Complete() bool { return c.Failed == 0 && c.Read >= c.Expected }
+
+// says reports whether two coverages tell the same of what is missing. That
+// there are more customers than before is no news about rows that did not change.
+func (c Coverage) says(o Coverage) bool {
+	return c.Failed == o.Failed && c.Complete() == o.Complete()
+}
 
 // partID is what two parts of a table never share.
 type partID struct {
@@ -83,6 +89,15 @@ type partID struct {
 }
 
 func (p Part) id() partID { return partID{p.Day, p.Feed, p.BillingPeriod} }
+
+// knownContent is the content hash of a part that need not be written again when
+// a delivery of this coverage has equal content; empty when it has to.
+func (p Part) knownContent(c Coverage) string {
+	if !p.Coverage.says(c) {
+		return ""
+	}
+	return p.ContentSHA256
+}
 
 func compareIDs(a, b partID) int {
 	return cmp.Or(cmp.Compare(a.day, b.day), cmp.Compare(a.feed.Source, b.feed.Source),

@@ -15,9 +15,9 @@ import (
 type RollupFunc func(ctx context.Context, p Part, batches iter.Seq2[arrow.Record, error]) (arrow.Record, error)
 
 // Rollup brings usage_daily up to the newest usage: it rolls exactly the usage
-// parts whose rollup is missing or was made from another file, whichever run
-// committed them, and drops the rollups of parts that are gone, unless they were
-// pruned. A run that died between its two commits is thus healed by the next.
+// parts whose rollup is missing, was made from another file or tells of other
+// coverage, whichever run committed them, and drops the rollups of parts that are
+// gone, unless they were pruned. A run that died between its two commits is thus healed by the next.
 func (r *Run) Rollup(ctx context.Context, fn RollupFunc) (Committed, error) {
 	if r.ended {
 		return Committed{}, errEnded
@@ -67,7 +67,7 @@ func (r *Run) rollParts(ctx context.Context, usage, daily *state, fn RollupFunc)
 	for _, part := range usage.sorted() {
 		old, found := rolled[part.id()]
 		delete(rolled, part.id())
-		if found && old.FromSHA256 == part.SHA256 {
+		if found && old.FromSHA256 == part.SHA256 && old.Coverage.says(part.Coverage) {
 			p.unchanged++
 			continue
 		}

@@ -71,8 +71,8 @@ type Delivery struct {
 	Full bool
 
 	Expected int // customers the source was asked for
-	Read     int // of them read
-	Failed   int // of them not read
+	Read     int // of them read as a whole
+	Failed   int // of them not, or not as a whole; a bad row counts as one
 
 	RowsIn      int64 // rows read, bad ones included
 	RowsOut     int64 // rows given to the archive

@@ -139,7 +139,7 @@ func (u *usageDelivery) plan(s *state) (plan, error) {
 	same := func(id partID) bool {
 		old, found := active[id]
 		d, again := u.parts[id]
-		return found && again && old.ContentSHA256 == d.part.ContentSHA256
+		return found && again && old.knownContent(d.part.Coverage) == d.part.ContentSHA256
 	}
 	for _, id := range slices.SortedFunc(maps.Keys(u.parts), compareIDs) {
 		switch d := u.parts[id]; {
@@ -224,7 +224,7 @@ func (r *Run) writeUsage(ctx context.Context, base *state, u *usageDelivery) err
 		if group.id.feed.Scope != "" {
 			u.feeds[feedPeriod{group.id.feed.Scope, group.id.feed.Currency, group.id.billing}] = true
 		}
-		d, err := writePart(ctx, r, l, codeUsage, source{group.id, u.coverage(), "", active[group.id].ContentSHA256, group.rows})
+		d, err := writePart(ctx, r, l, codeUsage, source{group.id, u.coverage(), "", active[group.id].knownContent(u.coverage()), group.rows})
 		if err != nil {
 			return err
 		}
@@ -236,7 +236,7 @@ func (r *Run) writeUsage(ctx context.Context, base *state, u *usageDelivery) err
 			continue
 		}
 		id := partID{day: day, feed: Feed{Source: u.Source}}
-		if active[id].ContentSHA256 == empty {
+		if active[id].knownContent(u.coverage()) == empty {
 			u.parts[id] = delivered{written: written{part: active[id]}}
 			continue
 		}
