@@ -46,7 +46,8 @@ inputs that are kept. Each object that is not what it was is named with what is
 wrong, and the exit code is 13. Objects that nothing refers to are counted only;
 ` + "`tidemark archive ls --orphans`" + ` lists them.
 
---quick reads no data file, but looks whether each is there with its size.
+--quick reads no data file but those of the reports, and no mail: it looks whether
+each data file is there with its size, and whether each mail is there.
 
 One thing no check inside the archive can show: that its newest run was removed as
 a whole. --against checks the seal in the footer of a mail, which left the house:
@@ -71,7 +72,7 @@ the archive must once have been in the state that the mail was made from.`,
 			return a.verifyArchive(cmd.Context(), path, quick, w, format)
 		},
 	}
-	cmd.Flags().BoolVar(&quick, "quick", false, "read no data file: only that each is there with its size")
+	cmd.Flags().BoolVar(&quick, "quick", false, "read no data file and no mail: only whether they are there")
 	cmd.Flags().StringVar(&against, "against", "", "also check the seal of a mail, `FILE.eml`")
 	formatFlag(cmd, &format, "text", "text", "json")
 	return cmd

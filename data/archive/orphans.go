@@ -35,7 +35,6 @@ func referenced(ctx context.Context, b Bucket, every int64) (*verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	v.refs = true
 	for _, step := range []func(context.Context) error{v.readRuns, v.logs, v.records, v.files, v.named, v.kept} {
 		if err := step(ctx); err != nil {
 			return nil, fmt.Errorf("look through archive: %w", err)

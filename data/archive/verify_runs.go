@@ -231,7 +231,7 @@ func (v *verifier) named(ctx context.Context) error {
 	for _, t := range []Table{Reports, Scores, Trainings} {
 		for _, p := range v.tables[t].parts {
 			key := p.key(t)
-			if v.bad[key] || v.gone[key] || v.Quick && !v.refs || p.foreign {
+			if v.bad[key] || v.gone[key] || p.foreign {
 				continue
 			}
 			if err := v.guarded(key, func() error { return v.namedIn(ctx, t, p.Part, tables[t]) }); err != nil {

@@ -121,6 +121,33 @@ func TestVerify_ASoundArchiveHasNoFinding(t *testing.T) {
 	}
 }
 
+// TestVerify_QuickMissesNoMailAndNoInput deletes each mail, and deletes and cuts
+// each input. A mail that was cut takes reading it.
+func TestVerify_QuickMissesNoMailAndNoInput(t *testing.T) {
+	_, b := museum(t)
+	mails, inputs := keysIn(t, b, "mails/"), keysIn(t, b, "inputs/")
+	if len(mails) == 0 || len(inputs) == 0 {
+		t.Fatalf("mails %q, inputs %q", mails, inputs)
+	}
+	check := func(key, what string) {
+		t.Helper()
+		out, err := Verify(t.Context(), b, VerifyOptions{CheckpointEvery: 2, Quick: true})
+		if err != nil || len(out.Findings) != 1 || out.Findings[0].Key != key {
+			t.Errorf("%s %s: found %v, %v", what, key, out.Findings, err)
+		}
+	}
+	for _, key := range slices.Concat(mails, inputs) {
+		whole := b.files[key]
+		delete(b.files, key)
+		check(key, "deleted")
+		if strings.HasPrefix(key, "inputs/") {
+			b.files[key] = whole[:len(whole)-1]
+			check(key, "cut")
+		}
+		b.files[key] = whole
+	}
+}
+
 // kindOfObject groups the objects that can stand in for each other.
 func kindOfObject(key string) string {
 	switch {
