@@ -21,6 +21,7 @@ import (
 // Answer is the answer to one question about a report.
 type Answer struct {
 	OK          bool     `json:"ok"`
+	NotPromised bool     `json:"not_promised,omitempty"` // not ok, and nobody said that it would be
 	Text        string   `json:"text"`
 	Differences []string `json:"differences,omitempty"`
 }
@@ -39,8 +40,10 @@ type Reproduction struct {
 	Rendering Answer `json:"rendering"` // built again, the mail has the same bytes
 }
 
-// OK reports whether every answer is good.
-func (r Reproduction) OK() bool { return r.Sealed.OK && r.Numbers.OK && r.Rendering.OK }
+// OK reports whether no answer contradicts what was mailed or promised.
+func (r Reproduction) OK() bool {
+	return r.Sealed.OK && r.Numbers.OK && (r.Rendering.OK || r.Rendering.NotPromised)
+}
 
 // Maker is who makes a report again.
 type Maker struct {
@@ -75,8 +78,8 @@ func FindReport(ctx context.Context, a *archive.Archive, wanted func(data.Report
 func Reproduce(ctx context.Context, a *archive.Archive, row data.Report, given []byte, m Maker) (Reproduction, error) {
 	out := Reproduction{Report: row.ReportID, Recipient: row.Recipient, Role: row.Role, Period: row.PeriodFrom.String() + ".." + row.PeriodTo.String(),
 		Producer: row.Producer, Known: row.KnownAt}
-	sealed, err := a.Kept(ctx, archive.Mails, row.EMLSHA256)
-	out.Sealed = sealedAnswer(row, sealed, err, given)
+	var sealed []byte
+	out.Sealed, sealed = CompareSealed(ctx, a, row, given)
 	again, err := Rebuild(ctx, a, row, m.Charts)
 	if err != nil {
 		out.Numbers = Answer{Text: "they cannot be recomputed: " + err.Error()}
@@ -89,6 +92,17 @@ func Reproduce(ctx context.Context, a *archive.Archive, row data.Report, given [
 	}
 	out.Rendering = renderingAnswer(row, again, sealed, m.Producer)
 	return out, nil
+}
+
+// CompareSealed answers whether a mail, as somebody has it, is the one that was
+// sealed, and returns the sealed bytes; nil when they are not there as they were.
+// With given nil the question is only whether they are.
+func CompareSealed(ctx context.Context, a *archive.Archive, row data.Report, given []byte) (Answer, []byte) {
+	sealed, err := a.Kept(ctx, archive.Mails, row.EMLSHA256)
+	if err != nil {
+		sealed = nil
+	}
+	return sealedAnswer(row, sealed, err, given), sealed
 }
 
 func sealedAnswer(row data.Report, sealed []byte, err error, given []byte) Answer {
@@ -114,28 +128,41 @@ func sealedAnswer(row data.Report, sealed []byte, err error, given []byte) Answe
 }
 
 // compareMails compares a mail as somebody has it with the sealed one, whatever
-// the line ends: which headers it was given on its way, and what differs.
+// the line ends: which headers it was given on its way, and what differs. A second
+// header of a name that the sealed mail has differs: mail programs show one of them.
 func compareMails(given, sealed []byte) (added, differ []string) {
 	gotHead, gotBody := splitMail(given)
 	wantHead, wantBody := splitMail(sealed)
-	left := slices.Clone(wantHead)
+	left, more := slices.Clone(wantHead), []string{}
 	for _, h := range gotHead {
 		if at := slices.Index(left, h); at >= 0 {
 			left = slices.Delete(left, at, at+1)
 			continue
 		}
-		name, _, _ := strings.Cut(h, ":")
-		added = append(added, name)
+		more = append(more, h)
 	}
 	for _, h := range left {
-		name, _, _ := strings.Cut(h, ":")
-		differ = append(differ, "header "+name+" is missing or was changed")
+		differ = append(differ, "header "+fieldName(h)+" is missing or was changed")
+	}
+	for _, h := range more {
+		named := func(o string) bool { return strings.EqualFold(fieldName(o), fieldName(h)) }
+		switch {
+		case !slices.ContainsFunc(wantHead, named):
+			added = append(added, fieldName(h))
+		case !slices.ContainsFunc(left, named): // else it is what the header was changed to
+			differ = append(differ, "a second header "+fieldName(h)+" was put in")
+		}
 	}
 	if !bytes.Equal(bytes.TrimRight(gotBody, "\n"), bytes.TrimRight(wantBody, "\n")) {
 		differ = append(differ, "the body was changed")
 	}
 	slices.Sort(added)
 	return slices.Compact(added), differ
+}
+
+func fieldName(field string) string {
+	name, _, _ := strings.Cut(field, ":")
+	return strings.TrimSpace(name)
 }
 
 // splitMail returns the header fields of a mail, unfolded, and its body with
@@ -183,13 +210,13 @@ func versionsText(row data.Report) string {
 func renderingAnswer(row data.Report, b Rebuilt, sealed []byte, producer string) Answer {
 	switch {
 	case b.plain:
-		return Answer{Text: "the mail has pictures, and this build has no chart script to draw them: build with `make build`"}
+		return Answer{NotPromised: true, Text: "the mail has pictures, and this build has no chart script to draw them: build with `make build`"}
 	case sealed == nil:
 		return Answer{Text: "there are no sealed bytes to compare with"}
 	case bytes.Equal(b.EML, sealed):
 		return Answer{OK: true, Text: "built again the mail has the same bytes"}
 	case row.Producer != producer:
-		return Answer{Text: fmt.Sprintf("built again the mail has other bytes; it was built by %s, this is %s: the same bytes are promised for the same version only", row.Producer, producer)}
+		return Answer{NotPromised: true, Text: fmt.Sprintf("built again the mail has other bytes; it was built by %s, this is %s: the same bytes are promised for the same version only", row.Producer, producer)}
 	}
 	differ := []string{"the sealed bytes"}
 	if now, err := json.Marshal(b.Digest); err == nil {

@@ -127,6 +127,13 @@ func TestReproduce_SaysWhatIsNotTheSame(t *testing.T) {
 	if !r.Sealed.OK || !strings.Contains(r.Sealed.Text, "given DKIM-Signature, Received") {
 		t.Errorf("headers of the way: %+v", r.Sealed)
 	}
+	for _, second := range []string{"Subject: All is well", "from: Chair <chair@partner.example>"} {
+		r := ask(row, append([]byte(second+"\r\n"), built.EML...), "test")
+		name, _, _ := strings.Cut(second, ":")
+		if want := []string{"a second header " + name + " was put in"}; r.Sealed.OK || r.OK() || !cmp.Equal(r.Sealed.Differences, want) {
+			t.Errorf("a second %s: %+v, want %q", name, r.Sealed, want)
+		}
+	}
 	for name, change := range map[string]func([]byte) []byte{
 		"header Date": func(b []byte) []byte { return bytes.Replace(b, []byte("Date: Mon"), []byte("Date: Tue"), 1) },
 		"the body":    func(b []byte) []byte { return append(b[:len(b)-20:len(b)-20], "x\r\n"...) },
@@ -142,11 +149,11 @@ func TestReproduce_SaysWhatIsNotTheSame(t *testing.T) {
 	}
 	other = row
 	other.Request = strings.Replace(row.Request, "Polder Cloud", "Polder Clown", 1)
-	if r := ask(other, nil, "test"); !r.Numbers.OK || r.Rendering.OK || len(r.Rendering.Differences) == 0 {
+	if r := ask(other, nil, "test"); !r.Numbers.OK || r.Rendering.OK || r.OK() || len(r.Rendering.Differences) == 0 {
 		t.Errorf("rendered otherwise by the same version: %+v", r.Rendering)
 	}
 	other.Producer = "test 0.9"
-	if r := ask(other, nil, "test"); r.Rendering.OK || !strings.Contains(r.Rendering.Text, "built by test 0.9, this is test") {
+	if r := ask(other, nil, "test"); r.Rendering.OK || !r.OK() || !strings.Contains(r.Rendering.Text, "built by test 0.9, this is test") {
 		t.Errorf("rendered otherwise by another version: %+v", r.Rendering)
 	}
 	other = row

@@ -17,7 +17,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tidemark/data"
 	"tidemark/data/archive"
+	"tidemark/jobs"
 )
 
 // verifyListing is the JSON of `archive verify`.
@@ -31,6 +33,9 @@ type witness struct {
 	File    string     `json:"file"`
 	Seal    string     `json:"seal"`
 	KnownAt *time.Time `json:"known_at"` // of the state with that seal; null: there is none
+	Mail    string     `json:"mail"`     // how it compares with the sealed mail in the archive
+
+	raw []byte
 }
 
 func (a *app) archiveVerifyCommand() *cobra.Command {
@@ -51,7 +56,9 @@ each data file is there with its size, and whether each mail is there.
 
 One thing no check inside the archive can show: that its newest run was removed as
 a whole. --against checks the seal in the footer of a mail, which left the house:
-the archive must once have been in the state that the mail was made from.`,
+the archive must once have been in the state that the mail was made from. The mail
+is also compared with the sealed one in the archive; when that is not there any
+more, the output says that only its seal was looked at.`,
 		Example: "  tidemark archive verify\n  tidemark archive verify --quick\n  tidemark archive verify --against monday.eml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -98,6 +105,9 @@ func (a *app) verifyArchive(ctx context.Context, path string, quick bool, w *wit
 			out.Findings = append(out.Findings, archive.Finding{Key: w.File, Problem: fmt.Sprintf(
 				"the archive was never in a state with the seal %s of this mail: what the mail was made from was removed or replaced, or it is of another archive", w.Seal)})
 		}
+		for _, d := range a.compareWitness(ctx, path, w) {
+			out.Findings = append(out.Findings, archive.Finding{Key: w.File, Problem: w.Mail + ": " + d})
+		}
 	}
 	if format == "json" {
 		err = a.printJSON(verifyListing{out, w})
@@ -108,6 +118,24 @@ func (a *app) verifyArchive(ctx context.Context, path string, quick bool, w *wit
 		err = fmt.Errorf("verify %s: %w: %d findings", path, errNotVerified, len(out.Findings))
 	}
 	return err
+}
+
+// compareWitness compares a mail with the sealed one and returns what differs;
+// whatever is wrong with the archive itself, verify has found.
+func (a *app) compareWitness(ctx context.Context, path string, w *witness) []string {
+	arc, err := a.openArchiveAt(ctx, path)
+	if err == nil {
+		var row data.Report
+		if row, err = reportOfMail(ctx, arc, w.File, w.raw); err == nil {
+			answer, sealed := jobs.CompareSealed(ctx, arc, row, w.raw)
+			if w.Mail = answer.Text; sealed == nil {
+				w.Mail = "only its seal was looked at: " + answer.Text
+			}
+			return answer.Differences
+		}
+	}
+	w.Mail = "only its seal was looked at: " + err.Error()
+	return nil
 }
 
 func (a *app) printVerification(out archive.Verification, w *witness) {
@@ -121,6 +149,9 @@ func (a *app) printVerification(out archive.Verification, w *witness) {
 	}
 	if w != nil && w.KnownAt != nil {
 		a.printf("the archive was in the state with seal %s at %s\n", w.Seal, w.KnownAt.Format(time.RFC3339))
+	}
+	if w != nil {
+		a.printf("%s: %s\n", printable(w.File), printable(w.Mail))
 	}
 }
 
@@ -143,7 +174,7 @@ func readWitness(file string) (*witness, error) {
 	if len(all) == 0 || m.Header.Get("X-Report-Id") == "" {
 		return nil, usagef("--against %s: it has no seal in its footer: it is not a mail of tidemark", file)
 	}
-	return &witness{File: file, Seal: all[len(all)-1]}, nil
+	return &witness{File: file, Seal: all[len(all)-1], raw: raw}, nil
 }
 
 // plainText returns the first plain text of a mail.

@@ -24,11 +24,12 @@ func (a *app) reproduceCommand() *cobra.Command {
 		Long: `Make a mailed report again from the archive and answer three questions:
 are the sealed bytes there and unchanged, are the numbers recomputed from the
 archived versions the mailed ones, and has the mail built again the same bytes.
-The last is promised for the version that built it.
+The last is promised for the version that built it: another version that renders
+it otherwise answers "n/a", and that is no contradiction.
 
 REPORT is the report id in the footer of the mail; FILE.eml is the mail as
 somebody has it, whatever headers it was given on its way. Exit code 13 when an
-answer is no.
+answer is NO.
 
 With --explain METRIC one number is traced to its files instead: value, table
 version, files with hashes, rows, and the DuckDB query that gives it when run in
@@ -88,19 +89,25 @@ func findReport(ctx context.Context, arc *archive.Archive, what string) (row dat
 	if err != nil {
 		return row, nil, err
 	}
-	m, err := netmail.ReadMessage(bytes.NewReader(given))
+	row, err = reportOfMail(ctx, arc, what, given)
+	return row, given, err
+}
+
+// reportOfMail finds the report that a mail says it is; file names the mail.
+func reportOfMail(ctx context.Context, arc *archive.Archive, file string, raw []byte) (row data.Report, err error) {
+	m, err := netmail.ReadMessage(bytes.NewReader(raw))
 	if err != nil {
-		return row, nil, fmt.Errorf("read %s: %w", what, err)
+		return row, fmt.Errorf("read %s: %w", file, err)
 	}
 	report, message := m.Header.Get("X-Report-Id"), strings.Trim(m.Header.Get("Message-Id"), "<>")
 	if report == "" {
-		return row, nil, fmt.Errorf("read %s: it has no header X-Report-Id: it is not a mail of tidemark", what)
+		return row, fmt.Errorf("read %s: it has no header X-Report-Id: it is not a mail of tidemark", file)
 	}
 	row, err = jobs.FindReport(ctx, arc, func(r data.Report) bool { return r.ReportID == report && r.MessageID == message })
 	if err != nil {
-		err = fmt.Errorf("report %s of %s: %w: it was made from another archive, or its record was removed", printable(report), what, err)
+		err = fmt.Errorf("report %s of %s: %w: it was made from another archive, or its record was removed", printable(report), file, err)
 	}
-	return row, given, err
+	return row, err
 }
 
 func (a *app) printReproduction(r jobs.Reproduction) {
@@ -110,7 +117,10 @@ func (a *app) printReproduction(r jobs.Reproduction) {
 		jobs.Answer
 	}{{"sealed", r.Sealed}, {"numbers", r.Numbers}, {"rendering", r.Rendering}} {
 		word := "yes"
-		if !q.OK {
+		switch {
+		case q.NotPromised:
+			word = "n/a"
+		case !q.OK:
 			word = "NO "
 		}
 		a.printf("%-10s %s  %s\n", q.name, word, printable(q.Text))
