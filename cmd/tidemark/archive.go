@@ -80,6 +80,7 @@ func (a *app) archiveLsCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&orphans, "orphans", false, "instead, the objects that nothing refers to")
 	cmd.MarkFlagsMutuallyExclusive("files", "orphans")
 	cmd.MarkFlagsMutuallyExclusive("as-of", "orphans")
+	a.archiveFlag(cmd)
 	formatFlag(cmd, &format, "table", "table", "json")
 	return cmd
 }
@@ -142,7 +143,7 @@ func (a *app) printListing(l archiveListing) {
 		}
 		a.printf("%-14s %7d  %-10s  %-10s %6d %6d %12d %12d\n", t.Table, t.Version, first, last, t.Days, t.Files, t.Rows, t.Bytes)
 		for _, p := range t.Parts {
-			a.printf("  %s  %9d rows %9d bytes  %s  %s\n", p.Day, p.Rows, p.Bytes, p.SHA256, p.Path)
+			a.printf("  %s  %9d rows %9d bytes  %s  %s/%s\n", p.Day, p.Rows, p.Bytes, p.SHA256, t.Table, printable(p.Path))
 		}
 	}
 }

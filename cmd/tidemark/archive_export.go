@@ -48,6 +48,7 @@ would take for a formula stands behind an apostrophe.`,
 	cmd.Flags().StringVar(&out, "out", "", "`DIR` to write to, which must not exist yet")
 	_ = cmd.MarkFlagRequired("period") // the flags exist
 	_ = cmd.MarkFlagRequired("out")
+	a.archiveFlag(cmd)
 	formatFlag(cmd, &format, "parquet", "parquet", "csv")
 	return cmd
 }
@@ -61,7 +62,7 @@ func (a *app) export(ctx context.Context, x jobs.Export, period, asOf string) er
 	if err != nil {
 		return err
 	}
-	c, err := a.config()
+	c, err := a.readingConfig()
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -129,6 +130,12 @@ func (a *app) holdAddCommand() *cobra.Command {
 				}
 				*f.day = &d
 			}
+			if h.From != nil && h.To != nil && *h.To < *h.From {
+				return usagef("--to %s is before --from %s", *h.To, *h.From)
+			}
+			if h.Table != "" && !slices.Contains(archive.Tables(), h.Table) {
+				return usagef("--table %q: want one of %v", h.Table, archive.Tables())
+			}
 			c, err := a.config()
 			if err != nil {
 				return err
@@ -176,6 +183,7 @@ func (a *app) holdListCommand() *cobra.Command {
 			return nil
 		},
 	}
+	a.archiveFlag(cmd)
 	formatFlag(cmd, &format, "text", "text", "json")
 	return cmd
 }
@@ -226,7 +234,7 @@ func dayOr(d *data.Day, otherwise string) string {
 
 // listOrphans prints what nothing in the archive refers to.
 func (a *app) listOrphans(ctx context.Context, format string) error {
-	c, err := a.config()
+	c, err := a.readingConfig()
 	if err != nil {
 		return err
 	}

@@ -42,6 +42,7 @@ file (its path below the archive). Without an argument the newest runs are liste
 			return nil
 		},
 	}
+	a.archiveFlag(cmd)
 	formatFlag(cmd, &format, "text", "text", "json")
 	return cmd
 }
@@ -119,7 +120,7 @@ func showCommit(ctx context.Context, arc *archive.Archive, t archive.Table, vers
 
 func showFile(ctx context.Context, arc *archive.Archive, t archive.Table, path string) (shown, error) {
 	if !slices.Contains(archive.Tables(), t) {
-		return shown{}, fmt.Errorf("show %s/%s: want the path of a data file, as `tidemark archive ls --files` lists them, with its table before it", t, path)
+		return shown{}, fmt.Errorf("show %s/%s: want the path of a data file, as `tidemark archive ls --files` lists them", t, path)
 	}
 	var f *shownFile
 	for c, err := range arc.History(ctx, t) {
@@ -191,10 +192,10 @@ func (a *app) printCommit(c archive.Commit) {
 	a.printf("commit     %s@%d  %s, run %s, source %s, known at %s\n", c.Table, c.Version, printable(c.Operation), c.Run, printable(c.Source), c.KnownAt.Format(time.RFC3339Nano))
 	a.printf("           %d rows in, %d rows out, %d quarantined; %d files added, %d removed, %d deleted  %s\n", c.RowsIn, c.RowsOut, c.Quarantined, len(c.Added), len(c.Removed), len(c.Deleted), c.SHA256)
 	for _, p := range c.Added {
-		a.printf("  +  %s  %9d rows  %s  %s%s\n", p.Day, p.Rows, p.SHA256, printable(p.Path), sums(p))
+		a.printf("  +  %s  %9d rows  %s  %s/%s%s\n", p.Day, p.Rows, p.SHA256, c.Table, printable(p.Path), sums(p))
 	}
 	for _, path := range c.Removed {
-		a.printf("  -  %s\n", printable(path))
+		a.printf("  -  %s/%s\n", c.Table, printable(path))
 	}
 	for _, d := range c.Deleted {
 		a.printf("  x  %s  %s\n", d.SHA256, printable(d.Key))

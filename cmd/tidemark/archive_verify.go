@@ -62,7 +62,7 @@ more, the output says that only its seal was looked at.`,
 		Example: "  tidemark archive verify\n  tidemark archive verify --quick\n  tidemark archive verify --against monday.eml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.config()
+			c, err := a.readingConfig()
 			if err != nil {
 				return err
 			}
@@ -81,6 +81,7 @@ more, the output says that only its seal was looked at.`,
 	}
 	cmd.Flags().BoolVar(&quick, "quick", false, "read no data file and no mail: only whether they are there")
 	cmd.Flags().StringVar(&against, "against", "", "also check the seal of a mail, `FILE.eml`")
+	a.archiveFlag(cmd)
 	formatFlag(cmd, &format, "text", "text", "json")
 	return cmd
 }

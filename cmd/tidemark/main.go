@@ -44,6 +44,7 @@ type environment struct {
 type app struct {
 	environment
 	configFile string
+	archiveDir string // --archive, of commands that only read the archive
 	logFormat  string
 	quiet      bool
 	verbose    bool

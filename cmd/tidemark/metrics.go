@@ -45,7 +45,7 @@ func (a *app) portfolioOf(ctx context.Context, c *config, arc *archive.Archive, 
 	if err != nil {
 		return nil, err
 	}
-	view, err := arc.View(ctx, asOf)
+	view, err := viewAsOf(ctx, arc, asOf)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +57,7 @@ func (a *app) view(ctx context.Context, c *config, asOf *time.Time) (*archive.Vi
 	if err != nil {
 		return nil, err
 	}
-	return arc.View(ctx, asOf)
+	return viewAsOf(ctx, arc, asOf)
 }
 
 func (a *app) metricsCommand() *cobra.Command {

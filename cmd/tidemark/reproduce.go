@@ -72,6 +72,7 @@ the archive's folder.`,
 	}
 	cmd.Flags().StringVar(&explain, "explain", "", "trace one number of the mail: `METRIC` is one of "+strings.Join(jobs.Explained(), ", "))
 	_ = cmd.RegisterFlagCompletionFunc("explain", cobra.FixedCompletions(jobs.Explained(), cobra.ShellCompDirectiveNoFileComp))
+	a.archiveFlag(cmd)
 	formatFlag(cmd, &format, "text", "text", "json")
 	return cmd
 }

@@ -5,8 +5,11 @@ import (
 	"crypto/rand"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"tidemark/data"
 	"tidemark/data/archive"
@@ -16,6 +19,7 @@ import (
 	"tidemark/jobs/source/tables"
 	"tidemark/reports/chart/raster"
 	"tidemark/templates"
+	"tidemark/transform"
 )
 
 // defaultSettleDays is how many days usage stays open to late rows.
@@ -32,9 +36,38 @@ func (a *app) openArchive(ctx context.Context, c *config, mustExist bool) (*arch
 	return a.openArchiveAt(ctx, path)
 }
 
+// archiveFlag adds --archive to a command that only reads the archive.
+func (a *app) archiveFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&a.archiveDir, "archive", "", "folder `DIR` of the archive; no configuration is needed then")
+}
+
+// readingConfig is the configuration of a command that only reads the archive.
+// With --archive it names that folder, and nothing else unless --config is given.
+func (a *app) readingConfig() (*config, error) {
+	if a.archiveDir == "" {
+		return a.config()
+	}
+	c := &config{}
+	if a.configFile != "" {
+		var err error
+		if c, err = a.config(); err != nil {
+			return nil, err
+		}
+	}
+	dir, err := filepath.Abs(a.archiveDir)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(dir); err != nil {
+		return nil, usagef("--archive: %w", err)
+	}
+	c.Archive.Path = dir
+	return c, nil
+}
+
 // configured reads the configuration and opens its archive, which must be there.
 func (a *app) configured(ctx context.Context) (*config, *archive.Archive, error) {
-	c, err := a.config()
+	c, err := a.readingConfig()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -121,6 +154,16 @@ func (a *app) today() data.Day { return data.DayOf(a.now().UTC()) }
 // newRunID returns an id that sorts by time and cannot repeat.
 func (a *app) newRunID() string {
 	return a.now().UTC().Format("20060102t150405z") + "-" + strings.ToLower(rand.Text()[:6])
+}
+
+// viewAsOf is the view as of a time, nil for now; that nothing was known at that
+// time is an error.
+func viewAsOf(ctx context.Context, arc *archive.Archive, asOf *time.Time) (*archive.View, error) {
+	view, err := arc.View(ctx, asOf)
+	if err == nil && asOf != nil && view.KnownAt().IsZero() {
+		return nil, fmt.Errorf("%w: at %s nothing was archived yet", transform.ErrNoKnownDay, asOf.UTC().Format(time.RFC3339))
+	}
+	return view, err
 }
 
 // parseAsOf reads --as-of: an RFC 3339 time, or a day, which means its end.

@@ -272,7 +272,10 @@ func encodeEntry(actions []action) ([]byte, error) {
 	return withSelf(b), nil
 }
 
-var errNoCommitInfo = errors.New("no commitInfo of tidemark: another program wrote it")
+var errNoCommitInfo = errors.New("no commitInfo of tidemark: another program wrote it" + undoForeign)
+
+// undoForeign is the advice that ends an error about a commit of another program.
+const undoForeign = "; nothing is lost: `tidemark archive verify` names every such commit, docs/audit.md says how to take them back"
 
 // decodeEntry reads a log entry and checks the hash it holds of itself.
 func decodeEntry(b []byte) ([]action, *commitInfo, error) {
@@ -298,7 +301,7 @@ func parseActions(b []byte) (actions []action, info *commitInfo, err error) {
 			info = a.CommitInfo
 		}
 		if a.Protocol != nil && a.Protocol.MinReaderVersion > 1 {
-			return nil, nil, fmt.Errorf("line %d: the table needs a reader of protocol version %d, this one has 1", i+1, a.Protocol.MinReaderVersion)
+			return nil, nil, fmt.Errorf("line %d: the table needs a reader of protocol version %d, this one has 1"+undoForeign, i+1, a.Protocol.MinReaderVersion)
 		}
 		actions = append(actions, a)
 	}

@@ -34,15 +34,19 @@ func (d *Dir) Open(ctx context.Context, key string) (Reader, error) {
 	if err := cmp.Or(ctx.Err(), checkKey("open", key)); err != nil {
 		return nil, err
 	}
+	// Looked at before it is opened: to open a pipe waits for somebody who writes.
+	info, err := os.Stat(d.path(key))
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("open %s: not a file: %w", key, fs.ErrNotExist)
+	}
 	f, err := os.Open(d.path(key))
 	if err != nil {
 		return nil, err
 	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("open %s: not a file: %w", key, fs.ErrNotExist)
-	}
-	if err != nil {
+	if info, err = f.Stat(); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return dirReader{f, info.Size()}, nil
