@@ -8,6 +8,7 @@ and by DuckDB over the active files that the log names. EXPECTED.json is what
 """
 
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -148,11 +149,11 @@ def nonzero(amounts):
 
 def check_explanations(root, explanations):
     for e in explanations:
-        if e["reason"]:
+        if e["reason"] or not e["query"]:
             continue
         found = duckdb.connect().sql(in_folder(e["query"], root)).fetchall()
-        typed = [tuple(Decimal(v) if c == "cost" else v for v, c in zip(row, e["columns"])) for row in e["result"]]
-        got = [tuple(v if isinstance(v, Decimal) else str(v) for v in row) for row in found]
+        typed = [tuple(Decimal(v) if v and c in ("cost", "quantity", "score") else v for v, c in zip(row, e["columns"])) for row in e["result"]]
+        got = [tuple(v if isinstance(v, Decimal) else "" if v is None else str(v) for v in row) for row in found]
         same(f"report {e['report']} {e['metric']}", sorted(typed, key=repr_key), sorted(got, key=repr_key))
 
 
@@ -162,15 +163,12 @@ def repr_key(row):
 
 def in_folder(sql, root):
     """The query as if it were run in the archive's folder."""
-    return re.sub(r"'((?:\*|usage|usage_daily|subscriptions|reports)/)", lambda m: f"'{root}/{m[1]}", sql)
+    return re.sub(r"'((?:usage_daily|subscriptions|customers|scores)/)", lambda m: f"'{root}/{m[1]}", sql)
 
 
-def check_audit(root, doc, report):
-    """Every statement of the audit guide, in its order."""
+def audit(doc, report):
+    """What every statement of the audit guide gives, in its order."""
     duck = duckdb.connect()
-    import os
-
-    os.chdir(root)
     results = []
     for block in re.findall(r"```sql\n(.*?)```", doc, re.S):
         for statement in block.replace("REPORT-ID", report["report"]).split(";\n"):
@@ -178,14 +176,42 @@ def check_audit(root, doc, report):
                 found = duck.execute(statement)
                 if statement.lstrip().startswith(("SELECT", "WITH")):
                     results.append(found.fetchall())
-    same("audit guide: results", 7, len(results))
-    the_report, cost, mailed, customers, files, chain, seal = results
-    same("audit guide: mail", True, (root / "mails" / f"{the_report[0][7]}.eml").exists())
-    same("audit guide: cost", {c: Decimal(v) for c, v in mailed if Decimal(v) != 0}, dict(cost))
+    return results
+
+
+def check_audit(root, doc, report):
+    """The audit guide, run in the archive's folder."""
+    os.chdir(root)
+    results = audit(doc, report)
+    same("audit guide: results", 8, len(results))
+    the_report, mail, cost, reported, customers, files, chain, seal = results
+    same("audit guide: mail", [(f"mails/{the_report[0][7]}.eml", True)], mail)
+    same("audit guide: cost", {c: Decimal(v) for c, v in reported if Decimal(v) != 0}, dict(cost))
     same("audit guide: customers with usage", str(customers[0][1]), str(customers[0][0]))
     same("audit guide: changed files", [], files)
     same("audit guide: broken chain", [], chain)
     same("audit guide: seal", seal[0][1], seal[0][0])
+    check_forged(root, doc, report, results)
+
+
+def check_forged(root, doc, report, results):
+    """A report that somebody puts beside the others, and one that is overwritten."""
+    (path,) = [p for p in root.glob("reports/*/*.parquet")
+               if duckdb.execute("SELECT count(*) FROM read_parquet(?) WHERE report_id = ?", [str(p), report["report"]]).fetchone()[0]]
+    whole, beside = path.read_bytes(), path.with_name("a-part.parquet")
+    forge = f"""COPY (SELECT * REPLACE (regexp_replace(document, '"cost":\\[[^]]*\\]', '"cost":[{{"currency":"EUR","value":"1.00"}}]') AS document)
+        FROM read_parquet('{path}', hive_partitioning = false)) TO '{beside}' (FORMAT parquet)"""
+    duckdb.execute(forge)
+    try:
+        same("audit guide: a forged report beside the others", results, audit(doc, report))
+        path.write_bytes(beside.read_bytes())
+        try:
+            same("audit guide: an overwritten report", [], audit(doc, report)[0])
+        except duckdb.Error:
+            pass  # no report is left to read
+    finally:
+        beside.unlink()
+        path.write_bytes(whole)
 
 
 def main():
