@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -17,9 +18,10 @@ type Explanation struct {
 	Report  string          `json:"report"`
 	Metric  string          `json:"metric"`
 	Period  data.Period     `json:"period"`
-	Columns []string        `json:"columns"` // of Result
-	Result  [][]string      `json:"result"`  // the value, as the mail has it; one row for a count
-	Reason  *string         `json:"reason"`  // why there is no value
+	Columns []string        `json:"columns"`              // of Result
+	Result  [][]string      `json:"result"`               // the value, as the mail has it; one row for a count, "" for null
+	Again   [][]string      `json:"recomputed,omitempty"` // only where it differs from Result
+	Reason  *string         `json:"reason"`               // why there is no value
 	Tables  []ExplainedFrom `json:"tables"`
 	Query   string          `json:"query"` // for DuckDB, run in the archive's folder
 }
@@ -44,6 +46,8 @@ type explainer struct {
 	columns []string
 	usage   bool // reads the usage of the known days
 	subs    bool // reads the inventory snapshots
+	names   bool // reads the names of customers
+	scores  bool // reads the stored scores
 	result  func(d *reports.Document) ([][]string, *string)
 	query   func(q *query) string
 }
@@ -61,9 +65,6 @@ func Explained() []string {
 // Explain rebuilds a report and traces a metric of it.
 func Explain(ctx context.Context, a *archive.Archive, row data.Report, metric string) (Explanation, error) {
 	e, found := explainers()[metric]
-	if metric == "at_risk_high" || metric == "at_risk" {
-		return Explanation{}, fmt.Errorf("explain %s: a score is a model's, no query gives it; `tidemark churn score --as-of %s` makes it again with its reasons", metric, row.KnownAt)
-	}
 	if !found {
 		return Explanation{}, fmt.Errorf("explain %q: want one of %s", metric, strings.Join(Explained(), ", "))
 	}
@@ -74,10 +75,17 @@ func Explain(ctx context.Context, a *archive.Archive, row data.Report, metric st
 	defer again.Portfolio.Release()
 	in := again.Portfolio.Inputs
 	out := Explanation{Report: row.ReportID, Metric: metric, Period: in.Period, Columns: e.columns}
-	if out.Result, out.Reason = e.result(again.Document); out.Result == nil && out.Reason == nil {
+	var mailed reports.Document
+	if err := json.Unmarshal([]byte(row.Document), &mailed); err != nil {
+		return out, fmt.Errorf("explain %s: the numbers of the report: %w", metric, err)
+	}
+	if out.Result, out.Reason = e.result(&mailed); out.Result == nil && out.Reason == nil {
 		return out, fmt.Errorf("explain %s: the report shows no money", metric)
 	}
-	q := &query{in: again.Portfolio, scoped: reports.Role(row.Role).Policy().OwnOnly}
+	if now, _ := e.result(again.Document); !slices.EqualFunc(now, out.Result, slices.Equal) {
+		out.Again = now
+	}
+	q := &query{in: again.Portfolio, row: row, doc: again.Document, scoped: reports.Role(row.Role).Policy().OwnOnly}
 	for id := range again.Document.Background.Customers {
 		q.customers = append(q.customers, string(id))
 	}
@@ -94,10 +102,31 @@ func Explain(ctx context.Context, a *archive.Archive, row data.Report, metric st
 		from := explainedFiles(again.View, archive.Subscriptions, q.snapshots)
 		q.subs, out.Tables = from.Files, append(out.Tables, from)
 	}
-	if out.Reason == nil {
+	if e.names {
+		from := explainedFiles(again.View, archive.Customers, again.View.Snapshots(archive.Customers))
+		q.named, out.Tables = from.Files, append(out.Tables, from)
+	}
+	if e.scores {
+		from, err := scoreFiles(ctx, a, again.Document)
+		if err != nil {
+			return out, fmt.Errorf("explain %s: %w", metric, err)
+		}
+		q.scores, out.Tables = from.Files, append(out.Tables, from)
+	}
+	if out.Reason == nil && !(e.scores && len(q.scores) == 0) {
 		out.Query = e.query(q)
 	}
 	return out, nil
+}
+
+// scoreFiles lists the newest files of stored scores as of the day that a
+// document's are as of: a report names no version of them, and none goes away.
+func scoreFiles(ctx context.Context, a *archive.Archive, d *reports.Document) (ExplainedFrom, error) {
+	view, err := a.View(ctx, nil)
+	if err != nil || len(d.AtRisk) == 0 {
+		return ExplainedFrom{Table: archive.Scores, Version: -1, Files: []ExplainedFile{}}, err
+	}
+	return explainedFiles(view, archive.Scores, []data.Day{d.AtRisk[0].Origin}), nil
 }
 
 // explainedFiles lists the files of the days.
@@ -117,12 +146,17 @@ func explainers() map[string]explainer {
 		"cost":             {columns: []string{"currency", "cost"}, usage: true, result: costRows, query: func(q *query) string { return q.cost("currency") }},
 		"cost_by_category": {columns: []string{"category", "currency", "cost"}, usage: true, result: categoryRows, query: func(q *query) string { return q.cost("category, currency") }},
 		"cost_by_day":      {columns: []string{"usage_date", "currency", "cost"}, usage: true, result: dayRows, query: func(q *query) string { return q.cost("usage_date, currency") }},
+		"top_customers": {columns: []string{"category", "rank", "customer_id", "currency", "cost", "quantity", "unit"}, usage: true, names: true,
+			result: topRows, query: (*query).top},
+		"churn_by_date": {columns: []string{"date", "active", "deprovisioned"}, subs: true, result: churnRows, query: (*query).churnByDate},
+		"at_risk":       {columns: []string{"subscription_id", "state", "score", "band"}, scores: true, result: riskRows, query: (*query).atRisk},
 	}
 	for key, c := range map[string]struct {
 		usage, subs bool
 		count       func(*reports.Document) reports.Count
 		query       func(*query) string
 	}{
+		"at_risk_high":                {false, false, func(d *reports.Document) reports.Count { return d.Counts.AtRiskHigh }, (*query).atRiskHigh},
 		"customers_with_usage":        {true, false, func(d *reports.Document) reports.Count { return d.CustomersWithUsage }, (*query).customersWithUsage},
 		"customers_without_usage":     {true, true, func(d *reports.Document) reports.Count { return d.CustomersWithoutUsage }, (*query).customersWithoutUsage},
 		"subscriptions_sold":          {false, true, func(d *reports.Document) reports.Count { return d.SubscriptionsSold }, (*query).sold},
@@ -132,7 +166,7 @@ func explainers() map[string]explainer {
 		"subscriptions_renewed":       {false, true, func(d *reports.Document) reports.Count { return d.SubscriptionsRenewed }, (*query).renewed},
 		"deprovisioned":               {false, true, func(d *reports.Document) reports.Count { return d.Counts.Deprovisioned }, (*query).deprovisioned},
 	} {
-		all[key] = explainer{columns: []string{key}, usage: c.usage, subs: c.subs, query: c.query, result: func(d *reports.Document) ([][]string, *string) {
+		all[key] = explainer{columns: []string{key}, usage: c.usage, subs: c.subs, scores: key == "at_risk_high", query: c.query, result: func(d *reports.Document) ([][]string, *string) {
 			n := c.count(d)
 			if n.Value == nil {
 				return nil, n.Reason
@@ -183,4 +217,59 @@ func dayRows(d *reports.Document) (rows [][]string, reason *string) {
 		}
 	}
 	return rows, nil
+}
+
+func topRows(d *reports.Document) (rows [][]string, reason *string) {
+	if d.Costs == nil {
+		return nil, nil
+	}
+	rows = [][]string{}
+	for _, t := range d.TopCustomers {
+		row := []string{orEmpty(t.Category), strconv.Itoa(t.Rank), string(t.CustomerID), "", "", decimalText(t.Quantity), orEmpty(t.Unit)}
+		if t.TopCost != nil {
+			row[3], row[4] = orEmpty(t.Currency), decimalText(t.Cost)
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+func churnRows(d *reports.Document) (rows [][]string, reason *string) {
+	rows = [][]string{}
+	for _, c := range d.ChurnByDate {
+		rows = append(rows, []string{c.Date.String(), strconv.FormatInt(c.Active, 10), strconv.FormatInt(c.Deprovisioned, 10)})
+	}
+	if len(rows) == 0 {
+		return nil, d.Counts.Deprovisioned.Reason
+	}
+	return rows, nil
+}
+
+func riskRows(d *reports.Document) (rows [][]string, reason *string) {
+	rows = [][]string{}
+	for _, r := range d.AtRisk {
+		row := []string{string(r.SubscriptionID), string(r.State), "", ""}
+		if r.Score != nil {
+			row[2] = strconv.FormatFloat(*r.Score, 'f', -1, 64)
+		}
+		if r.Band != nil {
+			row[3] = string(*r.Band)
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+func orEmpty(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+func decimalText(d *data.Decimal) string {
+	if d == nil {
+		return ""
+	}
+	return d.String()
 }

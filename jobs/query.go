@@ -13,10 +13,14 @@ import (
 // definitions in the documentation, so that the one checks the other.
 type query struct {
 	in        *reports.Portfolio
+	row       data.Report
+	doc       *reports.Document
 	scoped    bool     // only the customers listed
 	customers []string // in scope
 	usage     []ExplainedFile
 	subs      []ExplainedFile
+	named     []ExplainedFile // customers
+	scores    []ExplainedFile
 	snapshots []data.Day
 }
 
@@ -93,11 +97,11 @@ func (q *query) existed() string {
 }
 
 // active is the condition that a subscription is active on a day.
-func active(d data.Day) string {
+func active(day string) string {
 	return fmt.Sprintf(`NOT coalesce(vanished <= %[1]s, false) AND NOT (stated AND ended <= %[1]s) AND coalesce(
     (SELECT s.status FROM seen s WHERE s.subscription_id = subscriptions.subscription_id AND s.snapshot_date <= %[1]s
      ORDER BY s.snapshot_date DESC LIMIT 1),
-    CASE WHEN created IS NULL OR created <= %[1]s THEN 'active' END) = 'active'`, date(d))
+    CASE WHEN created IS NULL OR created <= %[1]s THEN 'active' END) = 'active'`, day)
 }
 
 func (q *query) sold() string {
@@ -119,25 +123,39 @@ func (q *query) customersWithoutUsage() string {
 func (q *query) withoutUsage() string {
 	known := q.in.Inputs.Known(q.in.Inputs.Period)
 	return fmt.Sprintf("WITH %s,\n%s\nSELECT count(*) FROM subscriptions\nWHERE %s\n  AND %s\n  AND subscription_id NOT IN (SELECT subscription_id FROM used WHERE subscription_id IS NOT NULL);",
-		q.used(), q.inventory(), q.existed(), active(known[len(known)-1]))
+		q.used(), q.inventory(), q.existed(), active(date(known[len(known)-1])))
 }
 
 func (q *query) activeAtEnd() string {
-	return fmt.Sprintf("WITH %s\nSELECT count(*) FROM subscriptions\nWHERE %s;", q.inventory(), active(q.in.Inputs.Period.To))
+	return fmt.Sprintf("WITH %s\nSELECT count(*) FROM subscriptions\nWHERE %s;", q.inventory(), active(date(q.in.Inputs.Period.To)))
 }
 
 // deprovisioned counts what became suspended or deprovisioned: on the day that
 // the source states, else where two snapshots differ.
 func (q *query) deprovisioned() string {
 	from, to := q.period()
-	return fmt.Sprintf(`WITH %[1]s,
-moves AS (SELECT subscription_id, snapshot_date AS day, status IN %[4]s AS closed,
-    lag(status IN %[4]s) OVER (PARTITION BY subscription_id ORDER BY snapshot_date) AS closed_before FROM seen),
+	return fmt.Sprintf("WITH %s,\n%s\nSELECT count(*) FROM endings WHERE day BETWEEN %s AND %s;", q.inventory(), endings(), from, to)
+}
+
+// churnByDate counts, for each day, what is active on it and what ended.
+func (q *query) churnByDate() string {
+	from, to := q.period()
+	return fmt.Sprintf(`WITH %s,
+%s,
+days AS (SELECT CAST(unnest(generate_series(%s, %s, INTERVAL 1 DAY)) AS DATE) AS date),
+active AS (SELECT date FROM days, subscriptions WHERE %s)
+SELECT date, (SELECT count(*) FROM active a WHERE a.date = d.date) AS active, (SELECT count(*) FROM endings e WHERE e.day = d.date) AS deprovisioned
+FROM days d ORDER BY date;`, q.inventory(), endings(), from, to, active("days.date"))
+}
+
+// endings has the day of each suspension or deprovisioning.
+func endings() string {
+	return fmt.Sprintf(`moves AS (SELECT subscription_id, snapshot_date AS day, status IN %[1]s AS closed,
+    lag(status IN %[1]s) OVER (PARTITION BY subscription_id ORDER BY snapshot_date) AS closed_before FROM seen),
 endings AS (
   SELECT ended AS day FROM subscriptions WHERE stated
   UNION ALL SELECT m.day FROM moves m JOIN subscriptions s USING (subscription_id) WHERE NOT s.stated AND m.closed AND NOT m.closed_before
-  UNION ALL SELECT vanished FROM subscriptions WHERE NOT stated AND NOT closed AND vanished IS NOT NULL)
-SELECT count(*) FROM endings WHERE day BETWEEN %[2]s AND %[3]s;`, q.inventory(), from, to, ended)
+  UNION ALL SELECT vanished FROM subscriptions WHERE NOT stated AND NOT closed AND vanished IS NOT NULL)`, ended)
 }
 
 // renewed counts plans: those with a renewal date in the period, and those whose
@@ -155,4 +173,59 @@ renewals AS (
     WHERE t.commitment_end > t.earlier AND t.day BETWEEN %[2]s AND %[3]s
       AND NOT coalesce(s.renewed_at BETWEEN t.before AND t.day, false))
 SELECT count(DISTINCT coalesce('plan ' || plan_id, 'subscription ' || subscription_id)) FROM renewals;`, q.inventory(), from, to)
+}
+
+// top ranks customers by cost per category and currency, by the quantity of usage
+// per category and unit where no row of the category has a cost, and by cost over
+// all categories: in USD alone where the report could do that.
+func (q *query) top() string {
+	cost, currency := "cost", "currency"
+	if q.inUSD() {
+		cost, currency = "cost_usd", "'USD'"
+	}
+	return fmt.Sprintf(`WITH daily AS (SELECT * FROM %s),
+names AS (SELECT customer_id, name FROM (SELECT * FROM %s) QUALIFY row_number() OVER (PARTITION BY customer_id ORDER BY snapshot_date DESC) = 1),
+charged AS (SELECT * FROM daily WHERE charge_category <> 'tax'),
+amounts AS (
+  SELECT NULL AS category, customer_id, %s AS currency, NULL AS unit, sum(%s) AS amount FROM charged GROUP BY ALL
+  UNION ALL SELECT category, customer_id, currency, NULL, sum(cost) FROM charged GROUP BY ALL
+  UNION ALL SELECT category, customer_id, NULL, coalesce(unit, ''), sum(quantity) FROM daily
+    WHERE charge_category = 'usage' AND category NOT IN (SELECT category FROM charged WHERE cost IS NOT NULL) GROUP BY ALL),
+ranked AS (
+  SELECT a.*, row_number() OVER (PARTITION BY category, currency, unit ORDER BY amount DESC, coalesce(name, customer_id), customer_id) AS rank
+  FROM amounts a LEFT JOIN names USING (customer_id) WHERE amount IS NOT NULL)
+SELECT category, rank, customer_id, currency, CASE WHEN unit IS NULL THEN amount END AS cost,
+  CASE WHEN unit IS NOT NULL THEN amount END AS quantity, nullif(unit, '') AS unit
+FROM ranked WHERE rank <= 5 ORDER BY category NULLS FIRST, currency, unit, rank;`, q.read(q.usage), q.read(q.named), currency, cost)
+}
+
+// inUSD reports whether the ranking over all categories is in USD although there
+// are several currencies.
+func (q *query) inUSD() bool {
+	all, each := map[string]bool{}, map[string]bool{}
+	for _, t := range q.doc.TopCustomers {
+		switch {
+		case t.TopCost == nil || t.Currency == nil:
+		case t.Category == nil:
+			all[*t.Currency] = true
+		default:
+			each[*t.Currency] = true
+		}
+	}
+	return len(each) > 1 && len(all) == 1
+}
+
+// stored has the scores that the report tells: as its model made them from its
+// versions. Two runs may have stored the same.
+func (q *query) stored() string {
+	return fmt.Sprintf("stored AS (SELECT * FROM %s),\ntold AS (SELECT DISTINCT subscription_id, state, score, band FROM stored\n  WHERE model = %s AND versions = %s AND producer = %s)",
+		q.read(q.scores), quoted(orEmpty(q.row.Model)), quoted(q.row.Versions), quoted(q.row.Producer))
+}
+
+func (q *query) atRisk() string {
+	return "WITH " + q.stored() + "\nSELECT subscription_id, state, score, band FROM told ORDER BY score DESC NULLS LAST, subscription_id;"
+}
+
+func (q *query) atRiskHigh() string {
+	return "WITH " + q.stored() + "\nSELECT count(*) FROM told WHERE band = 'High';"
 }

@@ -168,6 +168,35 @@ func TestReproduce_SaysWhatIsNotTheSame(t *testing.T) {
 	}
 }
 
+// TestExplain_GivesTheMailedValueAndTheRecomputedBesideIt has a report whose
+// numbers are not those that its versions give.
+func TestExplain_GivesTheMailedValueAndTheRecomputedBesideIt(t *testing.T) {
+	e := smallEstate()
+	l := e.archived(t)
+	recorded(t, l, e, reports.SalesAgent)
+	row := l.reports()[0]
+	ask := func(row data.Report, metric string) Explanation {
+		t.Helper()
+		out, err := Explain(t.Context(), l.arc, row, metric)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	if out := ask(row, "customers_with_usage"); !cmp.Equal(out.Result, [][]string{{"1"}}) || out.Again != nil {
+		t.Errorf("explained %v, recomputed %v", out.Result, out.Again)
+	}
+	for _, metric := range Explained() {
+		if out := ask(row, metric); out.Again != nil || out.Reason == nil && (out.Query == "" || len(out.Tables) == 0) {
+			t.Errorf("%s: recomputed %v beside %v, from %v by %q", metric, out.Again, out.Result, out.Tables, out.Query)
+		}
+	}
+	row.Document = strings.Replace(row.Document, `"customers_with_usage":{"value":1`, `"customers_with_usage":{"value":2`, 1)
+	if out := ask(row, "customers_with_usage"); !cmp.Equal(out.Result, [][]string{{"2"}}) || !cmp.Equal(out.Again, [][]string{{"1"}}) {
+		t.Errorf("explained %v, recomputed %v, want 2 and 1", out.Result, out.Again)
+	}
+}
+
 func TestRecord_ARowTellsWhatTheMailWasMadeFrom(t *testing.T) {
 	e := smallEstate()
 	l := e.archived(t)

@@ -173,7 +173,7 @@ func (e *estateFolder) explanations() (all []any) {
 	}
 	for _, mail := range mails {
 		for _, metric := range jobs.Explained() {
-			if strings.HasPrefix(metric, "cost") && strings.Contains(mail, "user_admin") {
+			if (strings.HasPrefix(metric, "cost") || metric == "top_customers") && strings.Contains(mail, "user_admin") {
 				continue // no money
 			}
 			all = append(all, decodeJSON(e.t, e.tidemark("reproduce", mail, "--explain", metric, "--format", "json")))

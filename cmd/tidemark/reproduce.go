@@ -133,7 +133,7 @@ func (a *app) printReproduction(r jobs.Reproduction) {
 
 // explain prints where a number of a report comes from.
 func (a *app) explain(ctx context.Context, arc *archive.Archive, row data.Report, metric, format string) error {
-	if !slices.Contains(jobs.Explained(), metric) && metric != "at_risk" && metric != "at_risk_high" {
+	if !slices.Contains(jobs.Explained(), metric) {
 		return usagef("--explain %q: want one of %s", metric, strings.Join(jobs.Explained(), ", "))
 	}
 	e, err := jobs.Explain(ctx, arc, row, metric)
@@ -149,6 +149,12 @@ func (a *app) explain(ctx context.Context, arc *archive.Archive, row data.Report
 	}
 	for _, r := range e.Result {
 		a.printf("value      %s\n", printable(strings.Join(r, "  ")))
+	}
+	if e.Again != nil {
+		a.printf("recomputed it is another value:\n")
+	}
+	for _, r := range e.Again {
+		a.printf("again      %s\n", printable(strings.Join(r, "  ")))
 	}
 	for _, t := range e.Tables {
 		a.printf("from       %s, version %d, %d files, %d rows\n", t.Table, t.Version, len(t.Files), t.Rows)
