@@ -58,6 +58,21 @@ func contentOf(t *testing.T, dir string) []string {
 	return lines
 }
 
+// leftovers checks that what a run that died left is nothing but what a run
+// begins before its commit.
+func leftovers(t *testing.T, step, dir string) {
+	t.Helper()
+	orphans, err := archive.Orphans(t.Context(), archive.NewDir(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range orphans {
+		if !slices.Contains([]string{"unfinished", "no commit added it", "no report names it", "of a run that neither committed nor has a record"}, o.Why) {
+			t.Errorf("died %s, left %s: %s", step, o.Key, o.Why)
+		}
+	}
+}
+
 func copyDir(t *testing.T, from string) string {
 	t.Helper()
 	to := t.TempDir()
@@ -107,6 +122,7 @@ func TestKill_AtEveryStepOfAnExtractionAndADigest(t *testing.T) {
 			if err != nil || !found.OK() {
 				t.Errorf("died %s: %v %v", step, err, found.Findings)
 			}
+			leftovers(t, step, filepath.Join(dir, "archive"))
 		}
 		if len(steps) < 15 {
 			t.Errorf("%v: only %d steps", command, len(steps))

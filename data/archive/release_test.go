@@ -11,12 +11,14 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"tidemark/data"
 )
 
 // releases are the archives that earlier releases wrote, in testdata. They are
 // read and verified for ever: a folder is written once, when it is not there
 // (go test -run Release), and never again.
-func releases() []string { return []string{"release-1"} }
+func releases() []string { return []string{"release-1", "release-2"} }
 
 // TestRelease_WhatWasWrittenIsReadForEver reads every version of every table and
 // compares it with what the release itself read.
@@ -42,7 +44,7 @@ func TestRelease_WhatWasWrittenIsReadForEver(t *testing.T) {
 }
 
 // everyVersion dumps all tables at all versions, by the names of the columns that
-// the release had.
+// each was first written with.
 func everyVersion(t *testing.T, b Bucket) string {
 	t.Helper()
 	a, err := Open(context.Background(), b, Options{})
@@ -61,7 +63,7 @@ func everyVersion(t *testing.T, b Bucket) string {
 				t.Fatal(err)
 			}
 			v := &View{archive: a, states: map[Table]*state{table: s}}
-			for _, line := range dump(t, v.Scan(context.Background(), table, allDays, release1Columns()[table]...)) {
+			for _, line := range dump(t, v.Scan(context.Background(), table, allDays, firstColumns()[table]...)) {
 				fmt.Fprintf(&out, "  %q\n", line)
 			}
 		}
@@ -69,14 +71,18 @@ func everyVersion(t *testing.T, b Bucket) string {
 	return out.String()
 }
 
-// release1Columns are the columns of the first release. Later ones come as null.
-func release1Columns() map[Table][]string {
+// firstColumns are the columns that each table had in the first release with it.
+// Later ones come as null.
+func firstColumns() map[Table][]string {
 	return map[Table][]string{
 		Customers: {"snapshot_date", "customer_id", "name", "domain", "country", "first_seen", "contact", "phone", "email", "source"},
 		Reports: {"report_date", "report_id", "message_id", "role", "recipient", "edition", "job", "slot", "period_from", "period_to", "scope", "versions",
 			"known_at", "seal", "model", "previous_report", "config_sha256", "ownership_sha256", "recipients_sha256", "producer", "request", "document", "digest", "eml_sha256"},
+		Scores: {"score_date", "customer_id", "subscription_id", "horizon_days", "state", "score", "band", "model", "idle_days", "reasons", "flags", "detail",
+			"versions", "known_at", "producer"},
 		Subscriptions: {"snapshot_date", "subscription_id", "customer_id", "plan_id", "name", "offer", "status", "created", "created_basis", "commitment_end",
 			"auto_renew", "renewed_at", "ended_at", "trial", "first_usage", "last_usage"},
+		Trainings: {"training_date", "trained_at", "model_sha256", "used", "why", "horizon_days", "training", "versions", "known_at", "producer"},
 		UsageTable: {"usage_date", "customer_id", "subscription_id", "category", "service", "meter_id", "region", "unit", "currency", "charge_category",
 			"billing_period", "quantity", "cost", "effective_cost", "cost_usd"},
 		UsageDaily: {"usage_date", "customer_id", "subscription_id", "category", "unit", "currency", "charge_category", "cost", "effective_cost", "cost_usd",
@@ -84,10 +90,40 @@ func release1Columns() map[Table][]string {
 	}
 }
 
-// writeRelease keeps the museum of this release.
+// writeRelease keeps the museum of this release, with scores and the model that
+// made them.
 func writeRelease(t *testing.T, folder string) {
 	t.Helper()
-	_, b := museum(t)
+	f, b := museum(t)
+	r := f.begin()
+	sum, err := r.Keep(t.Context(), Models, []byte(`{"model":"usage-1"}`+"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	trained := data.Training{Day: day("2026-11-23"), TrainedAt: "2026-11-23T01:00:00Z", Model: sum, Used: sum, Why: "first", Horizon: 28,
+		Training: "{}", Versions: "{}", KnownAt: "2026-11-23T00:00:00Z", Producer: "tidemark test"}
+	if _, err := r.CommitTraining(t.Context(), trained); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		scored, without := score(fmt.Sprint("s", i)), score("without")
+		without.Score, without.Band, without.IdleDays, without.Detail = nil, nil, nil, nil
+		scored.Model, without.Model = sum, sum
+		if _, err := r.CommitScores(t.Context(), day("2026-11-22"), []data.Score{scored, without}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	told := report("scored", "anna@partner.example")
+	told.Model = &sum
+	if told.EMLSHA256, err = r.Keep(t.Context(), Mails, []byte("Subject: scored\r\n\r\nmail\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.CommitReports(t.Context(), day("2026-11-23"), []data.Report{told}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Finish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	for key, content := range b.files {
 		path := filepath.Join(folder, "archive", filepath.FromSlash(key))
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, content, 0o644)); err != nil {
