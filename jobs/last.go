@@ -115,10 +115,18 @@ func statedRisks(row data.Report) ([]reports.AtRisk, error) {
 
 // lastMail is what a recorded report says as somebody's last.
 func lastMail(row data.Report, sent data.Day) (reports.LastMail, error) {
-	last := reports.LastMail{ReportID: row.ReportID, Sent: sent, Until: row.PeriodTo, Risk: map[data.SubscriptionID]reports.PreviousRisk{}}
+	last := reports.LastMail{ReportID: row.ReportID, Sent: sent, Until: row.PeriodTo,
+		Risk: map[data.SubscriptionID]reports.PreviousRisk{}, Scope: map[data.CustomerID]bool{}}
 	stated, err := statedRisks(row)
 	if err != nil {
 		return last, err
+	}
+	var scope []data.CustomerID
+	if err := json.Unmarshal([]byte(row.Scope), &scope); err != nil {
+		return last, fmt.Errorf("read scope of report %s: %w", row.ReportID, err)
+	}
+	for _, id := range scope {
+		last.Scope[id] = true
 	}
 	for _, a := range stated {
 		risk := reports.PreviousRisk{State: a.State, Score: a.Score}

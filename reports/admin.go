@@ -43,7 +43,7 @@ func (b *builder) hand() (s Section, todo []string, err error) {
 		todo = append(todo, b.t("hand.failed.short", len(failed)))
 		s.Lines = append(s.Lines, b.t("hand.failed", len(failed), b.names(failed)))
 	}
-	if ended := b.labels(b.endedInPeriod()); len(ended) > 0 {
+	if ended := b.labels(b.endedIn(b.doc.Period)); len(ended) > 0 {
 		todo = append(todo, b.t("hand.ended.short", len(ended)))
 		s.Lines = append(s.Lines, b.t("hand.ended", len(ended), b.names(ended)))
 	}
@@ -236,7 +236,7 @@ func (b *builder) userAdmin(d *Digest) error {
 		d.Headline = b.t("headline.quiet")
 	default:
 		d.Headline = b.t("users.risk", len(b.risks))
-		if ended := len(b.endedInPeriod()); ended > 0 {
+		if ended := len(b.endedIn(b.doc.Period)); ended > 0 {
 			d.Headline = b.t("list.and", d.Headline, b.t("hand.ended.short", ended))
 		}
 	}

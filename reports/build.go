@@ -36,6 +36,7 @@ type LastMail struct {
 	Sent     data.Day // when it left
 	Until    data.Day // last day of its period
 	Risk     map[data.SubscriptionID]PreviousRisk
+	Scope    map[data.CustomerID]bool // the customers that it was about
 }
 
 // Cover says for whom somebody stands in, and how long.
@@ -82,6 +83,11 @@ type builder struct {
 	bg    *Background
 	loc   *templates.Locale
 	risks []customerRisk // customers to call, the most pressing first
+
+	// What risks are compared with: what this person was sent last, else the end of
+	// the previous period.
+	before map[data.SubscriptionID]PreviousRisk
+	known  bool // there is something to compare with
 }
 
 // Build puts a document into the words of its role and of the recipient's
@@ -91,11 +97,12 @@ func Build(in BuildInput) (Digest, error) {
 	if err != nil {
 		return Digest{}, fmt.Errorf("build report for %s: %w", in.Recipient.Address, err)
 	}
-	if in.Last != nil {
-		in.Document = in.Document.after(*in.Last)
-	}
 	b := &builder{in: in, doc: in.Document, bg: &in.Document.Background, loc: loc}
-	if b.risks, err = rankCustomers(in.Document); err != nil {
+	b.before, b.known = b.bg.PreviousRisk, b.bg.PreviousScored
+	if in.Last != nil {
+		b.before, b.known = in.Last.Risk, true
+	}
+	if b.risks, err = rankCustomers(in.Document, b.before); err != nil {
 		return Digest{}, fmt.Errorf("build report for %s: %w", in.Recipient.Address, err)
 	}
 	d := Digest{Lang: loc.Tag(), Role: in.Role, ReportID: b.reportID(), Partner: short(in.Partner.Name), Logo: in.Partner.Logo, Accent: accent(in.Partner.Accent)}
@@ -211,13 +218,12 @@ func (b *builder) unknown(reason *string) string {
 	return b.t("unknown")
 }
 
-// before says what cannot be known about the time before the first snapshot.
 // noScore says why there are no scores.
 func (b *builder) noScore() string {
 	if b.bg.NoSignal {
 		return b.t("calls.no_signal")
 	}
-	return b.t("calls.unknown", b.before())
+	return b.t("calls.unknown", b.firstSnapshot())
 }
 
 // noScoreHeadline is the headline of a digest without scores.
@@ -228,7 +234,8 @@ func (b *builder) noScoreHeadline() string {
 	return b.t("headline.unknown")
 }
 
-func (b *builder) before() string {
+// firstSnapshot says what cannot be known about the time before it.
+func (b *builder) firstSnapshot() string {
 	if b.bg.FirstSnapshot == nil {
 		return b.t("unknown")
 	}

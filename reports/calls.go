@@ -301,8 +301,8 @@ func (b *builder) covering() string {
 // nothing has changed, everything was used and read.
 func (b *builder) nothing() bool {
 	c := b.changes()
-	return b.bg.Scored && b.bg.PreviousScored && len(b.risks)+len(c.risen)+len(c.recovered)+len(c.silent)+len(c.ended) == 0 &&
-		valueOf(b.doc.SubscriptionsSold) == 0 && len(b.doc.WithoutUsage) == 0 && len(b.bg.Freshness.Failed) == 0
+	return b.bg.Scored && b.known && len(b.risks)+len(c.risen)+len(c.joined)+len(c.recovered)+len(c.silent)+len(c.ended) == 0 &&
+		c.sold == 0 && len(b.doc.WithoutUsage) == 0 && len(b.bg.Freshness.Failed) == 0
 }
 
 // nothingToSay is the digest of such an agent: with headline and lead it is five

@@ -9,25 +9,31 @@ import (
 	"tidemark/transform/churn"
 )
 
-// changes is what is different from the end of the previous period. Texts are
-// ready to be listed.
+// changes is what is different from the last mail that this person was sent, or
+// without one from the end of the previous period. Texts are ready to be listed.
 type changes struct {
 	risen     []string              // customers that were not on the list
-	recovered []string              // customers that were, and are at low risk now
+	joined    []string              // customers on the list that the last mail was not about
+	recovered []string              // customers that were on the list, and are at low risk now
 	silent    []data.SubscriptionID // that stopped being used at all
-	ended     []data.SubscriptionID // suspended or deprovisioned in the period
+	ended     []data.SubscriptionID // suspended or deprovisioned
+	sold      int64                 // subscriptions
 }
 
 // maxLost is how many lost subscriptions are named.
 const maxLost = 4
 
 func (b *builder) changes() changes {
-	c := changes{ended: b.endedInPeriod()}
-	if !b.bg.Scored || !b.bg.PreviousScored {
+	c := changes{ended: b.endedIn(b.doc.Period), sold: valueOf(b.doc.SubscriptionsSold)}
+	if last := b.in.Last; last != nil {
+		span := data.Period{From: last.Until + 1, To: b.doc.Period.To}
+		c.ended, c.sold = b.endedIn(span), b.createdIn(span)
+	}
+	if !b.bg.Scored || !b.known {
 		return c
 	}
 	was := make(map[data.CustomerID]bool)
-	for id, before := range b.bg.PreviousRisk {
+	for id, before := range b.before {
 		if risky(before.Band) {
 			was[b.bg.Subscriptions[id].CustomerID] = true
 		}
@@ -35,7 +41,11 @@ func (b *builder) changes() changes {
 	is := make(map[data.CustomerID]bool)
 	for _, r := range b.risks {
 		is[r.id] = true
-		if !was[r.id] {
+		switch {
+		case was[r.id]:
+		case b.in.Last != nil && !b.in.Last.Scope[r.id]:
+			c.joined = append(c.joined, b.customer(r.id))
+		default:
 			c.risen = append(c.risen, b.customer(r.id))
 		}
 	}
@@ -43,7 +53,7 @@ func (b *builder) changes() changes {
 	// silent has not recovered.
 	low, gone := make(map[data.CustomerID]bool), make(map[data.CustomerID]bool)
 	for _, a := range b.doc.AtRisk {
-		before, known := b.bg.PreviousRisk[a.SubscriptionID]
+		before, known := b.before[a.SubscriptionID]
 		low[a.CustomerID] = low[a.CustomerID] || a.State == churn.StateScored
 		gone[a.CustomerID] = gone[a.CustomerID] || known && risky(before.Band) && a.State != churn.StateScored
 		if known && a.State == churn.StateDormant && before.State == churn.StateScored {
@@ -88,21 +98,9 @@ func (b *builder) lastUse(id data.SubscriptionID) (data.Day, bool) {
 	return 0, false
 }
 
-// after is the document as somebody reads it who was sent an earlier report: its
-// risks are compared with what that one said.
-func (d *Document) after(last LastMail) *Document {
-	again := *d
-	again.Background.PreviousRisk, again.Background.PreviousScored = last.Risk, true
-	return &again
-}
-
-// endedInPeriod returns the subscriptions that were suspended or deprovisioned
-// in the period, or since the last mail's, by day and id.
-func (b *builder) endedInPeriod() []data.SubscriptionID {
-	span := b.doc.Period
-	if b.in.Last != nil {
-		span.From = min(span.From, b.in.Last.Until+1)
-	}
+// endedIn returns the subscriptions that were suspended or deprovisioned on some
+// days, by day and id.
+func (b *builder) endedIn(span data.Period) []data.SubscriptionID {
 	var ids []data.SubscriptionID
 	for id, s := range b.bg.Subscriptions {
 		if s.Status.Ended() && s.EndedAt != nil && span.Contains(*s.EndedAt) {
@@ -113,6 +111,18 @@ func (b *builder) endedInPeriod() []data.SubscriptionID {
 		return cmp.Or(cmp.Compare(*b.bg.Subscriptions[x].EndedAt, *b.bg.Subscriptions[y].EndedAt), cmp.Compare(x, y))
 	})
 	return ids
+}
+
+// createdIn counts the subscriptions that were created on some days: sold, as the
+// count of a period has it.
+func (b *builder) createdIn(span data.Period) int64 {
+	n := int64(0)
+	for _, s := range b.bg.Subscriptions {
+		if s.Created != nil && span.Contains(*s.Created) {
+			n++
+		}
+	}
+	return n
 }
 
 // labels names subscriptions with their customers.
@@ -136,19 +146,19 @@ func (b *builder) since(c changes) Section {
 	if last := b.in.Last; last != nil {
 		s.Title, s.Note = b.t("since.mail.title"), b.t("since.mail.compared", b.day(last.Sent))
 	}
-	if !b.bg.PreviousScored {
-		s.Lines = append(s.Lines, b.t("since.unknown", b.before()))
+	if !b.known {
+		s.Lines = append(s.Lines, b.t("since.unknown", b.firstSnapshot()))
 	}
 	for _, part := range []struct {
 		key  string
 		list []string
-	}{{"since.risen", c.risen}, {"since.recovered", c.recovered}, {"since.silent", b.labels(c.silent)}, {"since.ended", b.labels(c.ended)}} {
+	}{{"since.risen", c.risen}, {"since.joined", c.joined}, {"since.recovered", c.recovered}, {"since.silent", b.labels(c.silent)}, {"since.ended", b.labels(c.ended)}} {
 		if len(part.list) > 0 {
 			s.Lines = append(s.Lines, b.t(part.key, len(part.list), b.names(part.list)))
 		}
 	}
-	if sold := b.doc.SubscriptionsSold.Value; sold != nil && *sold > 0 {
-		s.Lines = append(s.Lines, b.t("since.sold", *sold))
+	if c.sold > 0 {
+		s.Lines = append(s.Lines, b.t("since.sold", c.sold))
 	}
 	if len(s.Lines) == 0 {
 		s.Lines = []string{b.t("since.nothing")}

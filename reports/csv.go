@@ -121,7 +121,7 @@ func (b *builder) fields(r AtRisk, w WithoutUsage) [][]Field {
 		state = b.t("state." + string(r.State))
 	}
 	row := []Field{text(customer.Name), text(string(r.CustomerID)), text(string(r.Name)), text(string(r.SubscriptionID)),
-		text(state), text(risk), score(r.Score), score(b.bg.PreviousRisk[r.SubscriptionID].Score),
+		text(state), text(risk), score(r.Score), score(b.before[r.SubscriptionID].Score),
 		text(strings.Join(reasons, " · ")), text(string(sub.Status)), dayField(sub.Created), dayField(w.LastUsage), daysField(w.DaysIdle),
 		text(customer.Contact), text(customer.Phone), text(customer.Email)}
 	if !b.bg.Money {

@@ -198,10 +198,10 @@ type Background struct {
 	Subscriptions map[data.SubscriptionID]Subscription // of those customers
 	MonthlyCost   map[data.SubscriptionID][]data.Money // nil without money
 
-	Scored         bool // the end of the period could be scored
-	PreviousScored bool // so could the end of the previous period
-	NoSignal       bool // nothing is scored, because past churn did not follow usage
-	PreviousRisk   map[data.SubscriptionID]PreviousRisk
+	Scored         bool                                 // the end of the period could be scored
+	PreviousScored bool                                 // so could the end of the previous period
+	NoSignal       bool                                 // nothing is scored, because past churn did not follow usage
+	PreviousRisk   map[data.SubscriptionID]PreviousRisk // at that end
 
 	Trend []TrendPeriod                    // the period and those before it, the oldest first; empty: not asked for
 	Days  map[data.CustomerID]CustomerDays // of the subscriptions at risk of customers to call, on Known
@@ -226,7 +226,7 @@ type Subscription struct {
 	EndedAt    *data.Day
 }
 
-// PreviousRisk is the risk of a subscription at the end of the previous period.
+// PreviousRisk is the risk of a subscription at the end of an earlier period.
 type PreviousRisk struct {
 	State churn.State
 	Score *float64

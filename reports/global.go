@@ -194,7 +194,7 @@ func (b *builder) expectedLoss() (now []data.Money, sentence string, err error) 
 	case !b.bg.Money || len(now) == 0:
 		return nil, b.t("global.risk.counts", len(b.risks)), nil
 	case !b.bg.PreviousScored:
-		return now, b.t("global.loss.first", b.money(now), b.before()), nil
+		return now, b.t("global.loss.first", b.money(now), b.firstSnapshot()), nil
 	}
 	return now, b.t("global.loss", b.money(now), cmp.Or(b.money(earlier.list()), b.loc.Int(0))), nil
 }

@@ -14,15 +14,16 @@ type customerRisk struct {
 	id       data.CustomerID
 	band     churn.Band
 	score    float64  // of the subscription most at risk
-	previous *float64 // the highest score of the customer's subscriptions at the end of the previous period
+	previous *float64 // the highest score that the customer's subscriptions had before
 	loss     []data.Money
 	monthly  []data.Money // of all the customer's subscriptions
 	risky    []AtRisk     // high or medium, the highest score first
 }
 
 // rankCustomers returns the customers to call, the most pressing first: by
-// expected loss, or by score where there is no money to see.
-func rankCustomers(d *Document) ([]customerRisk, error) {
+// expected loss, or by score where there is no money to see. Their scores are
+// compared with those before.
+func rankCustomers(d *Document, before map[data.SubscriptionID]PreviousRisk) ([]customerRisk, error) {
 	byID := make(map[data.CustomerID]*customerRisk)
 	for _, a := range d.AtRisk { // in order of score
 		if !risky(bandOf(a)) {
@@ -38,10 +39,10 @@ func rankCustomers(d *Document) ([]customerRisk, error) {
 	if err := addAmounts(d, byID); err != nil {
 		return nil, err
 	}
-	for id, before := range d.Background.PreviousRisk {
+	for id, was := range before {
 		c := byID[d.Background.Subscriptions[id].CustomerID]
-		if c != nil && before.Score != nil && (c.previous == nil || *before.Score > *c.previous) {
-			c.previous = new(*before.Score)
+		if c != nil && was.Score != nil && (c.previous == nil || *was.Score > *c.previous) {
+			c.previous = new(*was.Score)
 		}
 	}
 	ranked := make([]customerRisk, 0, len(byID))
