@@ -184,13 +184,19 @@ func (d *Document) addCosts(tables *transform.Tables) error {
 	for i := range q.rows() {
 		c.ByCategory = append(c.ByCategory, CategoryCost{category(i), newCost(currency(i), value(i), previous(i))})
 	}
+	p := reader{table: "cost by customer", rec: tables.CostByCustomer}
+	customer, currency := required(p.text("customer_id")), required(p.text("currency"))
+	value, previous = p.decimal("value"), p.decimal("previous")
+	for i := range p.rows() {
+		d.Background.CustomerCost = append(d.Background.CustomerCost, CustomerCost{data.CustomerID(customer(i)), newCost(currency(i), value(i), previous(i))})
+	}
 	b := reader{table: "cost by day", rec: tables.CostByDay}
 	date, currency, amount := required(b.day("date")), required(b.text("currency")), required(b.decimal("value"))
 	previous = b.decimal("previous")
 	for i := range b.rows() {
 		c.ByDay = append(c.ByDay, DayCost{date(i), currency(i), amount(i), previous(i)})
 	}
-	return cmp.Or(r.err, q.err, b.err)
+	return cmp.Or(r.err, q.err, p.err, b.err)
 }
 
 func newCost(currency string, value, previous *data.Decimal) Cost {

@@ -78,9 +78,32 @@ type Cost struct {
 	Change   *float64      `json:"change"`
 }
 
+// by is how much the cost changed; known is false where it is not known.
+func (c Cost) by() (change data.Decimal, known bool) {
+	if c.Value == nil || c.Previous == nil {
+		return change, false
+	}
+	return c.Value.Sub(*c.Previous)
+}
+
+// share is the change as a share of what it was; nil where that is unknown, or not above
+// zero, since of a credit a share says nothing.
+func (c Cost) share() *float64 {
+	if c.Previous == nil || c.Previous.Sign() <= 0 {
+		return nil
+	}
+	return c.Change
+}
+
 // CategoryCost is the cost of one category in one currency.
 type CategoryCost struct {
 	Category string `json:"category"`
+	Cost
+}
+
+// CustomerCost is the cost of one customer in one currency.
+type CustomerCost struct {
+	CustomerID data.CustomerID
 	Cost
 }
 
@@ -197,6 +220,7 @@ type Background struct {
 	Customers     map[data.CustomerID]Customer         // those in scope
 	Subscriptions map[data.SubscriptionID]Subscription // of those customers
 	MonthlyCost   map[data.SubscriptionID][]data.Money // nil without money
+	CustomerCost  []CustomerCost                       // of every customer with a cost in either period; nil without money
 
 	Scored         bool                                 // the end of the period could be scored
 	PreviousScored bool                                 // so could the end of the previous period

@@ -2,6 +2,8 @@ package reports
 
 import (
 	"math"
+
+	"tidemark/data"
 )
 
 // The finding of a chart is its title in the mail; the numbers are what a reader
@@ -14,11 +16,19 @@ func (b *builder) costFinding(c Cost) (finding, numbers string) {
 	}
 	code := short(c.Currency)
 	now := b.loc.Money(c.Value.String(), code)
-	if c.Previous == nil || c.Change == nil {
+	by, known := c.by()
+	if !known {
 		return b.t("finding.cost.alone", now, b.period(b.doc.Period)), ""
 	}
-	key := [...]string{"finding.cost.down", "finding.cost.same", "finding.cost.up"}[1+direction(*c.Change)]
-	return b.withStreak(b.t(key, code, b.loc.Percent(math.Abs(*c.Change)), b.period(b.doc.Previous)), b.costOver(nil, c.Currency)), b.costNumbers(c)
+	return b.withStreak(b.compared("finding.cost", code, by, c.share(), b.period(b.doc.Previous)), b.costOver(nil, c.Currency)), b.costNumbers(c)
+}
+
+// compared says how an amount changed since some days, by a share where there is one.
+func (b *builder) compared(key, code string, by data.Decimal, share *float64, since string) string {
+	if share == nil {
+		return b.t([...]string{"finding.less", "finding.equal", "finding.more"}[1+by.Sign()], code, since)
+	}
+	return b.t(key+[...]string{".down", ".same", ".up"}[1+direction(*share)], code, b.loc.Percent(math.Abs(*share)), since)
 }
 
 // costNumbers are the cost of both periods, which must be known.

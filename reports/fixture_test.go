@@ -189,6 +189,10 @@ func addFixtureCosts(t testing.TB, d *Document) {
 		{"Storage", newCost("EUR", p("310.1234567891"), p("298"))},
 		{"Virtual Machines", newCost("EUR", p("3003.9955432109"), p("3335.40"))},
 	}
+	for _, c := range [][3]string{{"c01", "430.20", "800"}, {"c02", "402.75", "410"}, {"c03", "644", "700"}, {"c06", "0", "512"},
+		{"c07", "282.30", "300"}, {"c08", "1960.17", "500"}} {
+		d.Background.CustomerCost = append(d.Background.CustomerCost, CustomerCost{data.CustomerID(c[0]), newCost("EUR", p(c[1]), p(c[2]))})
+	}
 	for _, top := range []struct {
 		category *string
 		ids      []data.CustomerID

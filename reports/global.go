@@ -58,12 +58,15 @@ func (b *builder) costSentence() string {
 			continue
 		}
 		amount := b.loc.Money(c.Value.String(), short(c.Currency))
-		if c.Change == nil || c.Previous == nil {
+		if c.Previous == nil {
 			parts = append(parts, b.t("global.cost.first", amount))
 			continue
 		}
-		sentence := b.t("global.cost", amount, b.loc.Change(*c.Change), b.period(b.doc.Previous))
-		if movers := b.movers(c.Currency); len(movers) > 0 {
+		sentence := b.t("global.cost.from", amount, b.loc.Money(c.Previous.String(), short(c.Currency)), b.period(b.doc.Previous))
+		if change := c.share(); change != nil {
+			sentence = b.t("global.cost", amount, b.loc.Change(*change), b.period(b.doc.Previous))
+		}
+		if movers := b.movers(c); len(movers) > 0 {
 			sentence = b.t("global.cost.why", sentence, b.loc.List(movers))
 		}
 		parts = append(parts, sentence)
@@ -93,25 +96,25 @@ type mover struct {
 	by   data.Decimal
 }
 
-// movers names the categories whose cost changed most in a currency, and the
-// one of its largest customers that did.
-func (b *builder) movers(currency string) []string {
+// movers names the categories and the customer that moved a cost most, the way
+// that it went: what went the other way explains nothing.
+func (b *builder) movers(total Cost) []string {
 	var categories, customers []mover
 	for _, c := range b.doc.ByCategory {
-		if c.Currency == currency && c.Value != nil && c.Previous != nil {
-			categories = appendMover(categories, cmp.Or(short(c.Category), b.t("top.no_category")), *c.Value, *c.Previous)
+		if c.Currency == total.Currency {
+			categories = appendMover(categories, cmp.Or(short(c.Category), b.t("top.no_category")), c.Cost, total)
 		}
 	}
-	for _, t := range b.doc.TopCustomers {
-		if t.Category == nil && t.TopCost != nil && t.Cost != nil && t.Previous != nil && t.Currency != nil && *t.Currency == currency {
-			customers = appendMover(customers, b.customer(t.CustomerID), *t.Cost, *t.Previous)
+	for _, c := range b.bg.CustomerCost {
+		if c.Currency == total.Currency {
+			customers = appendMover(customers, b.customer(c.CustomerID), c.Cost, total)
 		}
 	}
 	sortMovers(categories)
 	sortMovers(customers)
 	var out []string
 	for _, m := range slices.Concat(categories[:min(maxMovers, len(categories))], customers[:min(1, len(customers))]) {
-		amount := b.loc.Money(m.by.String(), short(currency))
+		amount := b.loc.Money(m.by.String(), short(total.Currency))
 		if m.by.Sign() > 0 {
 			amount = "+" + amount
 		}
@@ -120,9 +123,9 @@ func (b *builder) movers(currency string) []string {
 	return out
 }
 
-func appendMover(list []mover, name string, value, previous data.Decimal) []mover {
-	by, ok := value.Sub(previous)
-	if !ok || by.IsZero() {
+func appendMover(list []mover, name string, c, total Cost) []mover {
+	by, known := c.by()
+	if way, _ := total.by(); !known || by.Sign() == 0 || by.Sign() != way.Sign() {
 		return list
 	}
 	return append(list, mover{name, by})

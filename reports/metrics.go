@@ -93,8 +93,8 @@ func (b *builder) costRow(label string, c Cost) []Cell {
 		return Cell{Text: b.loc.Money(d.String(), short(c.Currency)), Number: true}
 	}
 	now, before := amount(c.Value), amount(c.Previous)
-	if c.Change != nil && *c.Change != 0 {
-		now.Sub = b.loc.Change(*c.Change)
+	if change := c.share(); change != nil && *change != 0 {
+		now.Sub = b.loc.Change(*change)
 	}
 	return []Cell{{Text: label}, now, before}
 }
@@ -227,7 +227,7 @@ func (b *builder) topGroup(k topKey, list []TopCustomer) BarGroup {
 			bar.Value = b.loc.Money(value.String(), short(k.measure))
 		}
 		if t.Previous != nil {
-			if change := value.Change(*t.Previous); change != nil {
+			if change := value.Change(*t.Previous); change != nil && t.Previous.Sign() > 0 {
 				bar.Note = b.loc.Change(*change)
 			}
 		}

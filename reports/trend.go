@@ -11,7 +11,7 @@ import (
 
 // How long a streak must be to be worth a word.
 const (
-	minFirst = 4 // periods in which something happened once, in the last
+	minFirst = 4 // changes of which only the last went its way
 	minRow   = 3 // changes in the same direction, one after the other
 )
 
@@ -43,7 +43,7 @@ func directions(values []*data.Decimal) (up []int, ok []bool) {
 		}
 		way := 0
 		if change != nil {
-			way = direction(*change)
+			way = direction(*change) * values[i-1].Sign() // a smaller credit is a rise
 		}
 		up, ok = append(up, way), append(ok, change != nil)
 	}
@@ -53,6 +53,10 @@ func directions(values []*data.Decimal) (up []int, ok []bool) {
 // streak says how unusual the last change of some values is, the oldest first:
 // "the first fall in 8 weeks", "down for 3 weeks in a row". It is empty when
 // there is nothing to say.
+//
+// The first fall in N weeks: of the last N changes, each from a week to the next and all
+// known, only the last is a fall. So N weeks ago there was one, or nobody knows; that one
+// is not counted.
 func (b *builder) streak(values []*data.Decimal) string {
 	up, ok := directions(values)
 	last := len(up) - 1
@@ -80,8 +84,8 @@ func (b *builder) streak(values []*data.Decimal) string {
 	switch {
 	case row >= minRow:
 		return b.t(inARow+unit, row)
-	case row == 1 && others+2 >= minFirst:
-		return b.t(first+unit, others+2)
+	case row == 1 && others+1 >= minFirst:
+		return b.t(first+unit, others+1)
 	}
 	return ""
 }
@@ -110,7 +114,7 @@ func (b *builder) moved(currency string) (most CategoryCost, ok bool) {
 		if c.Currency == currency {
 			categories++
 		}
-		if c.Currency != currency || c.Value == nil || c.Previous == nil || c.Change == nil || math.Abs(*c.Change) < enough {
+		if c.Currency != currency || c.Value == nil || c.share() == nil || math.Abs(*c.share()) < enough {
 			continue
 		}
 		change, fits := c.Value.Sub(*c.Previous)
@@ -265,13 +269,9 @@ func (b *builder) trendFinding(currency string, points []trendPoint) (finding, n
 	if currency == "" {
 		return b.t("finding.trend.counts", b.loc.Int(*first.Customers), from, b.loc.Int(*last.Customers), to), ""
 	}
-	change := last.cost.Change(*first.cost)
-	if change == nil {
-		return "", ""
-	}
-	key := [...]string{"finding.trend.down", "finding.trend.same", "finding.trend.up"}[1+direction(*change)]
-	code := short(currency)
-	return b.t(key, code, b.loc.Percent(math.Abs(*change)), from),
+	c, code := newCost(currency, last.cost, first.cost), short(currency)
+	by, _ := c.by()
+	return b.compared("finding.trend", code, by, c.share(), from),
 		b.t("finding.trend.numbers", b.loc.Money(first.cost.String(), code), from, b.loc.Money(last.cost.String(), code), to)
 }
 

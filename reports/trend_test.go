@@ -1,8 +1,11 @@
 package reports
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"tidemark/data"
 	"tidemark/templates"
@@ -20,21 +23,23 @@ func TestStreak_SaysHowUnusualTheLastChangeIs(t *testing.T) {
 		period data.Period
 		want   string
 	}{
-		{"10 11 12 13 14 15 16 12", week, "the first fall in 8 weeks"},
-		{"10 10 10 9", month, "the first fall in 4 months"},
-		{"10 9 8 9", days, "the first rise in 4 periods"},
-		{"10 11 10", week, ""}, // three weeks are no streak
-		{"9 10 9 10 11 10", week, "the first fall in 4 weeks"},
+		{"10 11 12 13 14 15 16 12", week, "the first fall in 7 weeks"},
+		{"10 10 10 10 9", month, "the first fall in 4 months"},
+		{"10 9 8 8 9", days, "the first rise in 4 periods"},
+		{"9 10 11 10", week, ""},      // three changes are no streak
+		{"9 10 9 10 11 10", week, ""}, // there was a fall three weeks ago
+		{"10 9 10 11 12 11", week, "the first fall in 4 weeks"},
 		{"12 11 10 9", week, "down for 3 weeks in a row"},
 		{"9 12 11 10 9 8", week, "down for 4 weeks in a row"},
 		{"9 10 11 12", month, "up for 3 months in a row"},
 		{"12 13 12 11", week, ""},       // two falls
 		{"10 11 12 13 12.95", week, ""}, // as good as the same
-		{"10 11 12 13 12.87", week, "the first fall in 5 weeks"},
+		{"10 11 12 13 12.87", week, "the first fall in 4 weeks"},
 		{"10 11 - 13 14 12", week, ""}, // only three weeks are known in a row
-		{"- 11 12 13 14 12", week, "the first fall in 5 weeks"},
+		{"- 11 12 13 14 12", week, "the first fall in 4 weeks"},
 		{"10 11 12 -", week, ""},
-		{"0 0 0 5 4", week, ""}, // from nothing there is no change
+		{"0 0 0 5 4", week, ""},                                // from nothing there is no change
+		{"-10 -9 -8 -7 -8", week, "the first fall in 4 weeks"}, // of a credit
 		{"10", week, ""}, {"", week, ""},
 	} {
 		var values []*data.Decimal
@@ -50,6 +55,35 @@ func TestStreak_SaysHowUnusualTheLastChangeIs(t *testing.T) {
 			t.Errorf("streak of %s = %q, want %q", c.values, got, c.want)
 		}
 	}
+}
+
+// TestStreak_OfAnyWeeks asks of each week that is said to be the first fall in N
+// whether there was one in the N - 1 weeks before it, and whether N could be more.
+func TestStreak_OfAnyWeeks(t *testing.T) {
+	loc, err := templates.Load("en")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		levels := rapid.SliceOfN(rapid.IntRange(4, 9), 2, 14).Draw(t, "levels") // far enough apart to be changes
+		values := make([]*data.Decimal, len(levels))
+		for i, v := range levels {
+			values[i] = new(data.DecimalFromInt(int64(v)))
+		}
+		fell := func(ago int) bool { return levels[len(levels)-1-ago] < levels[len(levels)-2-ago] }
+		weeks := 1
+		for weeks < len(levels)-1 && !fell(weeks) {
+			weeks++
+		}
+		want := ""
+		if fell(0) && weeks >= 4 {
+			want = fmt.Sprintf("the first fall in %d weeks", weeks)
+		}
+		b := &builder{loc: loc, doc: &Document{Coverage: Coverage{Period: data.Period{From: 6, To: 12}}}}
+		if got := b.streak(values); strings.HasPrefix(got, "the first fall") != (want != "") || want != "" && got != want {
+			t.Fatalf("streak of %v = %q, want %q", levels, got, want)
+		}
+	})
 }
 
 // TestTrend_KnowsWhatItDoesNotKnow has a trend with a period of which days are

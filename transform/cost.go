@@ -28,6 +28,15 @@ func costByCategorySchema() *arrow.Schema {
 	}, nil)
 }
 
+func costByCustomerSchema() *arrow.Schema {
+	return arrow.NewSchema([]arrow.Field{
+		{Name: "customer_id", Type: data.DictType()},
+		{Name: "currency", Type: data.DictType()},
+		{Name: "value", Type: data.DecimalType(), Nullable: true},
+		{Name: "previous", Type: data.DecimalType(), Nullable: true},
+	}, nil)
+}
+
 func costByDaySchema() *arrow.Schema {
 	return arrow.NewSchema([]arrow.Field{
 		{Name: "date", Type: arrow.FixedWidthTypes.Date32},
@@ -103,6 +112,32 @@ func (c *computation) costByCategory() (arrow.Record, error) {
 		w.id(k.currency, &c.usage.currencies)
 		w.amount(by.values[i], current, name)
 		c.previous(w, by.values[i], name)
+	}
+	return w.finish()
+}
+
+// costByCustomer has a row for every customer and currency with a stated cost in
+// either period: who has left is in it, too.
+func (c *computation) costByCustomer() (arrow.Record, error) {
+	w := newWriter(c.mem, costByCustomerSchema())
+	defer w.release()
+	var by groups[costKey, amounts]
+	for i, k := range c.usage.costs.keys {
+		by.at(costKey{k.customer, NoID, k.currency}).merge(c.usage.costs.values[i].cost)
+	}
+	customer, currency := c.usage.customers.ranks(), c.usage.currencies.ranks()
+	for _, i := range sorted(by.keys, func(a, b costKey) int {
+		return cmp.Or(customer.cmp(a.customer, b.customer), currency.cmp(a.currency, b.currency))
+	}) {
+		a, k := by.values[i], by.keys[i]
+		if a.sums[current].Count()+a.sums[previous].Count() == 0 {
+			continue
+		}
+		name := "cost of customer " + quoted(c.usage.customers.Text(k.customer)) + " in " + c.usage.currencies.Text(k.currency)
+		w.id(k.customer, c.usage.customers)
+		w.id(k.currency, &c.usage.currencies)
+		w.amount(a, current, name)
+		c.previous(w, a, name)
 	}
 	return w.finish()
 }

@@ -72,7 +72,7 @@ func metrics(mem memory.Allocator, in Inputs) (*Tables, error) {
 // Release gives back the records.
 func (t *Tables) Release() {
 	for _, rec := range []*arrow.Record{
-		&t.Summary, &t.Cost, &t.CostByCategory, &t.CostByDay,
+		&t.Summary, &t.Cost, &t.CostByCategory, &t.CostByCustomer, &t.CostByDay,
 		&t.TopCustomers, &t.WithoutUsage, &t.ChurnByDate, &t.NewCustomers, &t.Trend, &t.TrendCost,
 	} {
 		if *rec != nil {
@@ -100,6 +100,7 @@ func (c *computation) fill(t *Tables) (err error) {
 		{&t.Summary, c.summary, false},
 		{&t.Cost, c.cost, true},
 		{&t.CostByCategory, c.costByCategory, true},
+		{&t.CostByCustomer, c.costByCustomer, true},
 		{&t.CostByDay, c.costByDay, true},
 		{&t.TopCustomers, c.topCustomers, false},
 		{&t.WithoutUsage, c.withoutUsageTable, false},

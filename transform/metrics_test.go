@@ -51,7 +51,7 @@ func (t *Tables) lines() []string {
 		name string
 		rec  arrow.Record
 	}{
-		{"summary", t.Summary}, {"cost", t.Cost}, {"category", t.CostByCategory}, {"day", t.CostByDay},
+		{"summary", t.Summary}, {"cost", t.Cost}, {"category", t.CostByCategory}, {"customer", t.CostByCustomer}, {"day", t.CostByDay},
 		{"top", t.TopCustomers}, {"idle", t.WithoutUsage}, {"churn", t.ChurnByDate}, {"new", t.NewCustomers},
 	} {
 		for _, line := range lines(table.rec) {
@@ -72,6 +72,7 @@ func (o *oracle) lines() []string {
 	if !o.noMoney {
 		add("cost", o.cost())
 		add("category", o.costByCategory())
+		add("customer", o.costByCustomer())
 		add("day", o.costByDay())
 	}
 	add("top", o.topCustomers())
@@ -313,7 +314,7 @@ func TestMetrics_WithoutMoneyHaveNoCost(t *testing.T) {
 			}
 		}
 		if tables, err := Metrics(mem, free); err == nil {
-			if tables.Cost != nil || tables.CostByCategory != nil || tables.CostByDay != nil {
+			if tables.Cost != nil || tables.CostByCategory != nil || tables.CostByCustomer != nil || tables.CostByDay != nil {
 				rt.Fatalf("there is a cost table")
 			}
 			tables.Release()

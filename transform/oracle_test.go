@@ -187,6 +187,10 @@ func (o *oracle) costByCategory() []string {
 	return o.costLines(func(r data.UsageDaily) string { return fmt.Sprintf("%q\x01%q", r.Category, r.Currency) }, false)
 }
 
+func (o *oracle) costByCustomer() []string {
+	return o.costLines(func(r data.UsageDaily) string { return fmt.Sprintf("%q\x01%q", r.CustomerID, r.Currency) }, true)
+}
+
 // currencies returns those with a cost in the period.
 func (o *oracle) currencies() []string {
 	found := map[string]bool{}

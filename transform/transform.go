@@ -126,6 +126,7 @@ type Tables struct {
 	Summary        arrow.Record // key, value? int64, previous? int64, reason?: one row per count of product
 	Cost           arrow.Record // currency, value? decimal, previous? decimal: order by currency
 	CostByCategory arrow.Record // category, currency, value?, previous?
+	CostByCustomer arrow.Record // customer_id, currency, value?, previous?: those with a stated cost on either side
 	CostByDay      arrow.Record // date, currency, value, previous?: known days of the period; previous is that of the same day of the previous period
 	TopCustomers   arrow.Record // category?, rank int32, customer_id, currency?, cost?, previous?, quantity?, unit?: null category first
 	WithoutUsage   arrow.Record // subscription_id, customer_id, name?, status, created?, last_usage?, days_idle? int32: longest idle first, never used last
