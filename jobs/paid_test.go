@@ -14,8 +14,8 @@ import (
 	"tidemark/transform/churn"
 )
 
-// TestDidItPay_CountsWhatBecameOfTheNewestScoresThatAreOldEnough has reports of
-// four days, written by hand.
+// TestDidItPay_CountsWhatBecameOfTheNewestScoresThatAreOldEnough has scores of three
+// days, one of them scored twice. No report is stored: who was mailed does not matter.
 func TestDidItPay_CountsWhatBecameOfTheNewestScoresThatAreOldEnough(t *testing.T) {
 	ctx := context.Background()
 	sub := func(id string, until int, status data.Status) estateCustomer {
@@ -40,7 +40,7 @@ func TestDidItPay_CountsWhatBecameOfTheNewestScoresThatAreOldEnough(t *testing.T
 	p := load(data.Period{From: end - 6, To: end})
 	defer p.Release()
 	if got, err := DidItPay(ctx, l.view(), p); err != nil || got != nil {
-		t.Errorf("without reports: %+v, %v", got, err)
+		t.Errorf("without scores: %+v, %v", got, err)
 	}
 
 	origin := end - churn.DefaultHorizon
@@ -48,32 +48,32 @@ func TestDidItPay_CountsWhatBecameOfTheNewestScoresThatAreOldEnough(t *testing.T
 	if err != nil {
 		t.Fatal(err)
 	}
-	mail, err := run.Keep(ctx, archive.Mails, []byte("Subject: x\r\n\r\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, report := range []struct {
+	for _, told := range []struct {
 		origin data.Day
+		known  string // in which order does not follow from the text
 		scores string
 	}{
-		{origin - 1, "kept High .9, calm High .9, silent High .9, surprise High .9, unsaid High .9"},
-		{origin, "kept High .8, silent Medium .3"},
-		{origin, "calm Low .1, surprise Low .2, silent Medium .3"},
-		{end - 7, "kept High .9, calm High .9"},
+		{origin - 1, "2026-11-15T00:00:00Z", "kept High .9, calm High .9, silent High .9, surprise High .9, unsaid High .9"},
+		{origin, "2026-11-17T00:00:00.5Z", "kept Low .1, calm High .9, surprise High .9, unsaid High .9"}, // with hindsight
+		{origin, "2026-11-17T00:00:00Z", "kept High .8, silent Medium .3, calm Low .1, surprise Low .2"},
+		{end - 7, "2026-12-01T00:00:00Z", "kept High .9, calm High .9"},
 	} {
-		var rows []string
-		for s := range strings.SplitSeq(report.scores, ", ") {
+		row := data.Score{Horizon: 28, Model: "m", Reasons: "[]", Flags: "[]", Versions: "{}", KnownAt: told.known, Producer: "test"}
+		var rows []data.Score
+		for s := range strings.SplitSeq(told.scores, ", ") {
 			var id, band, score string
 			if _, err := fmt.Sscan(s, &id, &band, &score); err != nil {
 				t.Fatal(err)
 			}
-			rows = append(rows, fmt.Sprintf(`{"subscription_id": %q, "state": "scored", "score": 0%s, "band": %q, "origin": %q, "horizon_days": 28}`, id, score, band, report.origin))
+			p, _, err := data.ParseDecimal("0" + score)
+			if err != nil {
+				t.Fatal(err)
+			}
+			row.SubscriptionID, row.CustomerID, row.State, row.Score, row.Band = data.SubscriptionID(id), data.CustomerID("c"+id), "scored", &p, &band
+			rows = append(rows, row)
 		}
-		rows = append(rows, fmt.Sprintf(`{"subscription_id": "unsaid", "state": "dormant", "score": null, "band": null, "origin": %q, "horizon_days": 28}`, report.origin))
-		_, err := run.CommitReports(ctx, report.origin+3, []data.Report{{Day: report.origin + 3, ReportID: fmt.Sprint("r", i), MessageID: fmt.Sprint("m", i), Role: "sales_agent",
-			Recipient: fmt.Sprintf("p%d@partner.example", i), PeriodFrom: report.origin - 6, PeriodTo: report.origin, KnownAt: "2026-11-16T00:00:00Z",
-			Document: `{"at_risk": [` + strings.Join(rows, ",") + `]}`, EMLSHA256: mail, Scope: "[]", Versions: "{}", Request: "{}", Digest: "{}"}})
-		if err != nil {
+		row.SubscriptionID, row.CustomerID, row.State, row.Score, row.Band = "dormant", "cunsaid", "dormant", nil, nil
+		if _, err := run.CommitScores(ctx, told.origin, append(rows, row)); err != nil {
 			t.Fatal(err)
 		}
 	}
