@@ -82,6 +82,7 @@ type builder struct {
 	doc   *Document
 	bg    *Background
 	loc   *templates.Locale
+	main  string         // the currency most is billed in
 	risks []customerRisk // customers to call, the most pressing first
 
 	// What risks are compared with: what this person was sent last, else the end of
@@ -97,7 +98,7 @@ func Build(in BuildInput) (Digest, error) {
 	if err != nil {
 		return Digest{}, fmt.Errorf("build report for %s: %w", in.Recipient.Address, err)
 	}
-	b := &builder{in: in, doc: in.Document, bg: &in.Document.Background, loc: loc}
+	b := &builder{in: in, doc: in.Document, bg: &in.Document.Background, loc: loc, main: in.Document.mainCurrency()}
 	b.before, b.known = b.bg.PreviousRisk, b.bg.PreviousScored
 	if in.Last != nil {
 		b.before, b.known = in.Last.Risk, true
@@ -124,7 +125,7 @@ func Build(in BuildInput) (Digest, error) {
 	if err != nil {
 		return Digest{}, fmt.Errorf("build report for %s: %w", in.Recipient.Address, err)
 	}
-	d.Lead = b.lead()
+	d.Lead, d.Shortened = b.lead(), b.t("shortened")
 	d.Freshness, d.Footer = b.freshness(), b.footer(d.ReportID)
 	d.Attachment = b.attachment()
 	if d.Page, err = b.page(d); err != nil {
@@ -172,13 +173,33 @@ func (b *builder) period(p data.Period) string {
 	return b.loc.Range(p.From.Time(), p.To.Time())
 }
 
+// maxCurrencies is how many currencies of one amount are named; the rest is counted.
+const maxCurrencies = 4
+
 // money writes amounts of several currencies side by side, never added.
 func (b *builder) money(amounts []data.Money) string {
-	words := make([]string, len(amounts))
-	for i, m := range amounts {
+	named, rest := mainFirst(amounts, func(m data.Money) bool { return m.Currency == b.main })
+	words := make([]string, len(named))
+	for i, m := range named {
 		words[i] = b.loc.Money(m.Amount.String(), short(m.Currency))
 	}
-	return strings.Join(words, " + ")
+	text := strings.Join(words, " + ")
+	if rest > 0 {
+		return b.t("money.more", text, rest)
+	}
+	return text
+}
+
+// mainFirst leaves of something in many currencies as much as is named, what is in the
+// main one first, and counts the rest. A list that is named whole keeps its order.
+func mainFirst[T any](all []T, main func(T) bool) (named []T, rest int) {
+	rest = len(all) - maxCurrencies
+	if rest <= 0 {
+		return all, 0
+	}
+	named = slices.Clone(all)
+	slices.SortStableFunc(named, func(x, y T) int { return boolFirst(main(x), main(y)) })
+	return named[:maxCurrencies], rest
 }
 
 // customer names a customer in running text: by name, else by id.

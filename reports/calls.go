@@ -315,7 +315,7 @@ func (b *builder) nothingToSay() []Section {
 	usage := b.t("nothing.usage", b.loc.Int(valueOf(b.doc.CustomersWithUsage)))
 	if b.doc.Costs != nil {
 		for _, c := range b.doc.Cost {
-			if finding, _ := b.costFinding(c); finding != "" && c.Currency == b.mainCurrency() {
+			if finding, _ := b.costFinding(c); finding != "" && c.Currency == b.main {
 				usage = finding + "."
 			}
 		}

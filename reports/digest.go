@@ -26,6 +26,7 @@ type Digest struct {
 	PageLabel string   // text of the link
 	Freshness []string // how complete the data is
 	Footer    []string // report id, seal, versions, what an estimate is
+	Shortened string   // said in a section that had to be cut down to fit a mail
 
 	Attachment Attachment
 	Page       Page

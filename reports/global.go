@@ -53,7 +53,8 @@ func (b *builder) costSentence() string {
 		return b.t("global.cost.none", b.loc.Int(valueOf(b.doc.CustomersWithUsage)))
 	}
 	var parts []string
-	for _, c := range b.doc.Cost {
+	costs, rest := mainFirst(b.doc.Cost, func(c Cost) bool { return c.Currency == b.main })
+	for _, c := range costs {
 		if c.Value == nil {
 			continue
 		}
@@ -79,6 +80,9 @@ func (b *builder) costSentence() string {
 	}
 	for i := range parts[1:] {
 		parts[i+1] = lowerFirst(parts[i+1])
+	}
+	if rest > 0 {
+		return b.t("money.more", strings.TrimSuffix(strings.Join(parts, "; "), "."), rest) + "."
 	}
 	return strings.Join(parts, "; ")
 }

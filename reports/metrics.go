@@ -3,6 +3,7 @@ package reports
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"tidemark/data"
 	"tidemark/transform/churn"
@@ -107,8 +108,12 @@ func (b *builder) summary() Section {
 		b.countRow(b.t("summary.without_usage"), b.doc.CustomersWithoutUsage),
 	}
 	if b.doc.Costs != nil {
-		for _, c := range b.doc.Cost {
+		costs, rest := mainFirst(b.doc.Cost, func(c Cost) bool { return c.Currency == b.main })
+		for _, c := range costs {
 			rows = append(rows, b.costRow(b.t("summary.cost", short(c.Currency)), c))
+		}
+		if rest > 0 {
+			s.More = b.t("currencies.more", rest)
 		}
 	}
 	s.Tables = b.figures(s.Title, rows...)
@@ -172,14 +177,22 @@ func lead(group []TopCustomer) data.Decimal {
 func (b *builder) top() Section {
 	s := Section{ID: "top", Title: b.t("top.title")}
 	order, groups := b.rankings()
-	moved, hasMoved := b.moved(b.mainCurrency())
+	moved, hasMoved := b.moved(b.main)
 	left := maxCategories
 	if hasMoved {
 		left-- // it has a place in any case
 	}
-	for _, k := range order {
+	whole, categories := order, order // rankings over all categories, and those of one
+	if at := slices.IndexFunc(order, func(k topKey) bool { return !k.all }); at >= 0 {
+		whole, categories = order[:at], order[at:]
+	}
+	whole, currencies := mainFirst(whole, func(k topKey) bool { return k.measure == b.main })
+	for _, k := range whole {
+		s.Groups = append(s.Groups, b.topGroup(k, groups[k]))
+	}
+	for _, k := range categories {
 		switch {
-		case k.all, hasMoved && k == moved.key():
+		case hasMoved && k == moved.key():
 		case left == 0:
 			continue
 		default:
@@ -190,9 +203,14 @@ func (b *builder) top() Section {
 	if len(order) == 0 {
 		s.Lines = []string{b.t("top.none")}
 	}
-	if rest := len(order) - len(s.Groups); rest > 0 {
-		s.More = b.t("top.more", rest)
+	var more []string
+	if currencies > 0 {
+		more = append(more, b.t("currencies.more", currencies))
 	}
+	if rest := len(categories) - len(s.Groups) + len(whole); rest > 0 {
+		more = append(more, b.t("top.more", rest))
+	}
+	s.More = strings.Join(more, ", ")
 	return s
 }
 

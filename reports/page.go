@@ -131,7 +131,8 @@ func (b *builder) activeFigure(d Digest) ([]chart.Figure, error) {
 // topFigures draws the ranking over all categories, and of each.
 func (b *builder) topFigures(d Digest) ([]chart.Figure, error) {
 	order, groups := b.rankings()
-	moved, hasMoved := b.moved(b.mainCurrency())
+	moved, hasMoved := b.moved(b.main)
+	apart := len(slices.DeleteFunc(slices.Clone(order), func(k topKey) bool { return !k.all })) > 1
 	var figures []chart.Figure
 	for i, k := range order {
 		group := b.topGroup(k, groups[k])
@@ -159,6 +160,9 @@ func (b *builder) topFigures(d Digest) ([]chart.Figure, error) {
 		case k.all:
 			f.Title = b.t("page.top", group.Title)
 			f.Finding = b.t("finding.top", group.Bars[0].Label, group.Bars[0].Value)
+			if apart { // customers billed in other currencies cannot be compared
+				f.Finding = b.t("finding.top.of", group.Bars[0].Label, group.Bars[0].Value, short(k.measure))
+			}
 		case hasMoved && k == moved.key():
 			f.Finding, f.Numbers = b.movedFinding(moved)
 		}

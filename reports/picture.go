@@ -52,9 +52,8 @@ type Image struct {
 // addPictures puts charts of the page into the sections whose numbers they show:
 // one of each kind, that of the currency most subscriptions are billed in.
 func (b *builder) addPictures(sections []Section, p Page) {
-	main := b.mainCurrency()
 	for _, f := range p.Figures {
-		if f.Finding == "" || len(f.Option) == 0 || f.Currency != "" && f.Currency != main {
+		if f.Finding == "" || len(f.Option) == 0 || f.Currency != "" && f.Currency != b.main {
 			continue
 		}
 		i := slices.IndexFunc(sections, func(s Section) bool { return s.ID == f.Section })
@@ -100,15 +99,15 @@ func (d Digest) AllPictures() []Picture {
 
 // mainCurrency is the one that most subscriptions have a cost in; empty without
 // money.
-func (b *builder) mainCurrency() string {
+func (d *Document) mainCurrency() string {
 	count := map[string]int{}
-	for _, amounts := range b.bg.MonthlyCost {
+	for _, amounts := range d.Background.MonthlyCost {
 		for _, m := range amounts {
 			count[m.Currency]++
 		}
 	}
-	if b.doc.Costs != nil {
-		for _, c := range b.doc.Cost { // also those that only customers have
+	if d.Costs != nil {
+		for _, c := range d.Cost { // also those that only customers have
 			count[c.Currency]++
 		}
 	}
@@ -123,7 +122,7 @@ func (b *builder) mainCurrency() string {
 
 // draw makes the images of a digest, the logo first. Without a renderer there are
 // none of charts: their words remain.
-func draw(d *Digest, r *raster.Renderer) ([]Image, error) {
+func draw(d Digest, r *raster.Renderer) ([]Image, error) {
 	var images []Image
 	if d.Logo != nil {
 		images = append(images, Image{"logo", d.Logo.PNG})
@@ -131,7 +130,6 @@ func draw(d *Digest, r *raster.Renderer) ([]Image, error) {
 	if r == nil {
 		return images, nil
 	}
-	d.Shown = true
 	for _, p := range d.AllPictures() {
 		png, err := r.PNG(context.Background(), p.Option, p.Width, p.Height)
 		if err != nil {

@@ -31,15 +31,25 @@ type Rendered struct {
 }
 
 // Render lays a digest out, with its charts drawn by charts; nil: without
-// pictures. An HTML body above the size at which clients cut mails off is an
-// error.
+// pictures. A mail that would be larger than clients show in full is shortened; one that
+// cannot be is an error.
 func Render(d Digest, charts *raster.Renderer) (Rendered, error) {
 	r := Rendered{Subject: d.Subject, CSV: d.Attachment.CSV()}
+	d.Shown = charts != nil
 	var err error
-	if r.Images, err = draw(&d, charts); err != nil {
+	if r.HTML, err = renderHTML(d); err != nil {
 		return Rendered{}, fmt.Errorf("render report %s: %w", d.ReportID, err)
 	}
-	if r.HTML, err = renderHTML(d); err != nil {
+	for len(r.HTML) > maxHTML {
+		var ok bool
+		if d.Sections, ok = shorten(d.Sections, d.Shortened); !ok {
+			return Rendered{}, fmt.Errorf("render report %s: the HTML body has %d bytes, more than the %d that clients show in full", d.ReportID, len(r.HTML), maxHTML)
+		}
+		if r.HTML, err = renderHTML(d); err != nil {
+			return Rendered{}, fmt.Errorf("render report %s: %w", d.ReportID, err)
+		}
+	}
+	if r.Images, err = draw(d, charts); err != nil {
 		return Rendered{}, fmt.Errorf("render report %s: %w", d.ReportID, err)
 	}
 	if r.Text, err = renderText(d); err != nil {
@@ -62,9 +72,6 @@ func renderHTML(d Digest) (string, error) {
 	var out bytes.Buffer
 	if err := layout.Execute(&out, d); err != nil {
 		return "", err
-	}
-	if out.Len() > maxHTML {
-		return "", fmt.Errorf("the HTML body has %d bytes, more than the %d that clients show in full", out.Len(), maxHTML)
 	}
 	return out.String(), nil
 }

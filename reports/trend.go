@@ -285,7 +285,7 @@ func (b *builder) trendSection() Section {
 	}
 	currency := ""
 	if b.doc.Costs != nil && len(b.doc.Cost) > 0 {
-		currency = b.mainCurrency()
+		currency = b.main
 	}
 	s.Tables = []Table{b.trendTable(currency)}
 	return s
