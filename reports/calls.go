@@ -24,7 +24,7 @@ type detail int
 const (
 	full    detail = iota
 	compact        // one finding, the question in short
-	terse          // one finding, what is at stake and the number to call
+	terse          // the same without names and words that repeat
 )
 
 // calls returns the customers to call as a section: as many as the words allow, in the
@@ -90,7 +90,10 @@ func (b *builder) call(rank int, r customerRisk, rest detail) Call {
 	if c.Compact {
 		c.Reasons = c.Reasons[:min(1, len(c.Reasons))]
 	}
-	c.Step = [...]string{full: b.t("step." + stepOf(top)), compact: b.t("step.short." + stepOf(top)), terse: ""}[told]
+	c.Step = b.t("step." + stepOf(top))
+	if c.Compact {
+		c.Step = b.t("step.short." + stepOf(top))
+	}
 	contact := b.bg.Customers[r.id]
 	c.Dial = dial(contact.Phone)
 	who := reachable(contact, c.Dial != "")

@@ -347,6 +347,11 @@ func TestMail_OfFourHundredCustomersFits(t *testing.T) {
 			}
 			checkWordsBeforeCharts(t, r.HTML)
 			calls := digest.Sections[0]
+			for _, c := range calls.Calls {
+				if c.Step == "" || len(c.Reasons) == 0 || c.Money == "" {
+					t.Errorf("%s: call %d has no question, reason or amount: %+v", locale, c.Rank, c)
+				}
+			}
 			if rest := 60 - len(calls.Calls); len(calls.Calls) < 7 || !strings.Contains(calls.More, fmt.Sprint(rest)) {
 				t.Errorf("%s: %d calls and %q", locale, len(calls.Calls), calls.More)
 			}
