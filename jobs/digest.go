@@ -40,6 +40,7 @@ type Digests struct {
 	ReplyTo  *netmail.Address
 	Date     time.Time        // of the mails
 	Edition  int              // raised by a resend only
+	Pages    string           // folder that the interactive pages are written to; empty: they are not
 	PageBase string           // address of the interactive pages; empty: mails do not link to them
 	Mailed   []reports.Mailed // for the global admins: who was mailed what in the period
 	Outcome  *reports.Outcome // for the global admins: what became of earlier scores
@@ -48,8 +49,10 @@ type Digests struct {
 	Last   map[string]reports.LastMail
 	Covers map[string][]reports.Cover // by address: for whom that person stands in
 	Still  *reports.Still             // when set, there is nothing newer than what was sent
-	Charts *raster.Renderer           // draws the charts of the mails; nil: they have none
-	Divert string                     // when set, mails are made for this address, with the real recipient in subject and banner
+	// Without is what all mails go without, and why: it is told to the operators.
+	Without []string
+	Charts  *raster.Renderer // draws the charts of the mails; nil: they have none
+	Divert  string           // when set, mails are made for this address, with the real recipient in subject and banner
 }
 
 // Built is one recipient's digest, or why there is none.

@@ -27,7 +27,6 @@ type Recorder struct {
 	SettleDays int        // of the portfolio's query
 	Slot       *time.Time // nominal time of the scheduled run
 	Producer   string     // program and version
-	Pages      string     // folder that the interactive pages are written to; empty: they are not
 }
 
 // request is what a digest was made from beside the archive. It is stored as
@@ -58,6 +57,8 @@ type Recording struct {
 	run     *archive.Run // begun with the first report
 	inputs  struct{ config, ownership, recipients *string }
 	rows    []data.Report
+
+	Unwritten []string // interactive pages that could not be written, and why
 }
 
 // Begin starts to record the reports that d builds.
@@ -109,8 +110,10 @@ func (r *Recording) Add(ctx context.Context, b Built) error {
 		}
 	}
 	row, err := r.row(b)
-	if err == nil && r.Pages != "" {
-		err = WriteFile(filepath.Join(r.Pages, reports.PageName(b.Digest.ReportID)), b.Rendered.Page)
+	if pages := r.digests.Pages; err == nil && pages != "" {
+		if err := WriteFile(filepath.Join(pages, reports.PageName(b.Digest.ReportID)), b.Rendered.Page); err != nil { // no reason to mail nobody
+			r.Unwritten = append(r.Unwritten, fmt.Sprintf("the page for %s is not written: %v", b.Recipient.Address, err))
+		}
 	}
 	if err == nil {
 		row.EMLSHA256, err = r.run.Keep(ctx, archive.Mails, b.EML)

@@ -35,8 +35,9 @@ type SendResult struct {
 	Already   []string  `json:"already_delivered,omitempty"` // who has this report already
 	Still     []string  `json:"stands_still,omitempty"`      // who was told that there is nothing newer
 	Skipped   []string  `json:"skipped,omitempty"`
-	Failed    []string  `json:"failed,omitempty"` // copies that could not be built
-	Held      []string  `json:"held,omitempty"`   // why the run waits for release or drop
+	Unwritten []string  `json:"unwritten,omitempty"` // interactive pages
+	Failed    []string  `json:"failed,omitempty"`    // copies that could not be built
+	Held      []string  `json:"held,omitempty"`      // why the run waits for release or drop
 	Samples   []string  `json:"samples,omitempty"`
 }
 
@@ -199,6 +200,7 @@ func (s Sending) build(ctx context.Context, d Digests, out *SendResult) (mails [
 		mails = append(mails, ledger.Mail{EML: b.EML, Delivery: ledger.Delivery{ID: b.MessageID, Kind: of(r).kind(), Role: string(d.Role), Period: of(r).period(),
 			Recipient: address, Edition: b.Edition, Deadline: s.Deliverer.Now().Add(within), Subject: b.Digest.Subject, Report: b.Digest.ReportID}})
 	}
+	out.Unwritten = rec.Unwritten
 	return mails, rec.Finish(ctx)
 }
 

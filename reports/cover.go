@@ -10,15 +10,26 @@ import (
 // Customers returns the customers that have a row of their own, in order.
 func (o *Ownership) Customers() []data.CustomerID { return slices.Sorted(maps.Keys(o.owners)) }
 
-// Cover lets by see what absent owns, while somebody is away.
-func (o *Ownership) Cover(absent, by string) {
-	absent, by = key(absent), key(by)
-	if slices.Contains(o.defaults, absent) {
-		o.defaults = appendNew(o.defaults, by)
-	}
-	for id, owners := range o.owners {
-		if slices.Contains(owners, absent) {
-			o.owners[id] = appendNew(owners, by)
+// Absence is somebody who is away, and who stands in.
+type Absence struct {
+	Absent, By string // addresses
+}
+
+// Cover lets whoever stands in see what the absent own, while they are away. What
+// somebody sees as a stand-in is not handed on: a stand-in who is away is covered for
+// their own customers only.
+func (o *Ownership) Cover(away []Absence) {
+	covered := func(owners []string) []string {
+		all := owners
+		for _, a := range away {
+			if slices.Contains(owners, key(a.Absent)) {
+				all = appendNew(all, key(a.By))
+			}
 		}
+		return all
+	}
+	o.defaults = covered(o.defaults)
+	for id, owners := range o.owners {
+		o.owners[id] = covered(owners)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -69,6 +70,21 @@ func TestReadOwnership_ErrorsNameThePlace(t *testing.T) {
 	}
 	if _, err := ReadOwnership("owners.csv", io.MultiReader(strings.NewReader("customer_id,address\n"), iotest.ErrReader(io.ErrUnexpectedEOF))); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("a broken file: %v", err)
+	}
+}
+
+// TestCover_OfAStandInWhoIsAwayIsNotHandedOn has a chain of covers, in either order.
+func TestCover_OfAStandInWhoIsAwayIsNotHandedOn(t *testing.T) {
+	chain := []Absence{{"Bram@partner.example", "anna@partner.example"}, {"anna@partner.example", "Zoe@partner.example"}}
+	for _, away := range [][]Absence{chain, {chain[1], chain[0]}} {
+		o := &Ownership{owners: map[data.CustomerID][]string{"a": {"anna@partner.example"}, "b": {"bram@partner.example"}}, defaults: []string{"bram@partner.example"}}
+		o.Cover(away)
+		for id, want := range map[data.CustomerID][]string{"a": {"anna@partner.example", "zoe@partner.example"},
+			"b": {"bram@partner.example", "anna@partner.example"}, "by default": {"bram@partner.example", "anna@partner.example"}} {
+			if got := o.Owners(id); !slices.Equal(got, want) {
+				t.Errorf("%v: %s is seen by %v, want %v", away, id, got, want)
+			}
+		}
 	}
 }
 
@@ -176,7 +192,7 @@ func TestOwnership_CSVReadsBackAsTheSame(t *testing.T) {
 			o.add(id, rapid.SampledFrom(people).Draw(t, "owner"))
 		}
 		if rapid.Bool().Draw(t, "covered") {
-			o.Cover(people[0], people[3])
+			o.Cover([]Absence{{people[0], people[3]}})
 		}
 		again, err := ReadOwnership("owners.csv", bytes.NewReader(o.CSV()))
 		if err != nil {

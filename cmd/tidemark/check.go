@@ -8,12 +8,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"tidemark/data"
 	"tidemark/jobs"
+	"tidemark/reports"
 	"tidemark/templates"
 )
 
@@ -148,9 +150,49 @@ func (k *checks) people(c *config) {
 	if _, err := c.logo(); err != nil {
 		k.problem(err)
 	}
+	k.covers(c, recipients)
+	if charts, err := newCharts(c); err != nil {
+		k.problem(err)
+	} else {
+		for _, err := range unreadable(charts) {
+			k.problem(fmt.Errorf("charts: %w; mails are made without it: mend the file or leave it out of charts.fonts", err))
+		}
+	}
+	if c.Pages.Path != "" {
+		dir := c.path(c.Pages.Path)
+		for !exists(dir) && dir != filepath.Dir(dir) { // it is made when it is needed
+			dir = filepath.Dir(dir)
+		}
+		if err := writable(dir); err != nil {
+			k.problem(fmt.Errorf("pages.path %s is not writable, mails are made without a page: %w", c.Pages.Path, err))
+		}
+	}
 	if out := c.path(c.Mail.Out); out != "" && exists(out) {
 		if err := writable(out); err != nil {
 			k.problem(fmt.Errorf("mail.out %s is not writable: %w", out, err))
+		}
+	}
+}
+
+// covers warns of covers that let nobody see anything.
+func (k *checks) covers(c *config, recipients []reports.Recipient) {
+	agent := func(address string) bool {
+		return slices.ContainsFunc(recipients, func(r reports.Recipient) bool {
+			return r.Role == reports.SalesAgent && strings.EqualFold(r.Address, address)
+		})
+	}
+	for i, cover := range c.Cover {
+		from, to := cover.days()
+		if !agent(cover.Absent) {
+			k.warn("cover[%d]: %s, who is away, is no sales_agent among the recipients", i, cover.Absent)
+		}
+		if !agent(cover.By) {
+			k.warn("cover[%d]: %s, who stands in, is no sales_agent among the recipients: nobody is mailed", i, cover.By)
+		}
+		for j, other := range c.Cover {
+			if start, end := other.days(); j != i && strings.EqualFold(other.Absent, cover.By) && start <= to && from <= end {
+				k.warn("cover[%d]: %s, who stands in, is away, too: cover[%d] covers their own customers only", i, cover.By, j)
+			}
 		}
 	}
 }

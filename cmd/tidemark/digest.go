@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -170,9 +171,10 @@ func (a *app) writeBuilt(ctx context.Context, d jobs.Digests, dir string, write 
 	}
 	a.warnOfMissing(d.Charts)
 	if len(failed) > 0 {
+		_ = a.warn(slices.Concat(d.Without, rec.Unwritten)) // the failure says more
 		return errors.Join(failed...)
 	}
-	return a.warn(skipped)
+	return a.warn(slices.Concat(d.Without, rec.Unwritten, skipped))
 }
 
 // writeEML writes the sealed message only.

@@ -10,6 +10,7 @@ import (
 	netmail "net/mail"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -356,7 +357,7 @@ func (a *app) runDigest(ctx context.Context, c *config, l *ledger.Ledger, run *l
 	if told := a.tellOfStandstill(ctx, c, l, p.Inputs.Period.To, result); err == nil {
 		err = told
 	}
-	return jobs.Outcome{Result: result, Warnings: result.Skipped}, err
+	return jobs.Outcome{Result: result, Warnings: slices.Concat(d.Without, result.Unwritten, result.Skipped)}, err
 }
 
 // tellOfStandstill tells the operators that usage stands still, once, and once

@@ -127,9 +127,11 @@ func (c *config) ownership(day data.Day) (*reports.Ownership, error) {
 	if len(o.Customers()) == 0 && len(o.Owners("")) == 0 {
 		return nil, fmt.Errorf("read ownership: %w: %w by %s; fill in the addresses (`tidemark owners template` lists the customers)", jobs.ErrHeld, errNobodyAssigned, c.Ownership.File)
 	}
+	var away []reports.Absence
 	for _, cover := range c.covering(day) {
-		o.Cover(cover.Absent, cover.By)
+		away = append(away, reports.Absence{Absent: cover.Absent, By: cover.By})
 	}
+	o.Cover(away)
 	return o, nil
 }
 
@@ -269,15 +271,22 @@ func (a *app) digests(ctx context.Context, c *config, arc *archive.Archive, p *r
 		d.Covers = c.covers(today, recipients)
 	}
 	if d.Partner.Logo, err = c.logo(); err != nil { // no reason to mail nobody
-		a.log().Warn("the logo cannot be used; mails go without it", "err", err)
+		d.Without = append(d.Without, fmt.Sprintf("the logo cannot be used; mails go without it: %v", err))
 	}
 	if d.Charts, err = newCharts(c); err != nil {
 		return d, err
 	}
+	for _, err := range unreadable(d.Charts) {
+		d.Without = append(d.Without, fmt.Sprintf("charts are drawn without it: %v", err))
+	}
+	if d.Pages, err = c.pages(); err != nil {
+		d.Without = append(d.Without, fmt.Sprintf("interactive pages are not written, and no mail links to one: %v", err))
+	} else {
+		d.PageBase = c.Pages.BaseURL
+	}
 	if err := a.mailedBefore(ctx, c, arc, &d); err != nil {
 		return d, err
 	}
-	d.PageBase = c.Pages.BaseURL
 	if c.Mail.ReplyTo != "" {
 		d.ReplyTo = &netmail.Address{Address: c.Mail.ReplyTo}
 	}

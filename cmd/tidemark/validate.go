@@ -167,6 +167,9 @@ func (k *checker) people() {
 		case to < from:
 			k.report(key+".to", "is before from", "")
 		}
+		if cover.By != "" && strings.EqualFold(cover.Absent, cover.By) {
+			k.report(key+".by", "is the one who is away", "name somebody else")
+		}
 	}
 }
 
@@ -212,11 +215,6 @@ func (k *checker) mail() {
 	}
 	if m.DailyLimit < 0 {
 		k.report("mail.daily_limit", "must not be negative", "0 sets no limit")
-	}
-	for i, file := range k.c.Charts.Fonts {
-		if !exists(k.c.path(file)) {
-			k.report(fmt.Sprintf("charts.fonts[%d]", i), fmt.Sprintf("there is no file %q", file), "want a .ttf, .otf or .ttc file")
-		}
 	}
 	if p := k.c.Pages; p.BaseURL != "" {
 		if u, err := url.Parse(p.BaseURL); err != nil || u.Scheme != "https" || u.Host == "" {

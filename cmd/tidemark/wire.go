@@ -210,6 +210,31 @@ func newCharts(c *config) (*raster.Renderer, error) {
 	return raster.New(o)
 }
 
+// unreadable are the fonts that cannot be used.
+func unreadable(charts *raster.Renderer) []error {
+	if charts == nil {
+		return nil
+	}
+	return charts.Unreadable()
+}
+
+// pages is the folder that the interactive pages go to, which is made if need be; empty
+// when none is configured.
+func (c *config) pages() (string, error) {
+	if c.Pages.Path == "" {
+		return "", nil
+	}
+	dir := c.path(c.Pages.Path)
+	err := os.MkdirAll(dir, 0o755)
+	if err == nil {
+		err = writable(dir)
+	}
+	if err != nil {
+		return "", fmt.Errorf("pages.path: %w", err)
+	}
+	return dir, nil
+}
+
 // warnOfMissing says which characters the charts show as boxes, and what to do.
 func (a *app) warnOfMissing(charts *raster.Renderer) {
 	if charts == nil {
@@ -223,10 +248,6 @@ func (a *app) warnOfMissing(charts *raster.Renderer) {
 
 // recorder keeps in the archive what a run builds.
 func (a *app) recorder(c *config, arc *archive.Archive, job string, slot *time.Time) jobs.Recorder {
-	pages := ""
-	if c.Pages.Path != "" {
-		pages = c.path(c.Pages.Path)
-	}
-	return jobs.Recorder{Pages: pages, Archive: arc, Run: archive.RunInfo{ID: a.newRunID(), Job: job, Source: "tidemark", Started: a.now()},
+	return jobs.Recorder{Archive: arc, Run: archive.RunInfo{ID: a.newRunID(), Job: job, Source: "tidemark", Started: a.now()},
 		Config: c.text, SettleDays: c.settleDays(), Slot: slot, Producer: producer()}
 }

@@ -2,6 +2,7 @@ package raster
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -43,6 +44,7 @@ type outline struct {
 type fonts struct {
 	regular, bold *face
 	fallback      []*face
+	unreadable    []error
 
 	mu      sync.Mutex
 	missing map[rune]bool
@@ -62,8 +64,8 @@ func fallbackFonts() []string {
 	return nil
 }
 
-// loadFonts loads the built-in faces and the files.
-func loadFonts(files []string) (*fonts, error) {
+// builtIn loads the built-in faces.
+func builtIn() (*fonts, error) {
 	f := &fonts{missing: map[rune]bool{}}
 	for _, built := range []struct {
 		ttf []byte
@@ -75,24 +77,26 @@ func loadFonts(files []string) (*fonts, error) {
 		}
 		*built.to = newFace(parsed, typoAscent(built.ttf))
 	}
-	for _, path := range files {
-		file, err := os.Open(path)
-		if err != nil {
-			return nil, fmt.Errorf("font %s: %w", path, err)
-		}
-		// The file stays open as long as the program: its glyphs are read when
-		// they are needed, for it has tens of megabytes.
-		collection, err := sfnt.ParseCollectionReaderAt(file)
-		if err != nil {
-			return nil, fmt.Errorf("font %s: %w", path, err)
-		}
-		parsed, err := collection.Font(0)
-		if err != nil {
-			return nil, fmt.Errorf("font %s: %w", path, err)
-		}
-		f.fallback = append(f.fallback, newFace(parsed, 0.88))
-	}
 	return f, nil
+}
+
+// add loads a file with further characters. It stays open as long as the program: its
+// glyphs are read when they are needed, for it has tens of megabytes.
+func (f *fonts) add(path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	collection, err := sfnt.ParseCollectionReaderAt(file)
+	if err != nil {
+		return errors.Join(err, file.Close())
+	}
+	parsed, err := collection.Font(0)
+	if err != nil {
+		return errors.Join(err, file.Close())
+	}
+	f.fallback = append(f.fallback, newFace(parsed, 0.88))
+	return nil
 }
 
 func newFace(f *sfnt.Font, ascent float64) *face {

@@ -39,7 +39,8 @@ const maxDrawn = 256
 // that the script does not have.
 var ErrBlank = errors.New("the chart shows nothing")
 
-// New compiles the script and loads the fonts.
+// New compiles the script and loads the fonts. Those that cannot be read are left out,
+// see Unreadable.
 func New(o Options) (*Renderer, error) {
 	if o.Ratio == 0 {
 		o.Ratio = 2
@@ -53,9 +54,14 @@ func New(o Options) (*Renderer, error) {
 	if o.Fonts == nil {
 		o.Fonts = fallbackFonts()
 	}
-	f, err := loadFonts(o.Fonts)
+	f, err := builtIn()
 	if err != nil {
 		return nil, err
+	}
+	for _, path := range o.Fonts {
+		if err := f.add(path); err != nil {
+			f.unreadable = append(f.unreadable, fmt.Errorf("font %s: %w", path, err))
+		}
 	}
 	p, err := compile(o.Script)
 	if err != nil {
@@ -124,6 +130,10 @@ func (r *Renderer) engine() (*engine, error) {
 		return newEngine(r.programs, r.fonts.measure)
 	}
 }
+
+// Unreadable returns an error for each font file that cannot be used. Charts are drawn
+// without it.
+func (r *Renderer) Unreadable() []error { return r.fonts.unreadable }
 
 // Missing returns the characters that were drawn as boxes, because no font has
 // them, in order.

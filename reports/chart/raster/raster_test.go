@@ -190,14 +190,7 @@ func TestMissing_NamesWhatNoFontHas(t *testing.T) {
 	}
 }
 
-func TestNew_ABrokenFontOrScriptIsNamed(t *testing.T) {
-	font := filepath.Join(t.TempDir(), "broken.ttc")
-	if err := os.WriteFile(font, []byte("no font"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := New(Options{Script: script(t), Fonts: []string{font}}); err == nil || !strings.Contains(err.Error(), font) {
-		t.Errorf("a broken font: %v", err)
-	}
+func TestNew_ABrokenScriptIsNamed(t *testing.T) {
 	if _, err := New(Options{Script: []byte("var = ;")}); err == nil {
 		t.Error("a broken script is accepted")
 	}
@@ -222,5 +215,23 @@ func BenchmarkPNG(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// TestNew_GoesOnWithoutAFontThatCannotBeRead has a file that is no font, and none.
+func TestNew_GoesOnWithoutAFontThatCannotBeRead(t *testing.T) {
+	broken := filepath.Join(t.TempDir(), "broken.ttf")
+	if err := os.WriteFile(broken, []byte("no font"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := New(Options{Script: script(t), Fonts: []string{broken, broken + ".none"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bad := r.Unreadable(); len(bad) != 2 || !strings.Contains(bad[0].Error(), broken) || !errors.Is(bad[1], os.ErrNotExist) {
+		t.Errorf("unreadable: %v", bad)
+	}
+	if _, err := r.PNG(t.Context(), option(t, drawings(t)["bands"]), 100, 60); err != nil {
+		t.Errorf("nothing is drawn: %v", err)
 	}
 }
