@@ -74,8 +74,7 @@ func (b *builder) late() int {
 // addUnassigned counts the customers without a sales agent and names the
 // largest.
 func (b *builder) addUnassigned(s *Section, todo *[]string) error {
-	customers := slices.Sorted(maps.Keys(b.bg.Customers))
-	unassigned := b.in.Ownership.Check(customers, b.in.Agents).Unassigned
+	unassigned := b.unassigned()
 	if len(unassigned) == 0 {
 		return nil
 	}
@@ -102,6 +101,14 @@ func (b *builder) addUnassigned(s *Section, todo *[]string) error {
 		s.More = b.t("more.attachment", rest)
 	}
 	return nil
+}
+
+// unassigned are the customers without a sales agent, for an admin agent.
+func (b *builder) unassigned() []data.CustomerID {
+	if b.in.Role != AdminAgent || b.in.Ownership == nil {
+		return nil
+	}
+	return b.in.Ownership.Check(slices.Sorted(maps.Keys(b.bg.Customers)), b.in.Agents).Unassigned
 }
 
 // customerCosts returns the monthly cost of each customer by currency; it is

@@ -62,6 +62,7 @@ func (d *Document) fill(in transform.Inputs, tables *transform.Tables) error {
 		func() error { return d.addTop(tables) },
 		func() error { return d.addWithoutUsage(tables) },
 		func() error { return d.addChurn(tables) },
+		func() error { return d.addNew(tables) },
 		func() error { return d.addTrend(tables) },
 	} {
 		if err := step(); err != nil {
@@ -246,6 +247,16 @@ func (d *Document) addChurn(tables *transform.Tables) error {
 	date, active, ended := required(r.day("date")), required(r.int64("active")), required(r.int64("deprovisioned"))
 	for i := range r.rows() {
 		d.ChurnByDate = append(d.ChurnByDate, ChurnDay{date(i), active(i), ended(i)})
+	}
+	return r.err
+}
+
+func (d *Document) addNew(tables *transform.Tables) error {
+	d.Background.New = make(map[data.CustomerID]data.Day)
+	r := reader{table: "new customers", rec: tables.NewCustomers}
+	id, since := required(r.text("customer_id")), required(r.day("since"))
+	for i := range r.rows() {
+		d.Background.New[data.CustomerID(id(i))] = since(i)
 	}
 	return r.err
 }

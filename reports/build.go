@@ -211,10 +211,17 @@ func subscriptionName(name string, id data.SubscriptionID) string {
 	return cmp.Or(short(name), short(string(id)))
 }
 
-// names lists at most three names and how many more there are.
+// names lists at most three names and how many more there are; four if that is all.
 func (b *builder) names(all []string) string {
-	const shown = 3
-	if len(all) <= shown+1 {
+	if len(all) == 4 {
+		return b.loc.List(all)
+	}
+	return b.some(all, 3)
+}
+
+// some lists names, and how many more there are.
+func (b *builder) some(all []string, shown int) string {
+	if len(all) <= shown {
 		return b.loc.List(all)
 	}
 	return b.t("list.more", strings.Join(all[:shown], ", "), len(all)-shown)

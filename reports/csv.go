@@ -2,7 +2,10 @@ package reports
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/csv"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -75,16 +78,26 @@ func (a Attachment) CSV() []byte {
 
 // attachment has one row for each subscription that is scored, has a state
 // instead of a score, or is without usage; one for each currency of those that
-// cost in several.
+// cost in several. Customers that the mail counts have one in any case.
 func (b *builder) attachment() Attachment {
 	a := Attachment{Comma: b.loc.Separator(), Point: b.loc.Point()}
 	columns := []string{"customer", "customer_id", "subscription", "subscription_id", "state", "risk", "score", "previous_score",
-		"reasons", "status", "created", "last_usage", "days_idle", "contact", "phone", "email"}
+		"reasons", "status", "created", "last_usage", "days_idle", "contact", "phone", "email", "new_customer"}
 	if b.bg.Money {
 		columns = append(columns, "currency", "monthly_cost", "expected_loss")
 	}
+	if b.in.Role == AdminAgent && b.in.Ownership != nil {
+		columns = append(columns, "agent")
+	}
 	for _, c := range columns {
 		a.Head = append(a.Head, b.t("csv."+c))
+	}
+	silent := make(map[data.CustomerID]bool) // named or counted in the mail, and without a subscription here
+	for id := range b.bg.New {
+		silent[id] = true
+	}
+	for _, id := range b.unassigned() {
+		silent[id] = true
 	}
 	unused := make(map[data.SubscriptionID]WithoutUsage, len(b.doc.WithoutUsage))
 	for _, w := range b.doc.WithoutUsage {
@@ -97,11 +110,16 @@ func (b *builder) attachment() Attachment {
 		}
 		delete(unused, r.SubscriptionID)
 		a.Rows = append(a.Rows, b.fields(r, w)...)
+		delete(silent, r.CustomerID)
 	}
 	for _, w := range b.doc.WithoutUsage {
 		if _, left := unused[w.SubscriptionID]; left {
 			a.Rows = append(a.Rows, b.fields(AtRisk{SubscriptionID: w.SubscriptionID, CustomerID: w.CustomerID, Name: w.Name}, w)...)
+			delete(silent, w.CustomerID)
 		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(silent)) {
+		a.Rows = append(a.Rows, b.fields(AtRisk{CustomerID: id}, WithoutUsage{})...)
 	}
 	return a
 }
@@ -123,12 +141,19 @@ func (b *builder) fields(r AtRisk, w WithoutUsage) [][]Field {
 	row := []Field{text(customer.Name), text(string(r.CustomerID)), text(string(r.Name)), text(string(r.SubscriptionID)),
 		text(state), text(risk), score(r.Score), score(b.before[r.SubscriptionID].Score),
 		text(strings.Join(reasons, " · ")), text(string(sub.Status)), dayField(sub.Created), dayField(w.LastUsage), daysField(w.DaysIdle),
-		text(customer.Contact), text(customer.Phone), text(customer.Email)}
+		text(customer.Contact), text(customer.Phone), text(customer.Email), {}}
+	if since, isNew := b.bg.New[r.CustomerID]; isNew {
+		row[len(row)-1] = dayField(&since)
+	}
+	var last []Field
+	if b.in.Role == AdminAgent && b.in.Ownership != nil {
+		last = []Field{text(b.agentsOf(r.CustomerID))}
+	}
 	if !b.bg.Money {
-		return [][]Field{row}
+		return [][]Field{append(row, last...)}
 	}
 	if len(r.MonthlyCost) == 0 {
-		return [][]Field{append(row, Field{}, Field{}, Field{})}
+		return [][]Field{slices.Concat(row, []Field{{}, {}, {}}, last)}
 	}
 	var rows [][]Field
 	for i, m := range r.MonthlyCost {
@@ -136,9 +161,20 @@ func (b *builder) fields(r AtRisk, w WithoutUsage) [][]Field {
 		if i < len(r.ExpectedLoss) {
 			loss = Field{Text: r.ExpectedLoss[i].Amount.String(), Number: true}
 		}
-		rows = append(rows, append(row[:len(row):len(row)], text(m.Currency), Field{Text: m.Amount.String(), Number: true}, loss))
+		rows = append(rows, slices.Concat(row, []Field{text(m.Currency), {Text: m.Amount.String(), Number: true}, loss}, last))
 	}
 	return rows
+}
+
+// agentsOf are the addresses of the sales agents who see a customer.
+func (b *builder) agentsOf(id data.CustomerID) string {
+	var owners []string
+	for _, owner := range b.in.Ownership.Owners(id) {
+		if slices.ContainsFunc(b.in.Agents, func(a Recipient) bool { return key(a.Address) == owner }) {
+			owners = append(owners, owner)
+		}
+	}
+	return cmp.Or(strings.Join(owners, " · "), b.t("csv.agent.none"))
 }
 
 func score(s *float64) Field {

@@ -219,6 +219,7 @@ type Background struct {
 	Money         bool
 	Customers     map[data.CustomerID]Customer         // those in scope
 	Subscriptions map[data.SubscriptionID]Subscription // of those customers
+	New           map[data.CustomerID]data.Day         // customers behind new_customers, and since when
 	MonthlyCost   map[data.SubscriptionID][]data.Money // nil without money
 	CustomerCost  []CustomerCost                       // of every customer with a cost in either period; nil without money
 

@@ -157,6 +157,7 @@ func addFixtureNumbers(t testing.TB, d *Document) {
 	t.Helper()
 	n := func(value, previous int64) Count { return newCount(&value, &previous, nil) }
 	d.SubscriptionsSold, d.CustomersWithUsage, d.CustomersWithoutUsage = n(2, 1), n(7, 8), n(1, 0)
+	d.Background.New = map[data.CustomerID]data.Day{"c05": day(t, "2026-11-08")}
 	d.NewCustomers = newCount(new(int64(1)), nil, new(notObservedBefore+"2026-11-02"))
 	d.SubscriptionsRenewed = newCount(nil, nil, new(notObservedBefore+"2026-11-02"))
 	d.Counts = Counts{AtRiskHigh: n(2, 0), WithoutUsage: n(2, 1), ActiveAtEnd: n(11, 11), Deprovisioned: n(1, 0)}

@@ -2,6 +2,7 @@ package reports
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 
@@ -15,6 +16,7 @@ const (
 	fewWithoutUsage = 2  // below a long call list
 	maxCategories   = 3  // with their five customers
 	maxCategoryRows = 8  // as one line each
+	maxNew          = 5  // customers
 	maxDays         = 10 // of churn, else only the days on which something ended
 )
 
@@ -329,6 +331,19 @@ func (b *builder) churn() Section {
 func (b *builder) customers() Section {
 	s := Section{ID: "customers", Title: b.t("customers.title"), Lines: []string{b.t("customers.total", len(b.bg.Customers))}}
 	s.Tables = b.figures(s.Title, b.countRow(b.t("customers.new"), b.doc.NewCustomers))
+	ids := slices.SortedFunc(maps.Keys(b.bg.New), func(x, y data.CustomerID) int {
+		return cmp.Or(cmp.Compare(b.bg.New[x], b.bg.New[y]), cmp.Compare(b.customer(x), b.customer(y)), cmp.Compare(x, y))
+	})
+	if len(ids) > 0 {
+		names := make([]string, len(ids))
+		for i, id := range ids {
+			names[i] = b.customer(id)
+		}
+		s.Lines = append(s.Lines, b.t("customers.names", b.some(names, maxNew)))
+	}
+	if rest := len(ids) - maxNew; rest > 0 {
+		s.More = b.t("customers.more")
+	}
 	return s
 }
 
