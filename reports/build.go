@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"tidemark/data"
+	"tidemark/reports/chart"
 	"tidemark/templates"
 )
 
@@ -200,6 +201,12 @@ func mainFirst[T any](all []T, main func(T) bool) (named []T, rest int) {
 	named = slices.Clone(all)
 	slices.SortStableFunc(named, func(x, y T) int { return boolFirst(main(x), main(y)) })
 	return named[:maxCurrencies], rest
+}
+
+// numbers are the signs that charts write numbers with.
+func (b *builder) numbers() chart.Numbers {
+	decimal, group, minus := b.loc.Signs()
+	return chart.Numbers{Decimal: decimal, Group: group, Minus: minus}
 }
 
 // customer names a customer in running text: by name, else by id.

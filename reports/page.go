@@ -38,7 +38,7 @@ func (b *builder) addSections(p *Page, d Digest, metric bool) {
 }
 
 func (b *builder) figure(id, title string, definition chart.Definition, table chart.Table, lines ...string) (chart.Figure, error) {
-	option, err := chart.Option(definition)
+	option, err := chart.Option(definition, b.numbers())
 	return chart.Figure{ID: id, Title: title, Lines: lines, Option: option, Tables: []chart.Table{table}}, err
 }
 

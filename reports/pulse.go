@@ -50,7 +50,7 @@ func (b *builder) pulse(rank int, r customerRisk) (*Picture, error) {
 	if err != nil {
 		return nil, err
 	}
-	option, err := chart.Option(definition)
+	option, err := chart.Option(definition, chart.Numbers{})
 	if err != nil {
 		return nil, err
 	}

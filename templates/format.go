@@ -161,6 +161,12 @@ func (l *Locale) List(items []string) string {
 // what stands in its decimal numbers, as spreadsheets of the language expect.
 func (l *Locale) Separator() rune { return rune(l.format.Comma[0]) }
 
+// Signs returns what stands in numbers: before the decimals, between groups of three
+// digits, and before what is below zero.
+func (l *Locale) Signs() (decimal, group, minus string) {
+	return l.format.Decimal, l.format.Group, l.format.Minus
+}
+
 // Point is described at Separator.
 func (l *Locale) Point() string { return l.format.Decimal }
 

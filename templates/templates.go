@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -23,6 +24,9 @@ var locales embed.FS
 
 //go:embed assets/dist
 var dist embed.FS
+
+//go:embed assets/numbers.js
+var numbers []byte
 
 // Layout returns the text of a template: "mail.html", "mail.txt" or "page.html".
 // Another name is a programmer's error.
@@ -52,9 +56,12 @@ func Licences() string {
 	return all.String()
 }
 
-// ChartScript returns the script that draws charts and defines the global
-// echarts; ok is false when it was not built in.
+// ChartScript returns the script that draws charts: it defines the globals echarts and
+// writeNumbers. ok is false when it was not built in.
 func ChartScript() (js []byte, ok bool) {
 	js, err := dist.ReadFile("assets/dist/echarts.min.js")
-	return js, err == nil && len(js) > 0
+	if err != nil || len(js) == 0 {
+		return nil, false
+	}
+	return slices.Concat(js, []byte("\n"), numbers), true
 }

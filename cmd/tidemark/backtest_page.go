@@ -38,7 +38,7 @@ func (a *app) backtestPage(file string, b *churn.Backtest) error {
 		if err != nil {
 			return err
 		}
-		if f.Option, err = chart.Option(definition); err != nil {
+		if f.Option, err = chart.Option(definition, chart.Numbers{}); err != nil {
 			return err
 		}
 	}
@@ -72,7 +72,7 @@ func reliability(name string, m churn.Measures) (chart.Figure, error) {
 	f := chart.Figure{ID: "reliability_" + name, Title: "Reliability of " + name, Tables: []chart.Table{table}}
 	definition, err := chart.Compared(tenths, predicted, observed)
 	if err == nil {
-		f.Option, err = chart.Option(definition)
+		f.Option, err = chart.Option(definition, chart.Numbers{})
 	}
 	return f, err
 }

@@ -28,11 +28,24 @@ type Definition interface {
 	JSON() map[string]any
 }
 
-// Option returns the option JSON of a chart. The characters <, > and & and the
+// Numbers are the signs in a language's numbers, e.g. ",", "." and "−"; the zero value
+// leaves them to ECharts, which writes them as in English.
+type Numbers struct {
+	Decimal string `json:"decimal"`
+	Group   string `json:"group"`
+	Minus   string `json:"minus"`
+}
+
+// Option returns the option JSON of a chart that writes its numbers with the signs given;
+// the script does, by writeNumbers. The characters <, > and & and the
 // line separators are escaped, so that it can stand inside a script element.
-func Option(d Definition) (json.RawMessage, error) {
+func Option(d Definition, n Numbers) (json.RawMessage, error) {
 	d.Validate()
-	b, err := json.Marshal(d.JSON())
+	option := d.JSON()
+	if n != (Numbers{}) {
+		option["numbers"] = n
+	}
+	b, err := json.Marshal(option)
 	if err != nil {
 		return nil, fmt.Errorf("chart option: %w", err)
 	}
@@ -211,7 +224,7 @@ func gap(share string) charts.SeriesOpts {
 	return charts.WithBarChartOpts(opts.BarChart{BarCategoryGap: share})
 }
 
-// numbers labels a value axis without the grouping of one language.
+// numbers labels a value axis with numbers, written as Option is told.
 func numbers() *opts.AxisLabel {
 	return &opts.AxisLabel{Formatter: "{value}", ShowMinLabel: opts.Bool(true), ShowMaxLabel: opts.Bool(true)}
 }

@@ -67,7 +67,7 @@ func texts(v any) (all []string) {
 func TestOption_NamesStayNamesAndNothingIsCode(t *testing.T) {
 	for _, name := range hostile() {
 		for kind, d := range definitions(t, name) {
-			option, err := Option(d)
+			option, err := Option(d, Numbers{})
 			if err != nil {
 				t.Fatalf("%s %q: %v", kind, name, err)
 			}
@@ -98,7 +98,7 @@ func TestOption_KeepsToWhatTheScriptHolds(t *testing.T) {
 		t.Fatal(err)
 	}
 	for kind, d := range definitions(t, "x") {
-		option, err := Option(d)
+		option, err := Option(d, Numbers{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,7 +130,7 @@ func TestOption_ValuesAreRoundedAndGapsStayGaps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	option, err := Option(d)
+	option, err := Option(d, Numbers{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func hostilePage(t testing.TB, name string, script []byte) []byte {
 	in := PageInput{Layout: layout(t), Script: script, Lang: "nl", Title: name, Lead: name, Lines: []string{name}, Footer: []string{name},
 		Accent: "#0b6e4f", NoCharts: "no charts", Data: name}
 	for kind, d := range definitions(t, name) {
-		option, err := Option(d)
+		option, err := Option(d, Numbers{})
 		if err != nil {
 			t.Fatal(err)
 		}

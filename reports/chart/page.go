@@ -57,6 +57,7 @@ const start = `"use strict";
   var dark = window.matchMedia && matchMedia("(prefers-color-scheme: dark)").matches;
   document.querySelectorAll("[data-option]").forEach(function (box) {
     var option = JSON.parse(document.getElementById(box.dataset.option).textContent);
+    if (typeof writeNumbers === "function") writeNumbers(option);
     option.backgroundColor = "transparent";
     option.animation = !(window.matchMedia && matchMedia("(prefers-reduced-motion: reduce)").matches);
     var chart = echarts.init(box, dark ? "dark" : null);

@@ -24,6 +24,7 @@ func inChromium(t testing.TB, ctx context.Context, option []byte, width, height 
 	page := fmt.Sprintf(`<!DOCTYPE html><meta charset="utf-8"><div id="c" style="width:%dpx;height:%dpx"></div>
 <script>%s</script><script id="o" type="application/json">%s</script><script>
 var o = JSON.parse(document.getElementById("o").textContent);
+writeNumbers(o);
 o.animation = false; o.useUTC = true; o.backgroundColor = "#ffffff"; o.tooltip = {show: false}; o.toolbox = undefined;
 o.textStyle = Object.assign({}, o.textStyle, {fontFamily: %q});
 (o.series || []).forEach(function (s) { s.progressive = 0; s.animation = false; });

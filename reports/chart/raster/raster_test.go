@@ -12,6 +12,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -70,7 +71,7 @@ func renderer(t testing.TB, o Options) *Renderer {
 
 func option(t testing.TB, d chart.Definition) []byte {
 	t.Helper()
-	b, err := chart.Option(d)
+	b, err := chart.Option(d, chart.Numbers{Decimal: ",", Group: ".", Minus: "−"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,5 +234,46 @@ func TestNew_GoesOnWithoutAFontThatCannotBeRead(t *testing.T) {
 	}
 	if _, err := r.PNG(t.Context(), option(t, drawings(t)["bands"]), 100, 60); err != nil {
 		t.Errorf("nothing is drawn: %v", err)
+	}
+}
+
+// TestDraw_NumbersAreThoseOfTheLanguage looks at the texts of the axes.
+func TestDraw_NumbersAreThoseOfTheLanguage(t *testing.T) {
+	r := renderer(t, Options{})
+	e, err := r.engine()
+	if err != nil {
+		t.Fatal(err)
+	}
+	def, err := chart.CostByDay([]string{"6 nov", "7 nov"}, chart.Series{Name: "EUR", Values: []float64{12000, -4000.5}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	small, err := chart.Ranking([]string{"a"}, chart.Series{Name: "EUR", Values: []float64{0.5}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		chart.Definition
+		chart.Numbers
+		want []string
+	}{
+		{def, chart.Numbers{Decimal: ",", Group: ".", Minus: "−"}, []string{"12.000", "6.000", "0", "−6.000"}},
+		{def, chart.Numbers{Decimal: ".", Group: ",", Minus: "−"}, []string{"12,000", "−6,000"}},
+		{def, chart.Numbers{}, []string{"12,000", "-6,000"}},
+		{small, chart.Numbers{Decimal: ",", Group: ".", Minus: "−"}, []string{"0", "0,1", "0,5"}},
+	} {
+		text, err := chart.Option(c.Definition, c.Numbers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec, err := e.draw(t.Context(), text, 560, 280, 2, family)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range c.want {
+			if !slices.Contains(rec.texts, want) {
+				t.Errorf("%+v: %q is not among the texts %q", c.Numbers, want, rec.texts)
+			}
+		}
 	}
 }

@@ -128,6 +128,7 @@ function record(text, width, height, ratio, family) {
   index.clear();
   missing.clear();
   var option = JSON.parse(text);
+  if (typeof writeNumbers === "function") writeNumbers(option);
   option.animation = false;
   option.useUTC = true;
   option.backgroundColor = "#ffffff";
