@@ -20,15 +20,15 @@ func (b *builder) costFinding(c Cost) (finding, numbers string) {
 	if !known {
 		return b.t("finding.cost.alone", now, b.period(b.doc.Period)), ""
 	}
-	return b.withStreak(b.compared("finding.cost", code, by, c.share(), b.period(b.doc.Previous)), b.costOver(nil, c.Currency)), b.costNumbers(c)
+	return b.withStreak(b.compared([...]string{"finding.cost.down", "finding.cost.same", "finding.cost.up"}, code, by, c.share(), b.period(b.doc.Previous)), b.costOver(nil, c.Currency)), b.costNumbers(c)
 }
 
 // compared says how an amount changed since some days, by a share where there is one.
-func (b *builder) compared(key, code string, by data.Decimal, share *float64, since string) string {
+func (b *builder) compared(keys [3]string, code string, by data.Decimal, share *float64, since string) string {
 	if share == nil {
 		return b.t([...]string{"finding.less", "finding.equal", "finding.more"}[1+by.Sign()], code, since)
 	}
-	return b.t(key+[...]string{".down", ".same", ".up"}[1+direction(*share)], code, b.loc.Percent(math.Abs(*share)), since)
+	return b.t(keys[1+direction(*share)], code, b.loc.Percent(math.Abs(*share)), since)
 }
 
 // costNumbers are the cost of both periods, which must be known.

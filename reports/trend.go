@@ -271,7 +271,7 @@ func (b *builder) trendFinding(currency string, points []trendPoint) (finding, n
 	}
 	c, code := newCost(currency, last.cost, first.cost), short(currency)
 	by, _ := c.by()
-	return b.compared("finding.trend", code, by, c.share(), from),
+	return b.compared([...]string{"finding.trend.down", "finding.trend.same", "finding.trend.up"}, code, by, c.share(), from),
 		b.t("finding.trend.numbers", b.loc.Money(first.cost.String(), code), from, b.loc.Money(last.cost.String(), code), to)
 }
 

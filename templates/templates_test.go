@@ -176,7 +176,7 @@ func TestLayout_EveryTemplateIsThere(t *testing.T) {
 func TestChartScript_IsEmbeddedExactlyWhenItWasBuilt(t *testing.T) {
 	built, err := os.ReadFile("assets/dist/echarts.min.js")
 	js, ok := ChartScript()
-	if ok != (err == nil) || string(js) != string(built) {
+	if ok != (err == nil) || !strings.HasPrefix(string(js), string(built)) || ok != strings.Contains(string(js), "function writeNumbers(") {
 		t.Errorf("ChartScript: ok is %v with %d bytes, the file on disk has %d (%v)", ok, len(js), len(built), err)
 	}
 }
