@@ -36,6 +36,10 @@ func (b *builder) calls(spent int) (Section, error) {
 		left := wordBudget - spent
 		for i, risk := range b.risks[:min(len(b.risks), maxCalls)] {
 			c := b.call(i+1, risk, rest)
+			var err error
+			if c.Pulse, err = b.pulse(i+1, risk); err != nil {
+				return s, err
+			}
 			left -= words(c)
 			if i > 0 && left < 0 {
 				break
@@ -44,12 +48,6 @@ func (b *builder) calls(spent int) (Section, error) {
 		}
 		if len(s.Calls) == min(len(b.risks), maxCalls) {
 			break
-		}
-	}
-	for i := range s.Calls {
-		var err error
-		if s.Calls[i].Pulse, err = b.pulse(i+1, b.risks[i]); err != nil {
-			return s, err
 		}
 	}
 	if rest := len(b.risks) - len(s.Calls); rest > 0 {
@@ -185,6 +183,9 @@ func words(c Call) int {
 	n := 1 + len(strings.Fields(strings.Join(all, " ")))
 	if !c.Compact {
 		n += len(c.Reasons) // their bullets
+		if c.Pulse != nil {
+			n += len(strings.Fields(c.Pulse.Text))
+		}
 	}
 	return n
 }

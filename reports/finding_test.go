@@ -96,3 +96,44 @@ func TestMail_AfterAnother(t *testing.T) {
 		}
 	}
 }
+
+// TestPage_HeadingsAreFindings: what a chart shows stands above it, and is what a screen
+// reader says of it.
+func TestPage_HeadingsAreFindings(t *testing.T) {
+	in := fixtureInput(t, SalesAgent, "en")
+	d, r := render(t, in)
+	page := string(r.Page)
+	for _, f := range d.Page.Figures {
+		if len(f.Option) > 0 && f.Finding == "" {
+			t.Errorf("chart %s says nothing", f.ID)
+		}
+	}
+	const finding, numbers = "Azure cost in EUR 8% lower than in 30 Oct–5 Nov, the first fall in 7 weeks",
+		"€3,924 in 6–12 Nov, €4,288 in 30 Oct–5 Nov, the same days. By day: 6 Nov €590, 7 Nov €512, 8 Nov €498, 9 Nov €575, 10 Nov €572, 11 Nov €581, 12 Nov €596."
+	for _, want := range []string{
+		">" + finding + "</h2>", `aria-label="` + finding + ". " + numbers, ">Azure purchase cost by day in EUR. " + numbers,
+		">Storage, in EUR: most by Stadsarchief Leiden, €250</h2>",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("%q is not on the page", want)
+		}
+	}
+	text := strings.Join(strings.Fields(r.Text), " ")
+	for _, want := range []string{numbers, "€100 a day at most, €0.00 now"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in\n%s", want, r.Text)
+		}
+	}
+	if strings.Contains(text, "most by Stadsarchief") {
+		t.Error("a chart of the page only is in the mail")
+	}
+
+	in.Document.Period.To += 3
+	for i := range 3 {
+		in.Document.ByDay = append(in.Document.ByDay, DayCost{Date: in.Document.Period.To - data.Day(2-i), Currency: "EUR", Value: dec(t, "600")})
+	}
+	_, r = render(t, in)
+	if text := strings.Join(strings.Fields(r.Text), " "); !strings.Contains(text, "Most on 13 Nov €600, least on 8 Nov €498.") {
+		t.Errorf("the highest and the lowest day are not in\n%s", r.Text)
+	}
+}

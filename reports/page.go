@@ -56,6 +56,7 @@ func (b *builder) costFigures(d Digest) ([]chart.Figure, error) {
 		if len(f.Tables) > 0 {
 			f.Currency, f.Section = c.Currency, "summary"
 			f.Finding, f.Numbers = b.costFinding(c)
+			f.Numbers = strings.TrimSpace(f.Numbers + " " + b.dayNumbers(c.Currency))
 			figures = append(figures, f)
 		}
 	}
@@ -93,6 +94,25 @@ func (b *builder) costFigure(d Digest, c Cost) (chart.Figure, error) {
 		return chart.Figure{}, err
 	}
 	return b.figure("cost_by_day_"+slug(c.Currency), b.t("page.cost_by_day", code), definition, table)
+}
+
+// dayNumbers is the cost by day in words: each day of a week, of more the highest and
+// the lowest.
+func (b *builder) dayNumbers(currency string) string {
+	const all = 7
+	days := slices.DeleteFunc(slices.Clone(b.doc.ByDay), func(d DayCost) bool { return d.Currency != currency })
+	one := func(d DayCost) string {
+		return b.t("day.cost", b.day(d.Date), b.loc.Money(d.Value.String(), short(currency)))
+	}
+	if len(days) <= all {
+		words := make([]string, len(days))
+		for i, d := range days {
+			words[i] = one(d)
+		}
+		return b.t("finding.days", strings.Join(words, ", "))
+	}
+	byCost := func(x, y DayCost) int { return cmp.Or(x.Value.Cmp(y.Value), cmp.Compare(y.Date, x.Date)) }
+	return b.t("finding.days.most", one(slices.MaxFunc(days, byCost)), one(slices.MinFunc(days, byCost)))
 }
 
 // slug leaves of a text what may stand in an id.
@@ -165,6 +185,8 @@ func (b *builder) topFigures(d Digest) ([]chart.Figure, error) {
 			}
 		case hasMoved && k == moved.key():
 			f.Finding, f.Numbers = b.movedFinding(moved)
+		default:
+			f.Finding, f.PageOnly = b.t("finding.top.in", group.Title, group.Bars[0].Label, group.Bars[0].Value), true
 		}
 		figures = append(figures, f)
 	}

@@ -53,7 +53,7 @@ type Image struct {
 // one of each kind, that of the currency most subscriptions are billed in.
 func (b *builder) addPictures(sections []Section, p Page) {
 	for _, f := range p.Figures {
-		if f.Finding == "" || len(f.Option) == 0 || f.Currency != "" && f.Currency != b.main {
+		if f.Finding == "" || f.PageOnly || len(f.Option) == 0 || f.Currency != "" && f.Currency != b.main {
 			continue
 		}
 		i := slices.IndexFunc(sections, func(s Section) bool { return s.ID == f.Section })

@@ -54,11 +54,12 @@ func (b *builder) pulse(rank int, r customerRisk) (*Picture, error) {
 	if err != nil {
 		return nil, err
 	}
-	alt := b.pulseWords(days, currency, data.Period{From: first, To: last})
+	span := data.Period{From: first, To: last}
+	alt := b.pulseWords("pulse.cost", "pulse.services", days, currency, span)
 	if why := b.findings(r); len(why) > 0 {
 		alt = why[0] + ". " + alt
 	}
-	return &Picture{ID: "pulse_" + strconv.Itoa(rank), Alt: alt,
+	return &Picture{ID: "pulse_" + strconv.Itoa(rank), Alt: alt, Text: b.pulseWords("pulse.short.cost", "pulse.short.services", days, currency, span),
 		Option: option, Width: pulseWidth, Height: pulseHeight}, nil
 }
 
@@ -74,15 +75,16 @@ func pulseCurrency(days CustomerDays, ranked string) string {
 	return ""
 }
 
-// pulseWords says in words what the picture shows.
-func (b *builder) pulseWords(days CustomerDays, currency string, span data.Period) string {
+// pulseWords says in words what the picture shows, by a message for cost or one for
+// services.
+func (b *builder) pulseWords(ofCost, ofServices string, days CustomerDays, currency string, span data.Period) string {
 	last := b.day(span.To)
 	if currency == "" {
 		most := int64(0)
 		for _, n := range days.Services {
 			most = max(most, n)
 		}
-		return b.t("pulse.services", b.period(span), b.loc.Int(most), last, b.loc.Int(days.Services[span.To]))
+		return b.t(ofServices, b.period(span), b.loc.Int(most), last, b.loc.Int(days.Services[span.To]))
 	}
 	var most data.Decimal
 	for _, v := range days.Cost[currency] {
@@ -91,5 +93,5 @@ func (b *builder) pulseWords(days CustomerDays, currency string, span data.Perio
 		}
 	}
 	code, now := short(currency), days.Cost[currency][span.To]
-	return b.t("pulse.cost", b.period(span), b.loc.Money(most.String(), code), last, b.loc.Money(now.String(), code))
+	return b.t(ofCost, b.period(span), b.loc.Money(most.String(), code), last, b.loc.Money(now.String(), code))
 }

@@ -215,7 +215,7 @@ func (b *builder) trendFigure(d Digest, currency string) (chart.Figure, error) {
 	for _, row := range table.Rows {
 		rows.Rows = append(rows.Rows, []string{row[0].Text, row[1].Text, row[2].Text})
 	}
-	f, err := b.figure("trend_"+slug(currency), b.t("trend.title"), definition, rows)
+	f, err := b.figure("trend_"+slug(currency), table.Caption, definition, rows)
 	f.Currency, f.Section = currency, "trend"
 	f.Finding, f.Numbers = b.trendFinding(currency, points)
 	return f, err
@@ -231,7 +231,8 @@ func (b *builder) periodStart(p data.Period) string {
 
 // trendTable is the trend in numbers.
 func (b *builder) trendTable(currency string) Table {
-	t := Table{Caption: b.t("trend.title"), Head: []string{b.t("head.period"), b.t("summary.with_usage"), b.t("trend.subscriptions")}}
+	points := b.trend(currency)
+	t := Table{Caption: b.t("trend.title", len(points)), Head: []string{b.t("head.period"), b.t("summary.with_usage"), b.t("trend.subscriptions")}}
 	if currency != "" {
 		t.Head = []string{b.t("head.period"), b.t("summary.cost", short(currency)), b.t("summary.with_usage")}
 	}
@@ -241,7 +242,7 @@ func (b *builder) trendTable(currency string) Table {
 		}
 		return Cell{Text: b.loc.Int(*n), Number: true}
 	}
-	for _, p := range b.trend(currency) {
+	for _, p := range points {
 		row := []Cell{{Text: b.period(p.Period)}, count(p.Customers), count(p.Subscriptions)}
 		if currency != "" {
 			row = []Cell{row[0], {Text: b.t("unknown"), Number: true}, row[1]}
@@ -278,7 +279,7 @@ func (b *builder) trendFinding(currency string, points []trendPoint) (finding, n
 // trendSection is the trend of a report, in the currency most subscriptions are
 // billed in.
 func (b *builder) trendSection() Section {
-	s := Section{ID: "trend", Title: b.t("trend.title"), Metric: true}
+	s := Section{ID: "trend", Title: b.t("trend.title", len(b.trend(""))), Metric: true}
 	if len(b.trend("")) < 2 {
 		s.Lines = []string{b.t("trend.unknown")}
 		return s

@@ -33,7 +33,8 @@ type Figure struct {
 	Lines    []string // what the figure shows, in words
 	Currency string   // of the amounts; empty for figures without
 	Section  string   // of the mail, whose numbers the chart shows
-	Finding  string   // what a chart of the mail shows, as its title; empty: it is of the page only
+	Finding  string   // what the chart shows, as its heading; empty: nothing to say
+	PageOnly bool     // it has no place in a mail
 	Numbers  string   // the finding's numbers, in words
 	Group    string   // title of the section's list with the same numbers
 	Grouped  bool     // there is such a list
