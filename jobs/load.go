@@ -84,6 +84,9 @@ func freshness(view *archive.View) reports.Freshness {
 
 func noKnownDay(in transform.Inputs) error {
 	period, watermark := in.Period, in.Watermark
+	if watermark == nil && len(in.Extracted) > 0 {
+		return fmt.Errorf("period %s: %w: days from %s to %s are archived, and none has usage; extract days that have", period, transform.ErrNoKnownDay, in.Extracted[0], in.Extracted[len(in.Extracted)-1])
+	}
 	if watermark == nil {
 		return fmt.Errorf("period %s: %w: nothing is archived yet; run `tidemark extract`", period, transform.ErrNoKnownDay)
 	}

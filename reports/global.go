@@ -75,16 +75,14 @@ func (b *builder) costSentence() string {
 	if len(parts) == 0 {
 		return b.t("global.cost.none", b.loc.Int(valueOf(b.doc.CustomersWithUsage)))
 	}
-	for i := range parts[:len(parts)-1] {
+	for i := range parts {
 		parts[i] = strings.TrimSuffix(parts[i], ".")
 	}
-	for i := range parts[1:] {
-		parts[i+1] = lowerFirst(parts[i+1])
-	}
+	text := strings.Join(parts, ". ")
 	if rest > 0 {
-		return b.t("money.more", strings.TrimSuffix(strings.Join(parts, "; "), "."), rest) + "."
+		text = b.t("money.more", text, rest)
 	}
-	return strings.Join(parts, "; ")
+	return text + "."
 }
 
 func valueOf(c Count) int64 {

@@ -315,7 +315,9 @@ func (b *builder) churn() Section {
 	if len(days) > maxDays {
 		days = slices.DeleteFunc(slices.Clone(days), func(d ChurnDay) bool { return d.Deprovisioned == 0 })
 		s.Lines = []string{b.t("churn.days_with_end", len(days))}
-		days = days[:min(maxDays, len(days))]
+		if rest := len(days) - maxDays; rest > 0 {
+			days, s.More = days[:maxDays], b.t("churn.more", rest)
+		}
 	}
 	byDay := Table{Caption: b.t("churn.by_day"), Head: []string{b.t("head.day"), b.t("head.active"), b.t("head.ended")}}
 	for _, d := range days {

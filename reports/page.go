@@ -2,6 +2,7 @@ package reports
 
 import (
 	"cmp"
+	"errors"
 	"math"
 	"slices"
 	"strconv"
@@ -19,6 +20,9 @@ func (b *builder) page(d Digest) (Page, error) {
 		b.trendFigures, b.costFigures, b.topFigures, b.bandFigure, b.activeFigure, b.newFigure,
 	} {
 		figures, err := figure(d)
+		if errors.Is(err, chart.ErrTooManyPoints) {
+			continue // years in days: no chart shows them, and the sections have their numbers
+		}
 		if err != nil {
 			return Page{}, err
 		}

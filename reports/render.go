@@ -6,7 +6,8 @@ import (
 	htmltemplate "html/template"
 	"strings"
 	texttemplate "text/template"
-	"unicode/utf8"
+
+	"golang.org/x/text/width"
 
 	"tidemark/reports/chart"
 	"tidemark/reports/chart/raster"
@@ -108,27 +109,39 @@ func renderPage(d Digest, script []byte) ([]byte, error) {
 func wrap(first, next, s string) string {
 	var out strings.Builder
 	out.WriteString(first)
-	width := utf8.RuneCountInString(first)
+	at := columns(first)
 	fresh := true
 	for _, word := range strings.Fields(s) {
-		n := utf8.RuneCountInString(word)
-		if !fresh && width+1+n > textWidth {
+		n := columns(word)
+		if !fresh && at+1+n > textWidth {
 			out.WriteString("\n" + next)
-			width, fresh = utf8.RuneCountInString(next), true
+			at, fresh = columns(next), true
 		}
 		if !fresh {
 			out.WriteByte(' ')
-			width++
+			at++
 		}
 		out.WriteString(word)
-		width += n
+		at += n
 		fresh = false
 	}
 	return out.String()
 }
 
+// columns is how wide a text is in a font of one width: the letters of East Asia take two.
+func columns(s string) int {
+	n := 0
+	for _, r := range s {
+		n++
+		if k := width.LookupRune(r).Kind(); k == width.EastAsianWide || k == width.EastAsianFullwidth {
+			n++
+		}
+	}
+	return n
+}
+
 // rule underlines a heading.
-func rule(s string) string { return strings.Repeat("-", min(textWidth, utf8.RuneCountInString(s))) }
+func rule(s string) string { return strings.Repeat("-", min(textWidth, columns(s))) }
 
 // textTable aligns a table in columns: the first takes what the others leave.
 func textTable(t Table) string {
@@ -155,7 +168,7 @@ func textTable(t Table) string {
 	rest := textWidth
 	for i := 1; i < len(widths); i++ {
 		for _, line := range lines {
-			widths[i] = max(widths[i], utf8.RuneCountInString(line[i].Text))
+			widths[i] = max(widths[i], columns(line[i].Text))
 		}
 		widths[i] = min(widths[i], 26)
 		rest -= widths[i] + 2
@@ -184,7 +197,7 @@ func writeColumns(out *strings.Builder, line []Cell, widths []int) {
 			if y < len(parts[i]) {
 				text = parts[i][y]
 			}
-			pad := strings.Repeat(" ", max(0, widths[i]-utf8.RuneCountInString(text)))
+			pad := strings.Repeat(" ", max(0, widths[i]-columns(text)))
 			if i == 0 {
 				row.WriteString(text + pad)
 			} else {
@@ -197,23 +210,23 @@ func writeColumns(out *strings.Builder, line []Cell, widths []int) {
 
 // fold breaks a text into lines of a width, inside a word only when the word
 // alone is longer.
-func fold(s string, width int) []string {
+func fold(s string, room int) []string {
 	indent := s[:len(s)-len(strings.TrimLeft(s, " "))]
 	var lines []string
 	line := indent
 	for _, word := range strings.Fields(s) {
-		for utf8.RuneCountInString(word) > width-len(indent) {
-			runes := []rune(word)
+		for columns(word) > room-len(indent) {
 			if line != indent {
 				lines, line = append(lines, line), indent
 			}
-			lines = append(lines, indent+string(runes[:width-len(indent)]))
-			word = string(runes[width-len(indent):])
+			head := firstColumns(word, room-len(indent))
+			lines = append(lines, indent+head)
+			word = word[len(head):]
 		}
 		switch {
 		case line == indent:
 			line += word
-		case utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) <= width:
+		case columns(line)+1+columns(word) <= room:
 			line += " " + word
 		default:
 			lines, line = append(lines, line), indent+word
@@ -223,6 +236,16 @@ func fold(s string, width int) []string {
 		lines = append(lines, line)
 	}
 	return lines
+}
+
+// firstColumns is as much of a text as fits, at least its first character.
+func firstColumns(s string, room int) string {
+	for i, r := range s {
+		if room -= columns(string(r)); room < 0 && i > 0 {
+			return s[:i]
+		}
+	}
+	return s
 }
 
 // textBars writes a group of bars as a table: label, value, note.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -73,6 +74,17 @@ func TestConfig_TwoSources(t *testing.T) {
 	}
 	if _, err := parse("sources: {inventory: {kind: focus, path: ./x}, usage: {kind: focus, path: ./x}}"); err == nil {
 		t.Error("focus is accepted as an inventory")
+	}
+}
+
+func TestConfig_PagesNeedAPlainAddress(t *testing.T) {
+	for base, ok := range map[string]bool{
+		"https://pages.example.com": true, "https://pages.example.com/azure/": true, "https://pages.example.com:8443/a%20b": true,
+		`https://x/a b"c`: false, "https://x/r?token=1": false, "https://x/r#f": false, "https://u:p@x/r": false, "http://x/r": false, "https:///r": false,
+	} {
+		if _, err := parse(fmt.Sprintf("source: {kind: sample}\npages: {path: p, base_url: %q}\n", base)); (err == nil) != ok {
+			t.Errorf("pages.base_url %s: %v", base, err)
+		}
 	}
 }
 

@@ -33,7 +33,7 @@ sent, and nothing is written.`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			host, _, err := net.SplitHostPort(listen)
-			if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
+			if err != nil || !thisMachine(host) {
 				return usagef("--listen %q: want an address of this machine alone, e.g. 127.0.0.1:8080; reports are not for the network", listen)
 			}
 			g, err := a.gallery(cmd.Context(), f)
@@ -137,7 +137,10 @@ iframe{width:420px;height:600px;border:1px solid #d5d9d2;background:#fff}a{color
 func (g *gallery) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// A name that leads here is not enough: another site could have it resolved.
 	host, _, err := net.SplitHostPort(r.Host)
-	if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+	if err != nil { // port 80 is not named
+		host = strings.Trim(r.Host, "[]")
+	}
+	if !thisMachine(host) {
 		http.Error(w, "this is for this machine alone", http.StatusForbidden)
 		return
 	}
@@ -162,6 +165,12 @@ func (g *gallery) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", f.contentType)
 	_, _ = w.Write(f.content) // the reader may have gone
+}
+
+// thisMachine reports whether a host is this machine alone.
+func thisMachine(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // serveGallery serves until ctx ends.

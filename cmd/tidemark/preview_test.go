@@ -58,7 +58,7 @@ recipients:
 	env.stdout = out
 	ended := make(chan int, 1)
 	go func() {
-		ended <- run(ctx, []string{"preview", "--period", "latest-7d", "--config", config}, env)
+		ended <- run(ctx, []string{"preview", "--period", "latest-7d", "--listen", "localhost:0", "--config", config}, env)
 	}()
 	select {
 	case <-out.up:
@@ -103,6 +103,16 @@ recipients:
 	}
 	if code, _ := get("nosuch", ""); code != 404 {
 		t.Errorf("nosuch: %d", code)
+	}
+	for _, host := range []string{"127.0.0.1", "localhost", "[::1]", "localhost:80"} { // port 80 is not named
+		if code, _ := get("", host); code != 200 {
+			t.Errorf("host %s: %d", host, code)
+		}
+	}
+	for _, host := range []string{"evil.example:80", "127.0.0.1.evil.example", "[::2]"} {
+		if code, _ := get("", host); code != 403 {
+			t.Errorf("host %s: %d", host, code)
+		}
 	}
 	if code, body := get("", "evil.example"); code != 403 || strings.Contains(body, "partner.example") {
 		t.Errorf("another host name: %d %s", code, body)

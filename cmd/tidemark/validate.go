@@ -217,7 +217,7 @@ func (k *checker) mail() {
 		k.report("mail.daily_limit", "must not be negative", "0 sets no limit")
 	}
 	if p := k.c.Pages; p.BaseURL != "" {
-		if u, err := url.Parse(p.BaseURL); err != nil || u.Scheme != "https" || u.Host == "" {
+		if u, err := url.Parse(p.BaseURL); err != nil || u.Scheme != "https" || u.Host == "" || u.String() != p.BaseURL || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 			k.report("pages.base_url", fmt.Sprintf("%q is not an address", p.BaseURL), "want https://HOST/FOLDER")
 		}
 		if p.Path == "" {
