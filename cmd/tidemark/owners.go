@@ -55,7 +55,7 @@ ownership file itself would empty it before it is read.`,
 			if err != nil {
 				return err
 			}
-			ownership, err := c.currentOwners(a.today())
+			ownership, err := c.currentOwners()
 			if err != nil {
 				return err
 			}

@@ -109,9 +109,23 @@ func parseRecipients(file string, in *csv.Reader) ([]recipientConfig, error) {
 // locale returns the wanted locale, else the partner's, else English.
 func (c *config) locale(wanted string) string { return cmp.Or(wanted, c.Partner.Locale, "en") }
 
-// ownership reads the ownership file; nil when none is configured. Whoever
-// covers for somebody who is away on the day owns what that person owns.
+// ownership is that of the file; nil when none is configured. Whoever covers for
+// somebody who is away on the day owns what that person owns.
 func (c *config) ownership(day data.Day) (*reports.Ownership, error) {
+	o, err := c.ownershipFile()
+	if err != nil || o == nil {
+		return nil, err
+	}
+	var away []reports.Absence
+	for _, cover := range c.covering(day) {
+		away = append(away, reports.Absence{Absent: cover.Absent, By: cover.By})
+	}
+	o.Cover(away)
+	return o, nil
+}
+
+// ownershipFile reads the ownership file; nil when none is configured.
+func (c *config) ownershipFile() (*reports.Ownership, error) {
 	if c.Ownership.File == "" {
 		return nil, nil
 	}
@@ -127,11 +141,6 @@ func (c *config) ownership(day data.Day) (*reports.Ownership, error) {
 	if len(o.Customers()) == 0 && len(o.Owners("")) == 0 {
 		return nil, fmt.Errorf("read ownership: %w: %w by %s; fill in the addresses (`tidemark owners template` lists the customers)", jobs.ErrHeld, errNobodyAssigned, c.Ownership.File)
 	}
-	var away []reports.Absence
-	for _, cover := range c.covering(day) {
-		away = append(away, reports.Absence{Absent: cover.Absent, By: cover.By})
-	}
-	o.Cover(away)
 	return o, nil
 }
 
@@ -178,8 +187,9 @@ func (c *config) localDay(now time.Time) data.Day {
 
 // currentOwners is the ownership to start a template from: that of the file, or
 // none while there is no file or it assigns nobody. A file that is empty or
-// cannot be read is an error: it may have held what must not be lost.
-func (c *config) currentOwners(day data.Day) (*reports.Ownership, error) {
+// cannot be read is an error: it may have held what must not be lost. Who only covers for
+// somebody is not in it.
+func (c *config) currentOwners() (*reports.Ownership, error) {
 	file := c.path(c.Ownership.File)
 	info, err := os.Stat(file)
 	if c.Ownership.File == "" || errors.Is(err, fs.ErrNotExist) {
@@ -188,7 +198,7 @@ func (c *config) currentOwners(day data.Day) (*reports.Ownership, error) {
 	if err == nil && info.Size() == 0 {
 		return nil, fmt.Errorf("read ownership: %s is empty; if it was emptied by a redirection, restore it and use `tidemark owners template --out FILE`", c.Ownership.File)
 	}
-	o, err := c.ownership(day)
+	o, err := c.ownershipFile()
 	if errors.Is(err, errNobodyAssigned) {
 		return nil, nil
 	}
