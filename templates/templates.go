@@ -22,11 +22,8 @@ var layouts embed.FS
 //go:embed locales/*.json
 var locales embed.FS
 
-//go:embed assets/dist
+//go:embed assets/dist assets/numbers.js
 var dist embed.FS
-
-//go:embed assets/numbers.js
-var numbers []byte
 
 // Layout returns the text of a template: "mail.html", "mail.txt" or "page.html".
 // Another name is a programmer's error.
@@ -63,5 +60,6 @@ func ChartScript() (js []byte, ok bool) {
 	if err != nil || len(js) == 0 {
 		return nil, false
 	}
-	return slices.Concat(js, []byte("\n"), numbers), true
+	numbers, err := dist.ReadFile("assets/numbers.js")
+	return slices.Concat(js, []byte("\n"), numbers), err == nil
 }
