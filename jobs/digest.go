@@ -36,14 +36,13 @@ type Digests struct {
 	Partner    reports.Partner
 	HideMoney  bool // gives the role the view without money
 
-	From     netmail.Address
-	ReplyTo  *netmail.Address
-	Date     time.Time        // of the mails
-	Edition  int              // raised by a resend only
-	Pages    string           // folder that the interactive pages are written to; empty: they are not
-	PageBase string           // address of the interactive pages; empty: mails do not link to them
-	Mailed   []reports.Mailed // for the global admins: who was mailed what in the period
-	Outcome  *reports.Outcome // for the global admins: what became of earlier scores
+	From    netmail.Address
+	ReplyTo *netmail.Address
+	Date    time.Time        // of the mails
+	Edition int              // raised by a resend only
+	Pages   Pages            // where the interactive pages go
+	Mailed  []reports.Mailed // for the global admins: who was mailed what in the period
+	Outcome *reports.Outcome // for the global admins: what became of earlier scores
 	// Last is what each address was sent before of this role; empty: nothing that
 	// is known.
 	Last   map[string]reports.LastMail
@@ -53,6 +52,12 @@ type Digests struct {
 	Without []string
 	Charts  *raster.Renderer // draws the charts of the mails; nil: they have none
 	Divert  string           // when set, mails are made for this address, with the real recipient in subject and banner
+}
+
+// Pages is where the interactive pages go.
+type Pages struct {
+	Folder string // that they are written to; empty: they are not
+	Base   string // address of the folder; empty: mails do not link to them
 }
 
 // Built is one recipient's digest, or why there is none.
@@ -188,7 +193,7 @@ func (d Digests) build(r reports.Recipient) (Built, error) {
 		return b, nil
 	}
 	in := reports.BuildInput{Document: doc, Role: d.Role, Recipient: r, Partner: d.Partner,
-		Ownership: d.Ownership, Agents: WithRole(d.Recipients, reports.SalesAgent), Mailed: d.Mailed, Outcome: d.Outcome, PageBase: d.PageBase}
+		Ownership: d.Ownership, Agents: WithRole(d.Recipients, reports.SalesAgent), Mailed: d.Mailed, Outcome: d.Outcome, PageBase: d.Pages.Base}
 	in.Still, in.Covers = d.Still, d.Covers[strings.ToLower(r.Address)]
 	if last, found := d.Last[strings.ToLower(r.Address)]; found {
 		in.Last = &last

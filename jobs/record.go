@@ -110,7 +110,7 @@ func (r *Recording) Add(ctx context.Context, b Built) error {
 		}
 	}
 	row, err := r.row(b)
-	if pages := r.digests.Pages; err == nil && pages != "" {
+	if pages := r.digests.Pages.Folder; err == nil && pages != "" {
 		if err := WriteFile(filepath.Join(pages, reports.PageName(b.Digest.ReportID)), b.Rendered.Page); err != nil { // no reason to mail nobody
 			r.Unwritten = append(r.Unwritten, fmt.Sprintf("the page for %s is not written: %v", b.Recipient.Address, err))
 		}
@@ -151,7 +151,7 @@ func (r *Recording) row(b Built) (data.Report, error) {
 	if r.Slot != nil {
 		row.Slot = new(r.Slot.UTC().Format(time.RFC3339))
 	}
-	req := request{r.SettleDays, d.HideMoney, b.Recipient, d.Partner, d.From, d.ReplyTo, d.Date, d.Divert, d.Charts != nil, d.PageBase, d.Mailed, d.Outcome, d.Covers[strings.ToLower(b.Recipient.Address)], b.Still, nil}
+	req := request{r.SettleDays, d.HideMoney, b.Recipient, d.Partner, d.From, d.ReplyTo, d.Date, d.Divert, d.Charts != nil, d.Pages.Base, d.Mailed, d.Outcome, d.Covers[strings.ToLower(b.Recipient.Address)], b.Still, nil}
 	if last, found := d.Last[strings.ToLower(b.Recipient.Address)]; found {
 		row.Previous, req.PreviousSent = &last.ReportID, &last.Sent
 	}

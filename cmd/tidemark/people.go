@@ -289,10 +289,10 @@ func (a *app) digests(ctx context.Context, c *config, arc *archive.Archive, p *r
 	for _, err := range unreadable(d.Charts) {
 		d.Without = append(d.Without, fmt.Sprintf("charts are drawn without it: %v", err))
 	}
-	if d.Pages, err = c.pages(); err != nil {
+	if d.Pages.Folder, err = c.pages(); err != nil {
 		d.Without = append(d.Without, fmt.Sprintf("interactive pages are not written, and no mail links to one: %v", err))
 	} else {
-		d.PageBase = c.Pages.BaseURL
+		d.Pages.Base = c.Pages.BaseURL
 	}
 	if err := a.mailedBefore(ctx, c, arc, &d); err != nil {
 		return d, err
