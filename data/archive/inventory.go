@@ -3,6 +3,9 @@ package archive
 import (
 	"context"
 	"fmt"
+	"iter"
+	"math"
+	"slices"
 
 	"tidemark/data"
 )
@@ -81,4 +84,43 @@ func commitInventory[T any](ctx context.Context, r *Run, s snapshot[T], d Delive
 		return p, nil
 	}
 	return r.commit(ctx, base, change{r.commitInfo(s.table, d, "snapshot"), makePlan, ofDay})
+}
+
+// Customers yields the rows of the newest snapshot.
+func (v *View) Customers(ctx context.Context) iter.Seq2[data.Customer, error] {
+	return v.CustomersOn(ctx, math.MaxInt32)
+}
+
+// CustomersOn yields the rows of the newest snapshot at or before a day.
+func (v *View) CustomersOn(ctx context.Context, day data.Day) iter.Seq2[data.Customer, error] {
+	return snapshotRows(ctx, v, Customers, codeCustomer, day)
+}
+
+// Subscriptions yields the rows of the newest snapshot.
+func (v *View) Subscriptions(ctx context.Context) iter.Seq2[data.Subscription, error] {
+	return v.SubscriptionsOn(ctx, math.MaxInt32)
+}
+
+// SubscriptionsOn yields the rows of the newest snapshot at or before a day.
+func (v *View) SubscriptionsOn(ctx context.Context, day data.Day) iter.Seq2[data.Subscription, error] {
+	return snapshotRows(ctx, v, Subscriptions, codeSubscription, day)
+}
+
+func snapshotRows[T any](ctx context.Context, v *View, t Table, code func(*rowCoder, *T), until data.Day) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		days := v.Snapshots(t)
+		n, found := slices.BinarySearch(days, until)
+		if found {
+			n++
+		}
+		if n == 0 {
+			return
+		}
+		newest := days[n-1]
+		for row, err := range tableRows(ctx, v, t, code, data.Period{From: newest, To: newest}) {
+			if !yield(row.row, err) || err != nil {
+				return
+			}
+		}
+	}
 }
