@@ -196,11 +196,17 @@ func (d Deliverer) refuse(ctx context.Context, del *ledger.Delivery) (string, er
 	return "", nil
 }
 
-// Allowed reports whether mail may go to the address: its domain, without
-// looking at case, is one of the list, or the list is empty.
+// Allowed reports whether mail may go to the address: its domain, however it is
+// written, is one of the list, or the list is empty.
 func Allowed(address string, domains []string) bool {
-	_, domain, _ := strings.Cut(address, "@")
-	return len(domains) == 0 || slices.ContainsFunc(domains, func(d string) bool { return strings.EqualFold(d, domain) })
+	if len(domains) == 0 {
+		return true
+	}
+	is, err := mail.ASCIIDomain(address[strings.LastIndexByte(address, '@')+1:])
+	return err == nil && slices.ContainsFunc(domains, func(d string) bool {
+		allowed, err := mail.ASCIIDomain(d)
+		return err == nil && allowed == is
+	})
 }
 
 // Sleep returns the Wait of a Deliverer: it waits for the clock, at most half a

@@ -162,3 +162,22 @@ func TestDeliver_KeepsPaceAndDailyLimit(t *testing.T) {
 		t.Errorf("%d mails left, want 25", len(s.got))
 	}
 }
+
+func TestAllowed_ADomainIsTheSameHoweverItIsWritten(t *testing.T) {
+	for _, c := range []struct {
+		address, domain string
+		want            bool
+	}{
+		{"a@partner.example", "PARTNER.example", true},
+		{"a@müller.example", "xn--mller-kva.example", true},
+		{"a@XN--MLLER-kva.example", "Müller.example", true},
+		{"a@evil.example", "partner.example", false},
+		{"a@sub.partner.example", "partner.example", false},
+		{"a@partner.example.evil.example", "partner.example", false},
+		{"a@not a domain", "not a domain", false},
+	} {
+		if got := Allowed(c.address, []string{c.domain}); got != c.want {
+			t.Errorf("%s in %s: %v", c.address, c.domain, got)
+		}
+	}
+}

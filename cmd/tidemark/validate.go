@@ -13,6 +13,7 @@ import (
 	"tidemark/data"
 	"tidemark/jobs"
 	"tidemark/reports"
+	"tidemark/reports/mail"
 	"tidemark/templates"
 )
 
@@ -185,6 +186,8 @@ func (k *checker) address(key, address string, required bool) {
 	}
 	if a, err := netmail.ParseAddress(address); err != nil || a.Address != address {
 		k.report(key, fmt.Sprintf("%q is not a mail address", address), "want name@domain, without a display name")
+	} else if err := mail.CheckAddress(address); err != nil {
+		k.report(key, err.Error(), "not every mail server on the way takes it")
 	}
 }
 
@@ -198,12 +201,19 @@ func (k *checker) mail() {
 	m := k.c.Mail
 	k.oneOf("mail.kind", m.Kind, "files", "smtp")
 	if m.From != "" {
-		if _, err := netmail.ParseAddress(m.From); err != nil {
+		if from, err := netmail.ParseAddress(m.From); err != nil {
 			k.report("mail.from", fmt.Sprintf("%q is not a mail address", m.From), `want "Polder Cloud <usage@partner.example>"`)
+		} else if err := mail.CheckAddress(from.Address); err != nil {
+			k.report("mail.from", err.Error(), "not every mail server on the way takes it")
 		}
 	}
 	k.address("mail.reply_to", m.ReplyTo, false)
 	k.address("mail.divert", m.Divert, false)
+	for i, domain := range m.AllowDomains {
+		if _, err := mail.ASCIIDomain(domain); err != nil {
+			k.report(fmt.Sprintf("mail.allow_domains[%d]", i), fmt.Sprintf("%q is not a domain", domain), "want what stands behind the @, e.g. partner.example")
+		}
+	}
 	if m.Kind == "smtp" && m.SMTP.Host == "" {
 		k.report("mail.smtp", "has no host", "add mail.smtp: {host: …, port: 587, tls: starttls}")
 	}

@@ -21,7 +21,7 @@ func asciiAddress(a netmail.Address) (*netmail.Address, error) {
 	if strings.ContainsFunc(local, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`()<>[]:;@\,"`, r) }) {
 		return nil, fmt.Errorf("address %q: the part before @ must be plain ASCII", a.Address)
 	}
-	domain, err := asciiDomain(a.Address[at+1:])
+	domain, err := ASCIIDomain(a.Address[at+1:])
 	if err != nil {
 		return nil, fmt.Errorf("address %q: %w", a.Address, err)
 	}
@@ -34,7 +34,8 @@ func asciiAddress(a netmail.Address) (*netmail.Address, error) {
 
 var errDomain = errors.New("the domain is not a valid one")
 
-func asciiDomain(domain string) (string, error) {
+// ASCIIDomain returns a domain as it stands in DNS, in lower case and punycode.
+func ASCIIDomain(domain string) (string, error) {
 	ascii, err := idna.Lookup.ToASCII(domain)
 	if err != nil || ascii == "" {
 		return "", errDomain

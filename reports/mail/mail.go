@@ -49,7 +49,7 @@ type Part struct {
 // the same id, and different lists of parts give different ids. The id has no
 // angle brackets. A domain that is not one is an error.
 func NewMessageID(domain string, parts ...string) (string, error) {
-	domain, err := asciiDomain(domain)
+	domain, err := ASCIIDomain(domain)
 	if err != nil {
 		return "", fmt.Errorf("message id: %w", err)
 	}

@@ -77,6 +77,7 @@ virtual_gid_maps = static:%[3]s
 smtpd_tls_cert_file = %[1]s/cert.pem
 smtpd_tls_key_file = %[1]s/key.pem
 smtpd_tls_security_level = may
+strict_rfc821_envelopes = yes
 smtpd_recipient_restrictions = check_recipient_access inline:{{refused@partner.example = 550 5.1.1 no such person}, {grey@partner.example = 450 4.2.0 greylisted}}, permit_mynetworks, reject
 `, dir, owner.Uid, owner.Gid)
 	master := fmt.Sprintf(`127.0.0.1:%d inet n - n - - smtpd -o smtpd_tls_security_level=none

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	netmail "net/mail"
 	"net/textproto"
 	"strconv"
 	"strings"
@@ -97,6 +98,13 @@ func (s *SMTP) drop() {
 
 // Send implements Sender.
 func (s *SMTP) Send(ctx context.Context, e Envelope, raw []byte, dot func() error) Result {
+	var err error
+	if e.From, err = path(e.From); err == nil {
+		e.To, err = path(e.To)
+	}
+	if err != nil {
+		return failure(err, Refused)
+	}
 	fresh := s.client == nil
 	r, lost := s.attempt(ctx, e, raw, dot)
 	if lost && !fresh && ctx.Err() == nil {
@@ -106,7 +114,17 @@ func (s *SMTP) Send(ctx context.Context, e Envelope, raw []byte, dot func() erro
 	return r
 }
 
-// attempt runs one transaction. lost reports that the connection went away
+// path is an address as MAIL and RCPT take it (RFC 5321, 4.1.2). The client
+// writes what it is given, so the brackets are ours to add.
+func path(address string) (string, error) {
+	a, err := asciiAddress(netmail.Address{Address: address})
+	if err != nil {
+		return "", err
+	}
+	return "<" + a.Address + ">", nil
+}
+
+// attempt runs one transaction of an envelope of paths. lost reports that the connection went away
 // before the final dot.
 func (s *SMTP) attempt(ctx context.Context, e Envelope, raw []byte, dot func() error) (r Result, lost bool) {
 	if s.client == nil {

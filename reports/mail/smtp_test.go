@@ -286,6 +286,69 @@ func TestSMTP_ADotThatIsRefusedStopsTheMail(t *testing.T) {
 	}
 }
 
+// tap is a listener that keeps what clients say.
+type tap struct {
+	net.Listener
+	mu   sync.Mutex
+	said bytes.Buffer
+}
+
+func (l *tap) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	return tapped{c, l}, err
+}
+
+type tapped struct {
+	net.Conn
+	l *tap
+}
+
+func (c tapped) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.l.mu.Lock()
+	defer c.l.mu.Unlock()
+	c.l.said.Write(b[:n])
+	return n, err
+}
+
+// TestSMTP_TheEnvelopeIsOfPaths reads the commands off the wire: strict relays
+// take an address in angle brackets only (RFC 5321, 4.1.2), and none but those
+// with SMTPUTF8 may be given one outside ASCII.
+func TestSMTP_TheEnvelopeIsOfPaths(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wire := &tap{Listener: l}
+	srv := smtp.NewServer(&relay{stored: map[string]string{}, conns: map[string]bool{}})
+	srv.Domain, srv.ErrorLog = "localhost", discard{}
+	done := make(chan struct{})
+	go func() { defer close(done); _ = srv.Serve(wire) }()
+	t.Cleanup(func() { _ = srv.Close(); _ = l.Close(); <-done })
+
+	s := newSMTP(t, SMTPOptions{Host: "127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port, TLS: "none", Now: time.Now})
+	for to, want := range map[string]string{
+		"b@partner.example":     "MAIL FROM:<usage@xn--mller-kva.example> BODY=8BITMIME\r\nRCPT TO:<b@partner.example>\r\n",
+		"joerg@müller.example":  "RCPT TO:<joerg@xn--mller-kva.example>\r\n",
+		"o'neil+x@sub.b.exampl": "RCPT TO:<o'neil+x@sub.b.exampl>\r\n",
+	} {
+		if r := s.Send(t.Context(), Envelope{From: "usage@müller.example", To: to}, seal(t, message()), noDot); r.Outcome != Sent {
+			t.Errorf("%s: %+v", to, r)
+		}
+		wire.mu.Lock()
+		if !strings.Contains(wire.said.String(), want) {
+			t.Errorf("%s: the relay was not told %q", to, want)
+		}
+		wire.mu.Unlock()
+	}
+	before := wire.said.Len()
+	for _, to := range []string{"jörg@partner.example", "b>\r\nRCPT TO:<c@partner.example", ""} {
+		if r := s.Send(t.Context(), Envelope{From: "usage@partner.example", To: to}, seal(t, message()), noDot); r.Outcome != Refused || wire.said.Len() != before {
+			t.Errorf("%q: %+v, want it refused without a word to the relay", to, r)
+		}
+	}
+}
+
 func TestSMTP_OneConnectionForManyMails(t *testing.T) {
 	for _, implicit := range []bool{false, true} {
 		r := &relay{user: "usage"}
