@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -20,7 +21,7 @@ import (
 // keeps no other from being tried.
 type Alarms struct {
 	Mail    func(ctx context.Context, subject, text string) error // to the operators; nil for none
-	Webhook string                                                // URL that takes {"text": …}, as Teams does
+	Webhook string                                                // URL of a Teams workflow, or of whatever takes {"text": …}
 	Ping    string                                                // dead-man URL: /start, /fail, and itself for success, with /JOB before
 	Client  *http.Client
 	Log     *slog.Logger
@@ -35,36 +36,82 @@ func (a Alarms) Ended(ctx context.Context, l *ledger.Ledger, run ledger.Run, sta
 	key := "job:" + run.Job
 	if state == ledger.Done || state == ledger.Warned && !strings.Contains(note, ErrNotAccepted.Error()) {
 		a.ping(ctx, run.Job, "")
-		since, raised, err := l.ClearAlarm(ctx, key)
-		if err != nil || !raised {
-			return err
-		}
-		a.Say(ctx, fmt.Sprintf("tidemark: %s works again", run.Job),
-			fmt.Sprintf("Job %s ended well at %s. It had not since %s.", run.Job, run.ID, since.Format(time.RFC3339)))
-		return nil
+		return a.Clear(ctx, l, key, fmt.Sprintf("tidemark: %s works again", run.Job), fmt.Sprintf("Job %s ended well at %s.", run.Job, run.ID))
 	}
 	a.ping(ctx, run.Job, "/fail")
-	counts, err := l.Counts(ctx, run.ID)
+	deliveries, err := l.Deliveries(ctx, ledger.Query{Run: run.ID, Limit: 1 << 20})
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf("Job %s, run %s: %s.\n%s\n\n%s\nNext: %s\n", run.Job, run.ID, state, note, unmailed(counts), nextCommand(run, state))
-	since, fresh, err := l.RaiseAlarm(ctx, key, string(state)+": "+note)
-	if err != nil || !fresh {
-		return err
-	}
-	a.Say(ctx, fmt.Sprintf("tidemark: %s %s", run.Job, state), text+"Since "+since.Format(time.RFC3339)+".\n")
-	return nil
+	text := fmt.Sprintf("Job %s, run %s: %s.\n%s\n\n%s\nNext: %s\n", run.Job, run.ID, state, note, unmailed(run, state, deliveries), nextCommand(run, state))
+	return a.Raise(ctx, l, key, string(state)+": "+note, fmt.Sprintf("tidemark: %s %s", run.Job, state), text)
 }
 
-// unmailed says who got no mail.
-func unmailed(counts map[ledger.DeliveryState]int) string {
-	if len(counts) == 0 {
+// Raise tells the operators once that something is wrong, until Clear. When no
+// way works the next Raise tells them.
+func (a Alarms) Raise(ctx context.Context, l *ledger.Ledger, key, what, subject, text string) error {
+	since, fresh, err := l.RaiseAlarm(ctx, key, what)
+	if err != nil || !fresh || !a.Say(ctx, subject, text+"Since "+since.Format(time.RFC3339)+".\n") {
+		return err
+	}
+	return l.AlarmSaid(ctx, key)
+}
+
+// Clear tells the operators once that it works again what Raise told them of.
+func (a Alarms) Clear(ctx context.Context, l *ledger.Ledger, key, subject, text string) error {
+	since, raised, err := l.ClearAlarm(ctx, key)
+	if err == nil && raised {
+		a.Say(ctx, subject, fmt.Sprintf("%s It had not since %s.\n", text, since.Format(time.RFC3339)))
+	}
+	return err
+}
+
+// named is how many people an alarm names of each kind.
+const named = 10
+
+// unmailed says who got no mail, and of a held run what they would have got.
+func unmailed(run ledger.Run, state ledger.RunState, deliveries []ledger.Delivery) string {
+	var out SendResult
+	if json.Unmarshal([]byte(run.Result), &out) != nil || len(deliveries)+len(out.Failed)+len(out.Open) == 0 {
 		return "No mail was made."
 	}
-	open := counts[ledger.Pending] + counts[ledger.Sending]
-	return fmt.Sprintf("Mails: %d sent, %d not sent yet, %d failed, %d unknown (may have arrived).",
-		counts[ledger.Sent], open, counts[ledger.Refused], counts[ledger.Unknown]+counts[ledger.Dot])
+	who := map[ledger.DeliveryState][]string{}
+	for _, d := range deliveries {
+		line := d.Recipient
+		if d.Reply != "" {
+			line += ": " + d.Reply
+		}
+		who[d.State] = append(who[d.State], line)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d mails were sent.\n", len(who[ledger.Sent]))
+	for _, kind := range []struct {
+		name  string
+		lines []string
+	}{
+		{"not sent yet", append(who[ledger.Pending], who[ledger.Sending]...)},
+		{"failed", who[ledger.Refused]},
+		{"unknown, may have arrived", append(who[ledger.Unknown], who[ledger.Dot]...)},
+		{"could not be made", out.Failed},
+		{"open from before", out.Open},
+	} {
+		if len(kind.lines) == 0 {
+			continue
+		}
+		fmt.Fprintf(&b, "%d %s:\n", len(kind.lines), kind.name)
+		for _, line := range kind.lines[:min(len(kind.lines), named)] {
+			fmt.Fprintf(&b, "  %s\n", line)
+		}
+		if more := len(kind.lines) - named; more > 0 {
+			fmt.Fprintf(&b, "  and %d more\n", more)
+		}
+	}
+	if state == ledger.Held {
+		for _, sample := range out.Samples {
+			fmt.Fprintf(&b, "Sample: %s\n", sample)
+		}
+	}
+	return b.String()
 }
 
 // nextCommand is the one command to run next.
@@ -78,31 +125,54 @@ func nextCommand(run ledger.Run, state ledger.RunState) string {
 	return fmt.Sprintf("tidemark run %s --slot %s   (when the cause is mended)", run.Job, run.Slot.Format(time.RFC3339))
 }
 
-// Say tells the operators by every way there is.
-func (a Alarms) Say(ctx context.Context, subject, text string) {
+// Say tells the operators by every way there is and reports whether one worked.
+func (a Alarms) Say(ctx context.Context, subject, text string) (told bool) {
 	if a.Mail != nil {
-		a.failed("mail", a.Mail(ctx, subject, text))
+		told = a.worked("mail", a.Mail(ctx, subject, text))
 	}
 	if a.Webhook != "" {
-		body, err := json.Marshal(map[string]string{"text": subject + "\n\n" + text})
+		body, err := json.Marshal(teams(subject, text))
 		if err == nil {
 			err = a.post(ctx, a.Webhook, body)
 		}
-		a.failed("webhook", err)
+		told = a.worked("webhook", err) || told
+	}
+	return told
+}
+
+// teams is a message as a Workflows webhook of Teams takes it, an adaptive card;
+// text is for the others, which take that.
+func teams(subject, text string) map[string]any {
+	block := func(text string, more map[string]any) map[string]any {
+		b := map[string]any{"type": "TextBlock", "text": text, "wrap": true}
+		maps.Copy(b, more)
+		return b
+	}
+	return map[string]any{
+		"type": "message",
+		"text": subject + "\n\n" + text,
+		"attachments": []any{map[string]any{
+			"contentType": "application/vnd.microsoft.card.adaptive",
+			"content": map[string]any{
+				"$schema": "http://adaptivecards.io/schemas/adaptive-card.json", "type": "AdaptiveCard", "version": "1.4",
+				"body": []any{block(subject, map[string]any{"weight": "Bolder", "size": "Medium"}), block(strings.ReplaceAll(text, "\n", "\n\n"), nil)},
+			},
+		}},
 	}
 }
 
 func (a Alarms) ping(ctx context.Context, job, what string) {
 	if a.Ping != "" {
-		a.failed("ping", a.post(ctx, strings.TrimRight(a.Ping, "/")+"/"+job+what, nil))
+		a.worked("ping", a.post(ctx, strings.TrimRight(a.Ping, "/")+"/"+job+what, nil))
 	}
 }
 
-// failed logs a way that did not work, without its address: that is a secret.
-func (a Alarms) failed(way string, err error) {
+// worked logs a way that did not, without its address: that is a secret.
+func (a Alarms) worked(way string, err error) bool {
 	if err != nil && a.Log != nil {
 		a.Log.Error("alarm not delivered", "way", way, "err", err)
 	}
+	return err == nil
 }
 
 // post sends a small body; the address is kept out of the error.

@@ -29,19 +29,20 @@ type Deliverer struct {
 
 	Divert       string                                           // when set every mail goes here, and none counts as sent
 	AllowDomains []string                                         // where mail may go; empty: anywhere
-	Pace         int                                              // mails a minute; 0: no limit
+	Pace         int                                              // mails a minute, over all runs; 0: no limit
 	Wait         func(ctx context.Context, until time.Time) error // waits for a time; see Sleep
 	Sign         func(raw []byte) ([]byte, error)                 // signs a mail on its way out; nil: not signed
-	// Trouble is told, once, when mails in a row cannot leave, with what the next
-	// hop says; nil: nobody is.
+	// Trouble is told when mails in a row cannot leave, with what the next hop
+	// says, and Works when one has; nil: nobody is.
 	Trouble    func(ctx context.Context, run, reply string)
+	Works      func(ctx context.Context)
 	DailyLimit int // mails in 24 hours, over all runs; 0: no limit
 	Now        func() time.Time
 	Log        *slog.Logger
 }
 
 // TroubleAfter is how many mails in a row must not have left before somebody is
-// told.
+// told, or how often nobody was reached at all.
 const TroubleAfter = 3
 
 // Delivered counts the outcomes of a run's deliveries.
@@ -62,89 +63,137 @@ func backoff(attempt int) time.Duration {
 	return steps[min(max(attempt-1, 0), len(steps)-1)]
 }
 
-// Deliver sends until no delivery of the run is pending. It first settles what
-// an earlier attempt left: surely unsent mails are sent, those that may have
-// arrived are unknown and are not sent again. The caller holds the run's lease.
-// An error means that it had to stop, with everything on disk.
+// Later says that mails of a run wait: it is to be taken up again then.
+type Later struct {
+	Until time.Time
+	Mails int
+	Why   string // of the mail that waits the shortest
+}
+
+func (l Later) Error() string {
+	return fmt.Sprintf("%d mails wait until %s: %s", l.Mails, l.Until.UTC().Format(time.RFC3339), l.Why)
+}
+
+// Deliver sends what is due of the run. It first settles what an earlier attempt
+// left: surely unsent mails are sent, those that may have arrived are unknown and
+// are not sent again. The caller holds the run's lease. An error means that it
+// had to stop, with everything on disk; it is a [Later] when mails are to be tried
+// again, for which nobody need wait here.
 func (d Deliverer) Deliver(ctx context.Context, run string, name func(ledger.Delivery) string) (Delivered, error) {
 	if _, err := d.Ledger.Recover(ctx, run); err != nil {
 		return Delivered{}, err
 	}
-	last, stuck := time.Time{}, 0
+	err := d.deliver(ctx, run, name)
+	out, countErr := d.counted(ctx, run)
+	var later Later
+	if errors.As(err, &later) {
+		later.Mails = out.Pending
+		err = later
+	}
+	return out, errors.Join(err, countErr)
+}
+
+func (d Deliverer) deliver(ctx context.Context, run string, name func(ledger.Delivery) string) error {
+	stuck, left := 0, false
 	for {
-		if d.Pace > 0 && !last.IsZero() {
-			if err := d.Wait(ctx, last.Add(time.Minute/time.Duration(d.Pace))); err != nil {
-				return d.counted(ctx, run, err)
-			}
-		}
-		if err := d.holdToLimit(ctx); err != nil {
-			return d.counted(ctx, run, err)
+		if err := d.holdToLimits(ctx); err != nil {
+			return err
 		}
 		next, err := d.Ledger.Next(ctx, run)
 		if err != nil {
-			return d.counted(ctx, run, err)
+			return err
 		}
-		if next != nil {
-			last = d.Now()
-			if err := d.one(ctx, next, name(*next)); err != nil {
-				return d.counted(ctx, run, err)
-			}
-			if stuck++; next.State != ledger.Pending {
-				stuck = 0
-			}
-			if stuck == TroubleAfter && d.Trouble != nil {
-				d.Trouble(ctx, run, next.Reply)
-			}
-			continue
+		if next == nil {
+			return d.rest(ctx, run)
 		}
-		due, pending, err := d.Ledger.NextDue(ctx, run)
-		if err != nil || !pending {
-			return d.counted(ctx, run, err)
+		down, err := d.one(ctx, next, name(*next))
+		if err != nil {
+			return err
 		}
-		if err := d.Wait(ctx, due); err != nil {
-			return d.counted(ctx, run, err)
+		if stuck++; next.State != ledger.Pending {
+			stuck = 0
+		}
+		if !left && (next.State == ledger.Sent || next.State == ledger.Diverted) && d.Works != nil {
+			left = true
+			d.Works(ctx)
+		}
+		if d.Trouble != nil && (stuck == TroubleAfter || down && next.Attempt >= TroubleAfter) {
+			d.Trouble(ctx, run, next.Reply)
+		}
+		if down {
+			if err := d.Ledger.Delay(ctx, run, next.Due); err != nil {
+				return err
+			}
+			return Later{Until: next.Due, Why: next.Reply}
 		}
 	}
 }
 
-// holdToLimit waits while the mails of the last 24 hours are as many as may be.
-func (d Deliverer) holdToLimit(ctx context.Context) error {
-	for d.DailyLimit > 0 {
-		sent, oldest, err := d.Ledger.SentSince(ctx, d.Now().Add(-24*time.Hour))
-		if err != nil || sent < d.DailyLimit {
+// rest is nil when no mail of the run is left to be tried, else when the next is.
+func (d Deliverer) rest(ctx context.Context, run string) error {
+	next, err := d.Ledger.Deliveries(ctx, ledger.Query{Run: run, State: ledger.Pending, Limit: 1 << 20})
+	if err != nil || len(next) == 0 {
+		return err
+	}
+	first := slices.MinFunc(next, func(a, b ledger.Delivery) int { return a.Due.Compare(b.Due) })
+	return Later{Until: first.Due, Why: first.Recipient + ": " + first.Reply}
+}
+
+// holdToLimits waits while the mails of the last minute are as many as may be;
+// over the day's limit it does not wait, but says until when.
+func (d Deliverer) holdToLimits(ctx context.Context) error {
+	if until, err := d.free(ctx, d.DailyLimit, 24*time.Hour); err != nil {
+		return err
+	} else if !until.IsZero() {
+		return Later{Until: until, Why: fmt.Sprintf("mail.daily_limit of %d is reached", d.DailyLimit)}
+	}
+	for {
+		until, err := d.free(ctx, d.Pace, time.Minute)
+		if err != nil || until.IsZero() {
 			return err
 		}
-		until := oldest.Add(24*time.Hour + time.Millisecond)
-		d.Log.Warn("daily limit reached", "limit", d.DailyLimit, "until", until)
 		if err := d.Wait(ctx, until); err != nil {
 			return err
 		}
 	}
-	return nil
+}
+
+// free is when one more mail may leave, over all runs and processes, if at most
+// so many may within a span; zero for now, and for a limit of 0.
+func (d Deliverer) free(ctx context.Context, limit int, within time.Duration) (until time.Time, err error) {
+	if limit == 0 {
+		return until, nil
+	}
+	n, oldest, err := d.Ledger.SentSince(ctx, d.Now().Add(-within))
+	if err != nil || n < limit {
+		return until, err
+	}
+	return oldest.Add(within + time.Millisecond), nil
 }
 
 // counted returns how the run's deliveries stand.
-func (d Deliverer) counted(ctx context.Context, run string, err error) (Delivered, error) {
-	counts, countErr := d.Ledger.Counts(context.WithoutCancel(ctx), run)
+func (d Deliverer) counted(ctx context.Context, run string) (Delivered, error) {
+	counts, err := d.Ledger.Counts(context.WithoutCancel(ctx), run)
 	return Delivered{Sent: counts[ledger.Sent], Failed: counts[ledger.Refused], Unknown: counts[ledger.Unknown] + counts[ledger.Dot],
-		Pending: counts[ledger.Pending] + counts[ledger.Sending], Diverted: counts[ledger.Diverted]}, errors.Join(err, countErr)
+		Pending: counts[ledger.Pending] + counts[ledger.Sending], Diverted: counts[ledger.Diverted]}, err
 }
 
-// one tries one delivery. Its error is the ledger's only: what the relay says
-// about one mail is no reason to stop.
-func (d Deliverer) one(ctx context.Context, del *ledger.Delivery, name string) error {
-	if why, err := d.refuse(ctx, del); err != nil {
-		return err
+// one tries one delivery. down reports that the next hop would take no other mail
+// either. The error is the ledger's only: what the relay says about one mail is no
+// reason to stop.
+func (d Deliverer) one(ctx context.Context, del *ledger.Delivery, name string) (down bool, err error) {
+	if state, why, err := d.refuse(ctx, del); err != nil {
+		return false, err
 	} else if why != "" {
-		return d.Ledger.Advance(ctx, del, ledger.Sending, ledger.Refused, why)
+		return false, d.Ledger.Advance(ctx, del, ledger.Sending, state, why)
 	}
 	eml, err := d.Ledger.EML(ctx, del.SHA256)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if d.Sign != nil {
 		if eml, err = d.Sign(eml); err != nil {
-			return d.Ledger.Advance(ctx, del, ledger.Sending, ledger.Refused, err.Error())
+			return false, d.Ledger.Advance(ctx, del, ledger.Sending, ledger.Refused, err.Error())
 		}
 	}
 	// Once the mail is on its way its outcome is written down whatever happens.
@@ -155,21 +204,26 @@ func (d Deliverer) one(ctx context.Context, del *ledger.Delivery, name string) e
 	switch r.Outcome {
 	case mail.Sent:
 		if d.Divert != "" {
-			return d.Ledger.Settle(settled, del, ledger.Diverted, r.Reply)
+			return false, d.Ledger.Settle(settled, del, ledger.Diverted, r.Reply)
 		}
-		return d.Ledger.Settle(settled, del, ledger.Sent, r.Reply)
+		return false, d.Ledger.Settle(settled, del, ledger.Sent, r.Reply)
 	case mail.Refused:
-		return d.Ledger.Advance(settled, del, del.State, ledger.Refused, r.Reply)
+		return false, d.Ledger.Advance(settled, del, del.State, ledger.Refused, r.Reply)
 	case mail.Unknown:
-		return d.Ledger.Advance(settled, del, ledger.Dot, ledger.Unknown, r.Reply)
+		return false, d.Ledger.Advance(settled, del, ledger.Dot, ledger.Unknown, r.Reply)
 	}
 	if errors.Is(r.Err, ledger.ErrTakenOver) {
-		return r.Err
+		return false, r.Err
 	}
-	if err := d.Ledger.Retry(settled, del, d.Now().Add(backoff(del.Attempt)), r.Reply); err != nil {
-		return err
+	if ctx.Err() != nil { // the stop is no try of the mail's
+		return false, errors.Join(ctx.Err(), d.Ledger.Retry(settled, del, d.Now(), r.Reply))
 	}
-	return ctx.Err()
+	due := d.Now().Add(backoff(del.Attempt))
+	if err := d.Ledger.Retry(settled, del, due, r.Reply); err != nil {
+		return false, err
+	}
+	del.Due = due // also of one that has run out of time: the others wait for the relay
+	return r.Down, nil
 }
 
 // to is where a mail really goes.
@@ -179,21 +233,21 @@ func outcomeName(o mail.Outcome) string {
 	return []string{"sent", "unsent", "refused", "unknown"}[o]
 }
 
-// refuse says why a mail must not leave, "" when it may: the last look before
-// the wire, whatever happened since it was built.
-func (d Deliverer) refuse(ctx context.Context, del *ledger.Delivery) (string, error) {
+// refuse says why a mail must not leave and what becomes of it, "" when it may:
+// the last look before the wire, whatever happened since it was built.
+func (d Deliverer) refuse(ctx context.Context, del *ledger.Delivery) (ledger.DeliveryState, string, error) {
 	if reason, suppressed, err := d.Ledger.Suppressed(ctx, del.Recipient); err != nil {
-		return "", err
+		return "", "", err
 	} else if suppressed {
-		return "suppressed: " + reason, nil
+		return ledger.Dropped, "suppressed: " + reason, nil
 	}
 	if diverted := del.Kind == kindDiverted; diverted != (d.Divert != "") {
-		return "made under another mail.divert; run the job again", nil
+		return ledger.Refused, "made under another mail.divert; run the job again", nil
 	}
 	if to := d.to(del); !Allowed(to, d.AllowDomains) {
-		return fmt.Sprintf("%s is not in mail.allow_domains", to), nil
+		return ledger.Refused, fmt.Sprintf("%s is not in mail.allow_domains", to), nil
 	}
-	return "", nil
+	return "", "", nil
 }
 
 // Allowed reports whether mail may go to the address: its domain, however it is

@@ -21,11 +21,18 @@ type scripted struct {
 	got     []string
 	at      []time.Time
 	now     func() time.Time
+	after   func(to string) // is called when a mail has arrived; nil: nothing is
+	down    bool            // nobody can be reached
+	tries   int
 }
 
 func (*scripted) Close() error { return nil }
 
 func (s *scripted) Send(_ context.Context, e mail.Envelope, _ []byte, dot func() error) mail.Result {
+	s.tries++
+	if s.down {
+		return mail.Result{Outcome: mail.Unsent, Reply: "connection refused", Err: errors.New("connection refused"), Down: true}
+	}
 	outcome := mail.Sent
 	if next := s.answers[e.To]; len(next) > 0 {
 		outcome, s.answers[e.To] = next[0], next[1:]
@@ -37,6 +44,9 @@ func (s *scripted) Send(_ context.Context, e mail.Envelope, _ []byte, dot func()
 		s.got, s.at = append(s.got, e.To), append(s.at, s.now())
 	}
 	if outcome == mail.Sent {
+		if s.after != nil {
+			s.after(e.To)
+		}
 		return mail.Result{Outcome: outcome, Reply: "250 ok"}
 	}
 	return mail.Result{Outcome: outcome, Reply: "scripted", Err: errors.New("scripted")}
@@ -65,6 +75,21 @@ func post(t *testing.T, people int, s *scripted) (Deliverer, *plant) {
 		}}, p
 }
 
+// delivered works the run off, taking it up again whenever its mails are due.
+func delivered(t *testing.T, d Deliverer, p *plant) Delivered {
+	t.Helper()
+	for {
+		got, err := d.Deliver(context.Background(), "run", FileOf)
+		var later Later
+		if err == nil {
+			return got
+		} else if !errors.As(err, &later) || !later.Until.After(p.now()) || later.Mails != got.Pending {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		p.pass(later.Until.Sub(p.now()))
+	}
+}
+
 func TestDeliver_AFailingRecipientHoldsNobody(t *testing.T) {
 	s := &scripted{answers: map[string][]mail.Outcome{
 		"p0@partner.example": {mail.Refused}, "p1@partner.example": {mail.Unsent, mail.Unsent}, "p2@partner.example": {mail.Unknown},
@@ -73,10 +98,7 @@ func TestDeliver_AFailingRecipientHoldsNobody(t *testing.T) {
 	trouble := 0
 	d.Trouble = func(context.Context, string, string) { trouble++ }
 	start := p.now()
-	got, err := d.Deliver(context.Background(), "run", FileOf)
-	if err != nil {
-		t.Fatal(err)
-	}
+	got := delivered(t, d, p)
 	if diff := cmp.Diff(got, Delivered{Sent: 3, Failed: 1, Unknown: 1}); diff != "" {
 		t.Errorf("outcomes (-got +want):\n%s", diff)
 	}
@@ -99,15 +121,9 @@ func TestDeliver_AMailThatIsNeverTakenFailsAtItsDeadline(t *testing.T) {
 		always[i] = mail.Unsent
 	}
 	d, p := post(t, 1, &scripted{answers: map[string][]mail.Outcome{"p0@partner.example": always}})
-	trouble := 0
-	d.Trouble = func(context.Context, string, string) { trouble++ }
 	start := p.now()
-	got, err := d.Deliver(context.Background(), "run", FileOf)
-	if trouble != 1 {
-		t.Errorf("trouble was raised %d times, want once", trouble)
-	}
-	if err != nil || got.Failed != 1 || p.now().Sub(start) > 12*time.Hour {
-		t.Errorf("%+v after %s, %v", got, p.now().Sub(start), err)
+	if got := delivered(t, d, p); got.Failed != 1 || p.now().Sub(start) > 12*time.Hour {
+		t.Errorf("%+v after %s", got, p.now().Sub(start))
 	}
 }
 
@@ -122,7 +138,7 @@ func TestDeliver_RulesOfTheLastLook(t *testing.T) {
 			if err := d.Ledger.Suppress(context.Background(), "P0@partner.example", "asked for it"); err != nil {
 				t.Fatal(err)
 			}
-		}, Delivered{Failed: 1}},
+		}, Delivered{}},
 		"a mail made before divert was set": {func(d *Deliverer) { d.Divert = "ops@partner.example" }, Delivered{Failed: 1}},
 	} {
 		s := &scripted{}
@@ -137,22 +153,18 @@ func TestDeliver_RulesOfTheLastLook(t *testing.T) {
 
 func TestDeliver_KeepsPaceAndDailyLimit(t *testing.T) {
 	s := &scripted{}
-	d, _ := post(t, 60, s)
+	d, p := post(t, 60, s)
 	d.Pace = 25
-	if _, err := d.Deliver(context.Background(), "run", FileOf); err != nil {
-		t.Fatal(err)
-	}
+	delivered(t, d, p)
 	for i := range s.at {
 		if i >= 25 && s.at[i].Sub(s.at[i-25]) < time.Minute {
 			t.Fatalf("mails %d to %d left within %s", i-25, i, s.at[i].Sub(s.at[i-25]))
 		}
 	}
 	s = &scripted{}
-	d, _ = post(t, 25, s)
+	d, p = post(t, 25, s)
 	d.DailyLimit = 10
-	if _, err := d.Deliver(context.Background(), "run", FileOf); err != nil {
-		t.Fatal(err)
-	}
+	delivered(t, d, p)
 	for i := range s.at {
 		if i >= 10 && s.at[i].Sub(s.at[i-10]) < 24*time.Hour {
 			t.Fatalf("mails %d to %d left within %s", i-10, i, s.at[i].Sub(s.at[i-10]))
@@ -179,5 +191,31 @@ func TestAllowed_ADomainIsTheSameHoweverItIsWritten(t *testing.T) {
 		if got := Allowed(c.address, []string{c.domain}); got != c.want {
 			t.Errorf("%s in %s: %v", c.address, c.domain, got)
 		}
+	}
+}
+
+// TestDeliver_ARelayThatIsDownIsAskedOnceATime has forty mails for it: the batch
+// waits for the one that is tried, and operators hear of it once and of its end.
+func TestDeliver_ARelayThatIsDownIsAskedOnceATime(t *testing.T) {
+	s := &scripted{down: true}
+	d, p := post(t, 40, s)
+	trouble, works := 0, 0
+	d.Trouble = func(context.Context, string, string) { trouble++ }
+	d.Works = func(context.Context) { works++ }
+	start := p.now()
+	for i, want := range []time.Duration{time.Minute, 6 * time.Minute, 21 * time.Minute, 81 * time.Minute} {
+		got, err := d.Deliver(context.Background(), "run", FileOf)
+		var later Later
+		if !errors.As(err, &later) || later.Until.Sub(start) != want || got.Pending != 40 || s.tries != i+1 || later.Why != "connection refused" {
+			t.Fatalf("after %d tries: %+v, %v; want it to wait until %s", s.tries, got, err, start.Add(want))
+		}
+		p.pass(later.Until.Sub(p.now()))
+	}
+	if trouble != 2 || works != 0 {
+		t.Errorf("trouble was told %d times, want at the third and fourth try", trouble)
+	}
+	s.down = false
+	if got := delivered(t, d, p); got.Sent != 40 || works != 1 {
+		t.Errorf("%+v, the end of it was told %d times", got, works)
 	}
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // weekly sends the sales agents' digest of the week that ends on a day.
-func weekly(t *testing.T, l *lab, e estate, d Deliverer, run string, end data.Day) SendResult {
+func weekly(t *testing.T, l *lab, e estate, d Deliverer, run *ledger.Run, end data.Day) SendResult {
 	t.Helper()
 	ctx := context.Background()
 	spec, err := data.ParsePeriod(data.Period{From: end - 6, To: end}.String())
@@ -32,7 +32,7 @@ func weekly(t *testing.T, l *lab, e estate, d Deliverer, run string, end data.Da
 	}
 	recorder := l.recorder()
 	recorder.SettleDays = 0
-	out, err := Sending{Ledger: d.Ledger, Run: &ledger.Run{ID: run, Job: "weekly"}, Deliverer: d, Recorder: recorder}.Send(ctx, mails)
+	out, err := Sending{Ledger: d.Ledger, Run: run, Deliverer: d, Recorder: recorder}.Send(ctx, mails)
 	if err != nil && len(out.Failed) > 0 {
 		t.Fatalf("%v: %v", err, out.Failed)
 	}
@@ -50,7 +50,7 @@ func TestLastMails_ComparesWithWhatThisPersonWasSent(t *testing.T) {
 	end := e.window().To
 	for i, week := range []data.Day{end - 14, end - 7, end} {
 		plant.pass(7 * 24 * time.Hour)
-		weekly(t, l, e, d, "run"+string(rune('1'+i)), week)
+		weekly(t, l, e, d, plant.begun("run"+string(rune('1'+i))), week)
 	}
 	rows := l.reports()
 	if len(rows) != 3 {
@@ -96,7 +96,7 @@ func TestMailedIn_CountsWhatLeftInThePeriod(t *testing.T) {
 	end := e.window().To
 	for i, week := range []data.Day{end - 14, end - 7, end} {
 		plant.pass(7 * 24 * time.Hour) // 23 and 30 November, 7 December
-		weekly(t, l, e, d, "run"+string(rune('1'+i)), week)
+		weekly(t, l, e, d, plant.begun("run"+string(rune('1'+i))), week)
 	}
 	for period, want := range map[string]int{"2026-11": 1, "2026-12": 1, "2026-11-23..2026-12-07": 2, "2026-10": 0} {
 		p, err := parseDeliveryPeriod(period)

@@ -245,7 +245,7 @@ func TestSend_NothingLeavesThatIsNotRecorded(t *testing.T) {
 	deliverer, plant := post(t, 0, s)
 	seen := 0
 	deliverer.Sender = watched{s, func() { seen = len(l.reports()) }}
-	run := &ledger.Run{ID: "weekly@1", Job: "weekly"}
+	run := plant.begun("weekly")
 	refused := Sending{Ledger: plant.ledger, Run: run, Deliverer: deliverer, Recorder: l.recorder()}
 	refused.Recorder.Run.ID = "not/an id"
 	if _, err := refused.Send(context.Background(), d); err == nil || len(s.got) != 0 {

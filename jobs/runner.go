@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"slices"
+	"sync"
 	"time"
 
 	"tidemark/data"
@@ -52,6 +53,9 @@ type Runner struct {
 	Now    func() time.Time
 	Log    *slog.Logger
 	Alarms Alarms
+	// Deliver goes on with a run whose mails are stored and may leave, of whatever
+	// job it is. Required where there are such runs.
+	Deliver func(ctx context.Context, run *ledger.Run) (Outcome, error)
 
 	Keep   time.Duration // how long history is kept; 0 means DefaultKeep
 	Window time.Duration // slots missed longer ago are not caught up; 0 means seven days
@@ -70,18 +74,23 @@ const walkLimit = 10_000
 // for the first time starts now. Of missed slots those are run that the job
 // catches up; the others are entered as skipped, so that nothing is silent.
 func (r *Runner) Plan(ctx context.Context) error {
+	paused, err := r.Ledger.Paused(ctx)
+	if err != nil {
+		return err
+	}
 	var errs []error
 	for _, j := range r.Jobs {
-		if err := r.plan(ctx, j); err != nil {
+		_, rests := paused[j.Name]
+		if err := r.plan(ctx, j, rests); err != nil {
 			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (r *Runner) plan(ctx context.Context, j Job) error {
+func (r *Runner) plan(ctx context.Context, j Job, paused bool) error {
 	now := r.Now()
-	last, known, err := r.Ledger.LastSlot(ctx, j.Name)
+	last, known, err := r.Ledger.LastPlanned(ctx, j.Name)
 	if err != nil {
 		return err
 	}
@@ -97,6 +106,8 @@ func (r *Runner) plan(ctx context.Context, j Job) error {
 		late := now.Sub(slot)
 		why := ""
 		switch {
+		case paused && j.CatchUp == "none":
+			why = "the job was paused, and does not catch up"
 		case late <= grace:
 		case late > window:
 			why = fmt.Sprintf("missed, and longer ago than %s", window)
@@ -110,6 +121,9 @@ func (r *Runner) plan(ctx context.Context, j Job) error {
 			err = r.Ledger.Skip(ctx, j.Name, slot, why)
 		} else {
 			_, err = r.Ledger.Plan(ctx, j.Name, []time.Time{slot})
+			if err == nil && paused && j.CatchUp != "all" {
+				err = r.Ledger.Overtake(ctx, j.Name, slot, "the job was paused; the newest slot is run instead")
+			}
 		}
 		if err != nil {
 			return err
@@ -126,8 +140,11 @@ func orDefault(d, standard time.Duration) time.Duration {
 }
 
 // Serve plans and works until the context ends. It then finishes what it has
-// begun to send and gives the rest back.
+// begun to send and gives the rest back. No job waits for another: each run that
+// is due has a goroutine, and of one job the ledger lets one run go on at a time.
 func (r *Runner) Serve(ctx context.Context, tick time.Duration) error {
+	var working sync.WaitGroup
+	defer working.Wait()
 	wait := Sleep(r.Now)
 	pruned := time.Time{}
 	for {
@@ -140,14 +157,19 @@ func (r *Runner) Serve(ctx context.Context, tick time.Duration) error {
 				r.Log.Error("prune", "err", err)
 			}
 		}
-		for {
-			worked, err := r.Work(ctx, "")
+		for ctx.Err() == nil {
+			run, err := r.Ledger.Claim(ctx, "")
 			if err != nil && ctx.Err() == nil {
 				r.Log.Error("work", "err", err)
 			}
-			if !worked || ctx.Err() != nil {
+			if run == nil {
 				break
 			}
+			working.Go(func() {
+				if err := r.work(ctx, run); err != nil && ctx.Err() == nil {
+					r.Log.Error("work", "run", run.ID, "err", err)
+				}
+			})
 		}
 		if err := wait(ctx, r.Now().Add(tick)); err != nil {
 			return nil
@@ -162,26 +184,44 @@ func (r *Runner) Work(ctx context.Context, job string) (worked bool, err error) 
 	if err != nil || run == nil {
 		return false, err
 	}
-	at := slices.IndexFunc(r.Jobs, func(j Job) bool { return j.Name == run.Job })
-	if at < 0 {
-		return true, r.Ledger.Finish(ctx, run, ledger.Skipped, "the job is not configured any more", "")
-	}
-	_, err = r.Execute(ctx, r.Jobs[at], run)
-	return true, err
+	return true, r.work(ctx, run)
 }
 
-// Execute runs a claimed run to its end and writes that down. The first error is
-// the job's, the second the ledger's; a job that fails is no error of the runner.
+// work executes a claimed run. Of a job that is not configured, such as one that a
+// person asked for on the command line, only stored mails can be gone on with.
+func (r *Runner) work(ctx context.Context, run *ledger.Run) error {
+	at := slices.IndexFunc(r.Jobs, func(j Job) bool { return j.Name == run.Job })
+	switch {
+	case at >= 0:
+		_, err := r.Execute(ctx, r.Jobs[at], run)
+		return err
+	case run.Cleared:
+		_, err := r.Execute(ctx, Job{Name: run.Job}, run)
+		return err
+	case run.Asked:
+		return r.Ledger.Abandon(ctx, run, "stopped before its mails were made, and no job of the configuration: ask for it again")
+	}
+	return r.Ledger.Abandon(ctx, run, "the job is not configured any more")
+}
+
+// Execute runs a claimed run to its end and writes that down; one that is cleared
+// goes on with its mails. The first error is the job's, the second the ledger's; a
+// job that fails is no error of the runner.
 func (r *Runner) Execute(ctx context.Context, j Job, run *ledger.Run) (jobErr, err error) {
-	if waits, err := r.waits(ctx, j, run); waits || err != nil {
+	if run.Cleared {
+		j.Execute = r.Deliver
+	} else if waits, err := r.waits(ctx, j, run); waits || err != nil {
 		return nil, err
 	}
-	r.Alarms.Started(ctx, j.Name)
+	if !run.Cleared {
+		r.Alarms.Started(ctx, j.Name)
+	}
+	held := *run // the job notes its progress in the run
 	runCtx, stop := context.WithCancelCause(ctx)
 	renewed := make(chan struct{})
 	go func() {
 		defer close(renewed)
-		r.renew(runCtx, stop, *run)
+		r.renew(runCtx, stop, held)
 	}()
 	out, jobErr := r.guarded(runCtx, j, run)
 	stop(nil)
@@ -220,11 +260,15 @@ func (r *Runner) guarded(ctx context.Context, j Job, run *ledger.Run) (out Outco
 
 // settle writes the end of a run down, or gives it back for another try.
 func (r *Runner) settle(ctx context.Context, j Job, run *ledger.Run, out Outcome, jobErr error) error {
-	result, err := json.Marshal(out.Result)
-	if err != nil {
-		return err
+	if out.Result != nil {
+		result, err := json.Marshal(out.Result)
+		if err != nil {
+			return err
+		}
+		run.Result = string(result)
 	}
 	var permanent Permanent
+	var later Later
 	state, note := ledger.Done, ""
 	switch {
 	case jobErr == nil && len(out.Warnings) > 0:
@@ -234,6 +278,12 @@ func (r *Runner) settle(ctx context.Context, j Job, run *ledger.Run, out Outcome
 		state, note = ledger.Held, jobErr.Error()
 	case errors.Is(jobErr, ErrNotAccepted):
 		state, note = ledger.Warned, jobErr.Error()
+	case errors.As(jobErr, &later):
+		r.Log.Info("mails wait", "run", run.ID, "mails", later.Mails, "until", later.Until, "why", later.Why)
+		if err := r.Ledger.Clear(ctx, run, run.Result); err != nil {
+			return err
+		}
+		return r.Ledger.Postpone(ctx, run, later.Until, later.Error())
 	case errors.Is(jobErr, context.Canceled):
 		return r.Ledger.Postpone(ctx, run, r.Now(), "stopped before its end")
 	case errors.As(jobErr, &permanent), run.Attempt >= max(r.Tries, 1) && r.Tries > 0, r.Tries == 0 && run.Attempt >= 3:
@@ -242,7 +292,7 @@ func (r *Runner) settle(ctx context.Context, j Job, run *ledger.Run, out Outcome
 		r.Log.Warn("run failed, to be tried again", "run", run.ID, "attempt", run.Attempt, "err", jobErr)
 		return r.Ledger.Requeue(ctx, run, r.Now().Add(backoff(run.Attempt)), jobErr.Error())
 	}
-	if err := r.Ledger.Finish(ctx, run, state, note, string(result)); err != nil {
+	if err := r.Ledger.Finish(ctx, run, state, note, run.Result); err != nil {
 		return err
 	}
 	r.Log.Info("run ended", "run", run.ID, "state", state, "note", note)

@@ -18,6 +18,7 @@ import (
 
 	"tidemark/data"
 	"tidemark/jobs/ledger"
+	"tidemark/reports/mail"
 )
 
 // plant is a runner under test with a clock that the test moves.
@@ -61,6 +62,16 @@ func (p *plant) restart(jobs ...Job) {
 	})
 	p.ledger = l
 	p.runner = &Runner{Ledger: l, Jobs: jobs, Now: p.now, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+}
+
+// begun is a run of a job that has just begun.
+func (p *plant) begun(job string) *ledger.Run {
+	p.t.Helper()
+	run, err := p.ledger.Begin(context.Background(), job, p.now(), "", "")
+	if err != nil || run == nil {
+		p.t.Fatalf("begin %s: %v, %v", job, run, err)
+	}
+	return run
 }
 
 // turn plans and works off everything that is due.
@@ -204,6 +215,129 @@ func TestRunner_WaitsForTheJobBefore(t *testing.T) {
 	}
 }
 
+// TestServe_NoJobWaitsForAnother has a run that goes on for as long as the test.
+func TestServe_NoJobWaitsForAnother(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	other := make(chan struct{})
+	slow := testJob(t, "slow", "0 7 * * *", nil)
+	slow.Execute = func(ctx context.Context, _ *ledger.Run) (Outcome, error) { <-ctx.Done(); return Outcome{}, ctx.Err() }
+	p := newPlant(t, time.Date(2026, 11, 15, 12, 0, 0, 0, time.UTC), slow, testJob(t, "other", "5 7 * * *", func(*ledger.Run) error { close(other); return nil }))
+	p.turn()
+	p.pass(18*time.Hour + time.Minute) // the slow one is due
+	served := make(chan error)
+	go func() { served <- p.runner.Serve(ctx, time.Millisecond) }()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for began := false; !began; p.pass(time.Second) {
+		<-tick.C
+		r, err := p.ledger.LastIn(ctx, "slow", ledger.Running)
+		if err != nil {
+			t.Fatal(err)
+		}
+		began = r != nil
+	}
+	for ran := false; !ran; p.pass(time.Second) {
+		select {
+		case <-other:
+			ran = true
+		case <-tick.C:
+		}
+		if p.now().After(time.Date(2026, 11, 16, 7, 0, 0, 0, time.UTC)) {
+			t.Error("the other job waits for the slow one")
+			break
+		}
+	}
+	cancel()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	if r, err := p.ledger.LastIn(context.Background(), "slow", ledger.Queued); err != nil || r == nil || r.Note != "stopped before its end" {
+		t.Errorf("the slow run after the stop: %+v, %v", r, err)
+	}
+}
+
+func TestRunner_MailsThatWaitHoldNoLease(t *testing.T) {
+	var waits error = Later{Until: time.Date(2026, 11, 16, 6, 1, 0, 0, time.UTC), Mails: 1, Why: "greylisted"}
+	weekly := testJob(t, "weekly", "0 7 * * MON", nil)
+	p := newPlant(t, time.Date(2026, 11, 15, 12, 0, 0, 0, time.UTC), weekly)
+	tried := 0
+	p.runner.Deliver = func(context.Context, *ledger.Run) (Outcome, error) {
+		tried++
+		return Outcome{}, waits
+	}
+	p.runner.Jobs[0].Execute = func(ctx context.Context, run *ledger.Run) (Outcome, error) {
+		return Outcome{}, errors.Join(p.ledger.Clear(ctx, run, "{}"), waits)
+	}
+	p.turn()
+	p.pass(18 * time.Hour)
+	p.turn()
+	r, err := p.ledger.LastIn(t.Context(), "weekly", ledger.Queued)
+	if err != nil || r == nil || r.Owner != "" || r.Attempt != 0 || !r.Due.Equal(time.Date(2026, 11, 16, 6, 1, 0, 0, time.UTC)) || !strings.Contains(r.Note, "greylisted") {
+		t.Fatalf("the run whose mails wait: %+v, %v", r, err)
+	}
+	p.turn()
+	if tried != 0 {
+		t.Errorf("tried %d times before they are due", tried)
+	}
+	p.pass(time.Minute)
+	waits = nil
+	p.turn()
+	if r, err := p.ledger.Newest(t.Context(), "weekly", p.now()); err != nil || tried != 1 || r.State != ledger.Done {
+		t.Errorf("tried %d times: %+v, %v", tried, r, err)
+	}
+}
+
+func TestRunner_APersonsRunIsNoSlotOfTheSchedule(t *testing.T) {
+	n := 0
+	p := newPlant(t, time.Date(2026, 11, 15, 12, 0, 0, 0, time.UTC), testJob(t, "nightly", "30 2 * * *", func(*ledger.Run) error { n++; return nil }))
+	p.turn()
+	run, err := p.ledger.Begin(t.Context(), "nightly", p.now().AddDate(1, 0, 0), "", "") // a slot far off
+	if err != nil || run == nil {
+		t.Fatal(run, err)
+	}
+	if err := p.ledger.Finish(t.Context(), run, ledger.Done, "", ""); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		p.pass(24 * time.Hour)
+		p.turn()
+	}
+	if n != 3 {
+		t.Errorf("ran in %d of 3 nights", n)
+	}
+}
+
+func TestRunner_CatchUpAfterAPause(t *testing.T) {
+	for mode, want := range map[string]string{"": "skipped skipped done", "latest": "skipped skipped done", "all": "done done done", "none": "skipped skipped skipped"} {
+		j := testJob(t, "weekly", "0 7 * * MON", func(*ledger.Run) error { return nil })
+		j.CatchUp = mode
+		p := newPlant(t, time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC), j)
+		p.turn()
+		if err := p.ledger.Pause(t.Context(), "weekly", "holiday"); err != nil {
+			t.Fatal(err)
+		}
+		for range 20 {
+			p.pass(24 * time.Hour)
+			p.turn()
+		}
+		if err := p.ledger.Resume(t.Context(), "weekly"); err != nil {
+			t.Fatal(err)
+		}
+		p.turn()
+		runs, err := p.ledger.Runs(t.Context(), "weekly", 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, r := range runs {
+			got = append([]string{string(r.State)}, got...)
+		}
+		if s := strings.Join(got, " "); s != want {
+			t.Errorf("catch_up %q: %s, want %s", mode, s, want)
+		}
+	}
+}
+
 func TestRunner_APausedJobGoesOnAfterResume(t *testing.T) {
 	n := 0
 	p := newPlant(t, time.Date(2026, 11, 15, 12, 0, 0, 0, time.UTC), testJob(t, "nightly", "30 2 * * *", func(*ledger.Run) error { n++; return nil }))
@@ -229,16 +363,37 @@ func TestRunner_APausedJobGoesOnAfterResume(t *testing.T) {
 type station struct {
 	mu   sync.Mutex
 	said []string
+	text string // of the last message
+	down bool
 }
 
 func (s *station) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if strings.HasPrefix(r.URL.Path, "/hook") {
-		var body struct{ Text string }
-		if json.NewDecoder(r.Body).Decode(&body) != nil || body.Text == "" {
-			w.WriteHeader(http.StatusBadRequest)
+		if s.down {
+			w.WriteHeader(http.StatusBadGateway)
+			return
 		}
+		// What a Workflows webhook of Teams takes:
+		// https://learn.microsoft.com/en-us/microsoftteams/platform/webhooks-and-connectors/how-to/connectors-using
+		var body struct {
+			Type, Text  string
+			Attachments []struct {
+				ContentType string
+				Content     struct {
+					Type string
+					Body []struct{ Type, Text string }
+				}
+			}
+		}
+		if json.NewDecoder(r.Body).Decode(&body) != nil || body.Text == "" || body.Type != "message" || len(body.Attachments) != 1 ||
+			body.Attachments[0].ContentType != "application/vnd.microsoft.card.adaptive" || body.Attachments[0].Content.Type != "AdaptiveCard" ||
+			len(body.Attachments[0].Content.Body) != 2 || body.Attachments[0].Content.Body[0].Type != "TextBlock" || body.Attachments[0].Content.Body[1].Text == "" {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		s.text = body.Text
 		s.said = append(s.said, "hook: "+strings.SplitN(body.Text, "\n", 2)[0])
 		return
 	}
@@ -279,6 +434,56 @@ func TestAlarms_AreHeardOutsideOnceAndRecoveryOnce(t *testing.T) {
 	}
 	if mails != 2 {
 		t.Errorf("%d operator mails were tried, want 2", mails)
+	}
+}
+
+func TestAlarms_NameWhoGotNoMailAndWhatTheyWouldHaveGot(t *testing.T) {
+	s := &station{}
+	server := httptest.NewServer(s)
+	defer server.Close()
+	m := newMailroom(t)
+	m.runner.Alarms = Alarms{Webhook: server.URL + "/hook", Client: server.Client(), Log: m.runner.Log}
+	m.sender.answers = map[string][]mail.Outcome{bram: {mail.Refused}, coen: {mail.Unknown}}
+	if _, err := m.ask(t.Context(), "weekly", "", ""); !errors.Is(err, ErrNotAccepted) {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"1 mails were sent.", "1 failed:\n  bram@partner.example: scripted", "1 unknown, may have arrived:\n  coen@partner.example", "Next: tidemark deliveries --run weekly@", "Since 2026-11-16T"} {
+		if !strings.Contains(s.text, want) {
+			t.Errorf("the alarm of mails that were not accepted does not say %q:\n%s", want, s.text)
+		}
+	}
+	m.brake = holdsAll
+	if _, err := m.ask(t.Context(), "weekly", "", "again"); !errors.Is(err, ErrHeld) {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"held", "3 not sent yet:\n", "  anna@partner.example\n", "Next: tidemark release weekly@"} {
+		if !strings.Contains(s.text, want) {
+			t.Errorf("the alarm of a held run does not say %q:\n%s", want, s.text)
+		}
+	}
+	if n := strings.Count(s.text, "Sample: "); n != 3 {
+		t.Errorf("%d samples, want 3:\n%s", n, s.text)
+	}
+}
+
+// TestAlarms_AreSaidAgainUntilSomebodyHears has no way that works for two nights.
+func TestAlarms_AreSaidAgainUntilSomebodyHears(t *testing.T) {
+	s := &station{down: true}
+	server := httptest.NewServer(s)
+	defer server.Close()
+	p := newPlant(t, time.Date(2026, 11, 15, 12, 0, 0, 0, time.UTC), testJob(t, "nightly", "30 2 * * *", func(*ledger.Run) error { return Permanent{errors.New("down")} }))
+	p.runner.Alarms = Alarms{Webhook: server.URL + "/hook", Client: server.Client(), Log: p.runner.Log}
+	p.turn()
+	for i, want := range []int{0, 0, 1, 1} {
+		s.down = i < 2
+		p.pass(24 * time.Hour)
+		p.turn()
+		if len(s.said) != want {
+			t.Errorf("night %d: heard %q, want %d", i, s.said, want)
+		}
+	}
+	if !strings.Contains(s.text, "Since 2026-11-16T") {
+		t.Errorf("what is heard does not say since when:\n%s", s.text)
 	}
 }
 

@@ -76,6 +76,22 @@ func (s Schedule) Next(t time.Time) time.Time {
 	}
 }
 
+// Previous returns the last time before t at which the job was due, in its zone;
+// the zero time when there is none within five years.
+func (s Schedule) Previous(t time.Time) time.Time {
+	const day, years = 24 * time.Hour, 5 * 366 * 24 * time.Hour
+	for back := day; back < 2*years; back *= 2 {
+		last := time.Time{}
+		for at := s.Next(t.Add(-back)); !at.IsZero() && at.Before(t); at = s.Next(at) {
+			last = at
+		}
+		if !last.IsZero() {
+			return last
+		}
+	}
+	return time.Time{}
+}
+
 // wallClock is what a clock on the wall shows at t, as a time in UTC.
 func wallClock(t time.Time) time.Time {
 	return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), 0, time.UTC)

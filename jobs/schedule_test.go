@@ -130,3 +130,21 @@ func TestSchedule_WarnsOfEitherDay(t *testing.T) {
 		}
 	}
 }
+
+func TestPrevious_IsTheSlotThatHasThisOneNext(t *testing.T) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, spec := range []string{"30 2 * * *", "0 7 * * MON", "0 8 1 * *", "0 3 29 2 *", "*/15 * * * *"} {
+		s := schedule(t, spec, "Europe/Amsterdam")
+		before := s.Next(start)
+		for range 30 {
+			at := s.Next(before)
+			if at.IsZero() || spec == "0 3 29 2 *" && at.Year() > 2040 {
+				break
+			}
+			if got := s.Previous(at); !got.Equal(before) {
+				t.Errorf("%s: before %s it was due %s, want %s", spec, at, got, before)
+			}
+			before = at
+		}
+	}
+}

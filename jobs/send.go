@@ -23,8 +23,11 @@ type Sending struct {
 	Brake     Brake
 	Within    time.Duration // how long a mail is tried; 0 means DefaultDeliverWithin
 	Again     string        // why a report that was sent is sent again; empty: it is not
-	Latest    bool          // the run is of the schedule, and its period ends with what is known: whoever has the report is told that there is nothing newer
-	Recorder  Recorder      // keeps what was built, before the first mail leaves
+	// Previous is the slot of the schedule before the run's, when the period ends
+	// with what is known: whoever was sent the report by then already is told that
+	// there is nothing newer. Zero: nobody is.
+	Previous time.Time
+	Recorder Recorder // keeps what was built, before the first mail leaves
 }
 
 // SendResult is what a run says about itself; the ledger keeps it.
@@ -33,6 +36,7 @@ type SendResult struct {
 	Narrowed  bool      `json:"narrowed,omitempty"` // a person asked for one recipient: no batch to compare
 	Delivered Delivered `json:"delivered"`
 	Already   []string  `json:"already_delivered,omitempty"` // who has this report already
+	Open      []string  `json:"not_delivered,omitempty"`     // who neither has it nor gets it from this run, and why
 	Still     []string  `json:"stands_still,omitempty"`      // who was told that there is nothing newer
 	Skipped   []string  `json:"skipped,omitempty"`
 	Unwritten []string  `json:"unwritten,omitempty"` // interactive pages
@@ -44,34 +48,49 @@ type SendResult struct {
 // ErrNotAccepted says that some mail is not in a good final state.
 var ErrNotAccepted = errors.New("some mail was not accepted")
 
-// Send runs the digest. A run that has stored mails already (it was released, or
-// it died) goes on with delivering them. The error wraps ErrHeld when the brake
-// holds the batch and ErrNotAccepted when a mail did not get through.
+// Send builds and stores the mails of the run, asks the brake, and delivers. The
+// error wraps ErrHeld when the brake holds the batch, ErrNotAccepted when a mail
+// did not get through, and is a [Later] when some are to be tried again: then
+// Resume goes on.
 func (s Sending) Send(ctx context.Context, d Digests) (SendResult, error) {
+	out, err := s.prepare(ctx, d)
+	if err != nil {
+		return out, err
+	}
+	if len(out.Held) > 0 {
+		return out, fmt.Errorf("run %s: %w: %s", s.Run.ID, ErrHeld, strings.Join(out.Held, "; "))
+	}
+	result, err := json.Marshal(out)
+	if err != nil {
+		return out, err
+	}
+	if err := s.Ledger.Clear(ctx, s.Run, string(result)); err != nil {
+		return out, err
+	}
+	return s.deliver(ctx, out)
+}
+
+// Resume delivers what is stored of a run that is cleared: it was stopped, or its
+// mails wait for another try, or a person released it.
+func (s Sending) Resume(ctx context.Context) (SendResult, error) {
 	var out SendResult
 	if s.Run.Result != "" {
 		if err := json.Unmarshal([]byte(s.Run.Result), &out); err != nil {
 			return out, fmt.Errorf("read result of %s: %w", s.Run.ID, err)
 		}
 	}
-	// A result is written when a run was held or has ended: what goes on after
-	// that was released by a person.
-	if s.Run.Result == "" {
-		if err := s.prepare(ctx, d, &out); err != nil {
-			return out, err
-		}
-		if len(out.Held) > 0 {
-			return out, fmt.Errorf("run %s: %w: %s", s.Run.ID, ErrHeld, strings.Join(out.Held, "; "))
-		}
-	}
-	var err error
 	out.Held = nil
+	return s.deliver(ctx, out)
+}
+
+func (s Sending) deliver(ctx context.Context, out SendResult) (SendResult, error) {
+	var err error
 	if out.Delivered, err = s.Deliverer.Deliver(ctx, s.Run.ID, FileOf); err != nil {
 		return out, err
 	}
-	if !out.Delivered.AllSent() || len(out.Failed) > 0 {
-		return out, fmt.Errorf("run %s: %w: %d failed, %d unknown, %d not built; see `tidemark deliveries --run %s`",
-			s.Run.ID, ErrNotAccepted, out.Delivered.Failed, out.Delivered.Unknown, len(out.Failed), s.Run.ID)
+	if !out.Delivered.AllSent() || len(out.Failed)+len(out.Open) > 0 {
+		return out, fmt.Errorf("run %s: %w: %d failed, %d unknown, %d not built, %d open from before; see `tidemark deliveries --run %[1]s`",
+			s.Run.ID, ErrNotAccepted, out.Delivered.Failed, out.Delivered.Unknown, len(out.Failed), len(out.Open))
 	}
 	return out, nil
 }
@@ -81,40 +100,30 @@ func FileOf(d ledger.Delivery) string {
 	return fileName(reports.Role(d.Role), d.Recipient) + "-" + d.Period + fmt.Sprintf("-%d", d.Edition)
 }
 
-// prepare builds and stores every copy, unless an attempt that died has done so,
-// and asks the brake.
-func (s Sending) prepare(ctx context.Context, d Digests, out *SendResult) error {
+// prepare builds and stores every copy that is not there yet, and asks the brake.
+func (s Sending) prepare(ctx context.Context, d Digests) (out SendResult, err error) {
+	if _, err := s.Ledger.Recover(ctx, s.Run.ID); err != nil {
+		return out, err
+	}
+	mails, adopted, err := s.build(ctx, d, &out)
+	if err != nil {
+		return out, err
+	}
+	if _, err := s.Ledger.Enqueue(ctx, s.Run.ID, mails); err != nil {
+		return out, err
+	}
 	stored, err := s.stored(ctx, d)
 	if err != nil {
-		return err
-	}
-	for _, del := range stored {
-		if del.State.Final() {
-			out.Already = append(out.Already, del.Recipient)
-		}
-	}
-	recipients := len(stored)
-	if len(stored) == 0 || s.Again != "" {
-		mails, err := s.build(ctx, d, out)
-		if err != nil {
-			return err
-		}
-		if _, err := s.Ledger.Enqueue(ctx, s.Run.ID, mails); err != nil {
-			return err
-		}
-		if stored, err = s.stored(ctx, d); err != nil {
-			return err
-		}
-		recipients = len(stored) + len(out.Already)
+		return out, err
 	}
 	for _, del := range stored[:min(len(stored), 3)] {
 		out.Samples = append(out.Samples, del.Recipient+": "+del.Subject)
 	}
 	doc, err := Figures(d.Portfolio)
 	if err != nil {
-		return err
+		return out, err
 	}
-	batch := BatchOf(doc, string(d.Role), recipients)
+	batch := BatchOf(doc, string(d.Role), len(mails)+adopted+len(out.Already)+len(out.Open))
 	if d.Ownership != nil && d.Role.Policy().OwnOnly {
 		agents := WithRole(d.Recipients, reports.SalesAgent)
 		for id := range doc.Background.Customers {
@@ -126,13 +135,13 @@ func (s Sending) prepare(ctx context.Context, d Digests, out *SendResult) error 
 	out.Batch = &batch
 	before, err := s.lastBatch(ctx, d.Role)
 	if err != nil {
-		return err
+		return out, err
 	}
 	out.Narrowed = d.Only != ""
 	if before != nil && d.Divert == "" && !out.Narrowed {
 		out.Held = s.Brake.Check(batch, *before)
 	}
-	return nil
+	return out, nil
 }
 
 // stored returns the mails of the run that are in the ledger.
@@ -141,19 +150,16 @@ func (s Sending) stored(ctx context.Context, d Digests) ([]ledger.Delivery, erro
 	return slices.DeleteFunc(all, func(del ledger.Delivery) bool { return del.Kind != d.kind() && del.Kind != kindStill }), err
 }
 
-// build seals the copies of everybody who does not have this report yet.
-func (s Sending) build(ctx context.Context, d Digests, out *SendResult) (mails []ledger.Mail, err error) {
-	within := s.Within
-	if within == 0 {
-		within = DefaultDeliverWithin
-	}
+// build seals the copies of everybody who neither has this report yet nor is being
+// sent it; adopted counts the copies of earlier runs that this one delivers.
+func (s Sending) build(ctx context.Context, d Digests, out *SendResult) (mails []ledger.Mail, adopted int, err error) {
 	newest, err := s.newest(ctx, d)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	recipients, err := d.recipients()
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	rec := s.Recorder.Begin(d)
 	defer func() { err = errors.Join(err, rec.Abort()) }()
@@ -162,16 +168,26 @@ func (s Sending) build(ctx context.Context, d Digests, out *SendResult) (mails [
 	for _, r := range recipients {
 		address := strings.ToLower(r.Address)
 		before, has := newest[address]
-		switch {
-		case !has || s.Again != "" || d.Divert != "":
-		case s.Latest && before.State == ledger.Sent && before.Updated.Before(s.Run.Slot):
+		step, why, err := s.step(ctx, d, address, before, has)
+		if err != nil {
+			return nil, 0, err
+		}
+		switch step {
+		case leaveOut:
+			out.Skipped = append(out.Skipped, address+": "+why)
+		case adopt:
+			adopted++
+		case hasIt:
+			out.Already = append(out.Already, address)
+		case leaveOpen:
+			out.Open = append(out.Open, address+": "+why)
+		case tellStill:
 			still[address] = &reports.Still{Sent: data.DayOf(before.Updated.UTC()), On: data.DayOf(s.Run.Slot.UTC())}
 			out.Still = append(out.Still, address)
-		default:
-			out.Already = append(out.Already, address)
-			continue
+			wanted = append(wanted, r)
+		case build:
+			wanted = append(wanted, r)
 		}
-		wanted = append(wanted, r)
 	}
 	// of is how a recipient's copy is made.
 	of := func(r reports.Recipient) Digests {
@@ -186,7 +202,7 @@ func (s Sending) build(ctx context.Context, d Digests, out *SendResult) (mails [
 		address, err := strings.ToLower(r.Address), b.err
 		switch {
 		case ctx.Err() != nil:
-			return nil, ctx.Err()
+			return nil, 0, ctx.Err()
 		case err != nil:
 			out.Failed = append(out.Failed, fmt.Sprintf("%s: %v", address, err))
 			continue
@@ -195,17 +211,76 @@ func (s Sending) build(ctx context.Context, d Digests, out *SendResult) (mails [
 			continue
 		}
 		if err := rec.Add(ctx, b.Built); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		mails = append(mails, ledger.Mail{EML: b.EML, Delivery: ledger.Delivery{ID: b.MessageID, Kind: of(r).kind(), Role: string(d.Role), Period: of(r).period(),
-			Recipient: address, Edition: b.Edition, Deadline: s.Deliverer.Now().Add(within), Subject: b.Digest.Subject, Report: b.Digest.ReportID}})
+			Recipient: address, Edition: b.Edition, Deadline: s.deadline(), Subject: b.Digest.Subject, Report: b.Digest.ReportID}})
 	}
 	out.Unwritten = rec.Unwritten
-	return mails, rec.Finish(ctx)
+	return mails, adopted, rec.Finish(ctx)
 }
 
-// newest returns the delivery of the newest edition of this report to each person,
-// dropped ones aside.
+// deadline is until when a mail of the run is tried.
+func (s Sending) deadline() time.Time {
+	return s.Deliverer.Now().Add(orDefault(s.Within, DefaultDeliverWithin))
+}
+
+// step is what a run does about one recipient.
+type step int
+
+const (
+	build     step = iota // a copy
+	tellStill             // a mail that says that there is nothing newer
+	adopt                 // the copy of an earlier run, which had not left
+	hasIt                 // nothing: the report was sent
+	leaveOpen             // nothing, and that is not well
+	leaveOut              // nothing, and that is as it should be
+)
+
+// step decides by the newest edition that the recipient was to have. Only one that
+// was sent counts as there: of any other the run says so, or goes on with it.
+func (s Sending) step(ctx context.Context, d Digests, address string, before ledger.Delivery, has bool) (step, string, error) {
+	if reason, suppressed, err := s.Ledger.Suppressed(ctx, address); err != nil || suppressed {
+		return leaveOut, "suppressed: " + reason, err
+	}
+	if !has || before.State == ledger.Dropped {
+		return build, "", nil
+	}
+	anew := s.Again != "" || d.Divert != ""
+	switch before.State {
+	case ledger.Pending:
+		if anew && before.Run != s.Run.ID {
+			return build, "", nil // which supersedes the other
+		}
+		if ok, err := s.Ledger.Adopt(ctx, before.ID, s.Run.ID, s.deadline()); err != nil || ok {
+			return adopt, "", err
+		}
+		return leaveOpen, "waits in run " + before.Run + "; see `tidemark runs`", nil
+	case ledger.Sending, ledger.Dot:
+		return leaveOpen, "is being sent by run " + before.Run, nil
+	}
+	if anew {
+		return build, "", nil
+	}
+	if before.State != ledger.Sent {
+		return leaveOpen, fmt.Sprintf("%s: %s; decide with `tidemark deliveries resend %s`", before.State, before.Reply, before.ID), nil
+	}
+	return s.sent(ctx, before)
+}
+
+// sent is what the run does about somebody who was sent the report.
+func (s Sending) sent(ctx context.Context, before ledger.Delivery) (step, string, error) {
+	if s.Previous.IsZero() {
+		return hasIt, "", nil
+	}
+	by, err := s.Ledger.Run(ctx, before.Run)
+	if err != nil || by.Slot.After(s.Previous) {
+		return hasIt, "", err
+	}
+	return tellStill, "", nil
+}
+
+// newest returns the delivery of the newest edition of this report to each person.
 func (s Sending) newest(ctx context.Context, d Digests) (map[string]ledger.Delivery, error) {
 	all, err := s.Ledger.Deliveries(ctx, ledger.Query{Kind: d.kind(), Role: string(d.Role), Period: d.period(), Limit: 1 << 20})
 	if err != nil {
@@ -223,14 +298,11 @@ func (s Sending) newest(ctx context.Context, d Digests) (map[string]ledger.Deliv
 // lastBatch is the last batch of the role that was sent, by whatever job; nil
 // for none.
 func (s Sending) lastBatch(ctx context.Context, role reports.Role) (*Batch, error) {
-	runs, err := s.Ledger.Runs(ctx, "", 1000)
+	runs, err := s.Ledger.SentRuns(ctx, string(role))
 	if err != nil {
 		return nil, err
 	}
 	for _, r := range runs {
-		if r.State != ledger.Done && r.State != ledger.Warned {
-			continue
-		}
 		var out SendResult
 		if json.Unmarshal([]byte(r.Result), &out) == nil && out.Batch != nil && !out.Narrowed && out.Batch.Role == string(role) && out.Delivered.Sent > 0 {
 			return out.Batch, nil

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"tidemark/data"
-	"tidemark/jobs/ledger"
 	"tidemark/reports"
 )
 
@@ -36,8 +35,11 @@ func TestSend_SaysThatUsageStandsStill(t *testing.T) {
 		mails := e.mails(t, p, reports.SalesAgent)
 		mails.Date = plant.now()
 		recorder.SettleDays, recorder.Run.ID = 0, name
-		run := &ledger.Run{ID: name, Job: "weekly", Slot: plant.now().Add(-time.Minute)}
-		out, err := Sending{Ledger: d.Ledger, Run: run, Deliverer: d, Recorder: recorder, Latest: latest}.Send(ctx, mails)
+		sending := Sending{Ledger: d.Ledger, Run: plant.begun(name), Deliverer: d, Recorder: recorder}
+		if latest {
+			sending.Previous = plant.now().Add(-7 * 24 * time.Hour)
+		}
+		out, err := sending.Send(ctx, mails)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -50,10 +52,11 @@ func TestSend_SaysThatUsageStandsStill(t *testing.T) {
 	if out := send("monday1-caught-up", true); out.Delivered.Sent != 0 || out.Still != nil || !slices.Equal(out.Already, anna) {
 		t.Errorf("another slot that is worked at the same time: %+v", out)
 	}
-	plant.pass(7 * 24 * time.Hour)
+	plant.pass(3 * 24 * time.Hour)
 	if out := send("by-hand", false); out.Delivered.Sent != 0 || !slices.Equal(out.Already, anna) {
 		t.Errorf("a run by hand: %+v", out)
 	}
+	plant.pass(4 * 24 * time.Hour)
 	if out := send("monday2", true); out.Delivered.Sent != 1 || !slices.Equal(out.Still, anna) || out.Already != nil {
 		t.Errorf("second Monday: %+v", out)
 	}

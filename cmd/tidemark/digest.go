@@ -107,7 +107,7 @@ func (a *app) sendDigests(ctx context.Context, f figures, roleText string) (err 
 	job := jobs.Job{Name: "digest-" + string(role), Execute: func(ctx context.Context, run *ledger.Run) (jobs.Outcome, error) {
 		return a.runDigest(ctx, c, r.Ledger, run, m)
 	}}
-	return a.execute(ctx, r, job, a.now().Truncate(time.Second), "")
+	return a.execute(ctx, r, job, a.now().Truncate(time.Second), "", "")
 }
 
 func roleFlag(cmd *cobra.Command, role *string) {

@@ -155,14 +155,14 @@ func (a *app) runsCommand() *cobra.Command {
 func (a *app) releaseCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "release RUN", Short: "Let a held run go on and deliver its mails", Args: cobra.ExactArgs(1),
-		Long:    "Let a held run go on. `serve` delivers its mails, exactly those that were sealed\nwhen it was held; `run JOB --slot T` does it at once.",
+		Long:    "Let a held run go on. `serve` delivers its mails, exactly those that were sealed\nwhen it was held, or makes them when it was held before it had any; `run JOB --slot\nT` does it at once.",
 		Example: "  tidemark release weekly-sales@2026-11-16T06:00:00Z",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withLedger(cmd.Context(), func(_ *config, l *ledger.Ledger) error {
-				if err := l.Decide(cmd.Context(), args[0], ledger.Queued, jobs.Released); err != nil {
+				if err := l.Release(cmd.Context(), args[0], a.now().Add(jobs.DefaultDeliverWithin), jobs.Released); err != nil {
 					return err
 				}
-				a.printf("released: %s is delivered by the next `tidemark serve`\n", args[0])
+				a.printf("released: `tidemark serve` goes on with %s\n", args[0])
 				return nil
 			})
 		},
@@ -257,9 +257,11 @@ func (a *app) deliveryResendCommand() *cobra.Command {
 		Use: "resend ID", Short: "Send a failed or unknown delivery once more, with the same Message-ID", Args: cobra.ExactArgs(1),
 		Example: "  tidemark deliveries resend abc@partner.example --why 'not in her mailbox'",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withLedger(cmd.Context(), func(c *config, l *ledger.Ledger) error {
-				return a.resend(cmd.Context(), c, l, args[0], why)
-			})
+			c, err := a.config()
+			if err != nil {
+				return err
+			}
+			return a.resend(cmd.Context(), c, args[0], why)
 		},
 	}
 	cmd.Flags().StringVar(&why, "why", "", "`REASON`, recorded")
@@ -267,30 +269,34 @@ func (a *app) deliveryResendCommand() *cobra.Command {
 	return cmd
 }
 
-// resend queues the delivery and delivers what is pending of its run.
-func (a *app) resend(ctx context.Context, c *config, l *ledger.Ledger, id, why string) (err error) {
-	if err := l.Again(ctx, id, a.now().Add(jobs.DefaultDeliverWithin), "again: "+why); err != nil {
-		return err
-	}
-	d, err := l.Delivery(ctx, id)
-	if err != nil {
-		return err
-	}
-	deliverer, done, err := a.deliverer(c, l)
+// resend queues the delivery and its run, and delivers it under the run's lease.
+func (a *app) resend(ctx context.Context, c *config, id, why string) (err error) {
+	r, done, err := a.runner(ctx, c)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, done()) }()
-	out, err := deliverer.Deliver(ctx, d.Run, jobs.FileOf)
+	if err := r.Ledger.Again(ctx, id, a.now().Add(jobs.DefaultDeliverWithin), "again: "+why); err != nil {
+		return err
+	}
+	d, err := r.Ledger.Delivery(ctx, id)
 	if err != nil {
 		return err
 	}
-	if d, err = l.Delivery(ctx, id); err != nil {
+	run, err := r.Ledger.ClaimRun(ctx, d.Run)
+	if err != nil {
+		return err
+	}
+	if run == nil {
+		return fmt.Errorf("run %s: %w; it is sent by the next `tidemark serve`", d.Run, errBusy)
+	}
+	ended := a.finish(ctx, r, jobs.Job{Name: run.Job}, run)
+	if d, err = r.Ledger.Delivery(context.WithoutCancel(ctx), id); err != nil {
 		return err
 	}
 	a.printf("%s  %s  %s\n", d.ID, d.State, printable(d.Reply))
 	if d.State != ledger.Sent && d.State != ledger.Diverted {
-		return fmt.Errorf("resend %s: %w (%d failed, %d unknown)", id, jobs.ErrNotAccepted, out.Failed, out.Unknown)
+		return errors.Join(ended, fmt.Errorf("resend %s: %w", id, jobs.ErrNotAccepted))
 	}
 	return nil
 }

@@ -128,6 +128,7 @@ func (a *app) mailOperators(ctx context.Context, c *config, subject, text string
 	}
 	defer func() { err = errors.Join(err, sender.Close()) }()
 	now := a.now().UTC()
+	var failed []error
 	for i, to := range c.Operators.Mail {
 		_, domain, _ := strings.Cut(from.Address, "@")
 		id, err := mail.NewMessageID(domain, "alarm", subject, now.String(), to)
@@ -141,10 +142,16 @@ func (a *app) mailOperators(ctx context.Context, c *config, subject, text string
 		}
 		name := fmt.Sprintf("alarm-%s-%d", now.Format("20060102t150405"), i)
 		if r := sender.Send(ctx, mail.Envelope{From: from.Address, To: to, Name: name}, eml, func() error { return nil }); r.Err != nil {
-			return r.Err
+			failed = append(failed, fmt.Errorf("to %s: %w", to, r.Err))
 		}
 	}
-	return nil
+	if len(failed) < len(c.Operators.Mail) { // somebody was told
+		for _, err := range failed {
+			a.log().Error("alarm not delivered", "way", "mail", "err", err)
+		}
+		return nil
+	}
+	return errors.Join(failed...)
 }
 
 // runner wires the configured jobs to the ledger. The caller must call the
@@ -158,7 +165,8 @@ func (a *app) runner(ctx context.Context, c *config) (*jobs.Runner, func() error
 	if err != nil {
 		return nil, nil, errors.Join(err, l.Close())
 	}
-	r := &jobs.Runner{Ledger: l, Now: a.now, Log: a.log(), Alarms: alarms}
+	r := &jobs.Runner{Ledger: l, Now: a.now, Log: a.log(), Alarms: alarms,
+		Deliver: func(ctx context.Context, run *ledger.Run) (jobs.Outcome, error) { return a.goOn(ctx, c, l, run) }}
 	for _, j := range c.Jobs {
 		job, err := a.job(c, l, j)
 		if err != nil {
@@ -189,7 +197,9 @@ func (a *app) heartbeat(c *config, l *ledger.Ledger, alarms jobs.Alarms) (jobs.J
 		quiet := *a
 		quiet.stdout = &text
 		quiet.printStatus(st)
-		alarms.Say(ctx, "tidemark: alive", text.String())
+		if !alarms.Say(ctx, "tidemark: alive", text.String()) {
+			return jobs.Outcome{}, errors.New("nobody could be told that tidemark is alive")
+		}
 		return jobs.Outcome{}, nil
 	}}, err
 }
@@ -221,7 +231,10 @@ func (a *app) job(c *config, l *ledger.Ledger, j jobConfig) (jobs.Job, error) {
 	job.Period = m.period
 	job.Execute = func(ctx context.Context, run *ledger.Run) (jobs.Outcome, error) {
 		m := m.at(run.Slot)
-		m.scheduled = s.Next(run.Slot.Add(-time.Second)).Equal(run.Slot)
+		m.only, m.again = run.Only, run.Again
+		if s.Next(run.Slot.Add(-time.Second)).Equal(run.Slot) {
+			m.previous = s.Previous(run.Slot)
+		}
 		return a.runDigest(ctx, c, l, run, m)
 	}
 	return job, nil
@@ -277,7 +290,7 @@ type mailing struct {
 	only   string
 	again  string
 
-	scheduled bool // the run is of the job's schedule, not of a person's
+	previous time.Time // slot of the schedule before the run's; zero for a run that is none of the schedule
 }
 
 // at is the mailing for a slot: relative periods count from it in the job's zone.
@@ -302,9 +315,18 @@ func (a *app) deliverer(c *config, l *ledger.Ledger) (jobs.Deliverer, func() err
 	if err != nil {
 		return d, nil, err
 	}
+	const down = "mail" // the alarm
+	logged := func(err error) {
+		if err != nil {
+			a.log().Error("alarm", "err", err)
+		}
+	}
 	d.Trouble = func(ctx context.Context, run, reply string) {
-		alarms.Say(ctx, "tidemark: mail cannot leave", fmt.Sprintf("Run %s: %d mails in a row did not leave since %s.\nThe next hop says: %s\n\nThey are tried again. Next: tidemark deliveries --run %[1]s --state pending\n",
-			run, jobs.TroubleAfter, a.now().UTC().Format(time.RFC3339), reply))
+		logged(alarms.Raise(ctx, l, down, "mail cannot leave", "tidemark: mail cannot leave",
+			fmt.Sprintf("Run %s: no mail leaves.\nThe next hop says: %s\n\nThey are tried again. Next: tidemark deliveries --run %[1]s --state pending\n", run, reply)))
+	}
+	d.Works = func(ctx context.Context) {
+		logged(alarms.Clear(ctx, l, down, "tidemark: mail leaves again", "Mail leaves again."))
 	}
 	if c.Mail.DKIM.Key == "" {
 		return d, sender.Close, nil
@@ -350,11 +372,30 @@ func (a *app) runDigest(ctx context.Context, c *config, l *ledger.Ledger, run *l
 		return out, err
 	}
 	defer func() { err = errors.Join(err, done()) }()
-	s := jobs.Sending{Ledger: l, Run: run, Again: m.again, Brake: c.brake(), Deliverer: deliverer, Recorder: recorder,
-		Latest: m.scheduled && m.period.FollowsWatermark()}
+	s := jobs.Sending{Ledger: l, Run: run, Again: m.again, Brake: c.brake(), Deliverer: deliverer, Recorder: recorder}
+	if m.period.FollowsWatermark() {
+		s.Previous = m.previous
+	}
 	result, err := s.Send(ctx, d)
 	a.warnOfMissing(d.Charts)
-	if told := a.tellOfStandstill(ctx, c, l, p.Inputs.Period.To, result); err == nil {
+	return a.sent(ctx, c, l, result, err)
+}
+
+// goOn delivers the stored mails of a run that was stopped, or released, or whose
+// mails wait for another try.
+func (a *app) goOn(ctx context.Context, c *config, l *ledger.Ledger, run *ledger.Run) (out jobs.Outcome, err error) {
+	deliverer, done, err := a.deliverer(c, l)
+	if err != nil {
+		return out, err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	result, err := jobs.Sending{Ledger: l, Run: run, Deliverer: deliverer}.Resume(ctx)
+	return a.sent(ctx, c, l, result, err)
+}
+
+// sent is what a run of mails says about itself.
+func (a *app) sent(ctx context.Context, c *config, l *ledger.Ledger, result jobs.SendResult, err error) (jobs.Outcome, error) {
+	if told := a.tellOfStandstill(ctx, c, l, result); err == nil {
 		err = told
 	}
 	return jobs.Outcome{Result: result, Warnings: slices.Concat(d.Without, result.Unwritten, result.Skipped)}, err
@@ -362,26 +403,22 @@ func (a *app) runDigest(ctx context.Context, c *config, l *ledger.Ledger, run *l
 
 // tellOfStandstill tells the operators that usage stands still, once, and once
 // that it comes in again.
-func (a *app) tellOfStandstill(ctx context.Context, c *config, l *ledger.Ledger, last data.Day, out jobs.SendResult) error {
+func (a *app) tellOfStandstill(ctx context.Context, c *config, l *ledger.Ledger, out jobs.SendResult) error {
 	const key = "standstill"
+	if out.Batch == nil {
+		return nil
+	}
 	alarms, err := a.alarms(c)
 	if err != nil {
 		return err
 	}
+	last := out.Batch.Period.To
 	switch {
 	case len(out.Still) > 0:
-		_, fresh, err := l.RaiseAlarm(ctx, key, "usage stands still since "+last.String())
-		if err != nil || !fresh {
-			return err
-		}
-		alarms.Say(ctx, "tidemark: usage stands still", fmt.Sprintf("No usage after %s has come in since the last reports. %d people were sent a mail that says so instead of a report.\n\nNext: tidemark runs\n",
-			last, len(out.Still)))
+		return alarms.Raise(ctx, l, key, "usage stands still since "+last.String(), "tidemark: usage stands still",
+			fmt.Sprintf("No usage after %s has come in since the last reports. %d people are sent a mail that says so instead of a report.\n\nNext: tidemark runs\n", last, len(out.Still)))
 	case out.Delivered.Sent > 0:
-		since, raised, err := l.ClearAlarm(ctx, key)
-		if err != nil || !raised {
-			return err
-		}
-		alarms.Say(ctx, "tidemark: usage comes in again", fmt.Sprintf("Usage is known up to %s. It had stood still since %s.\n", last, since.Format(time.RFC3339)))
+		return alarms.Clear(ctx, l, key, "tidemark: usage comes in again", fmt.Sprintf("Usage is known up to %s.", last))
 	}
 	return nil
 }

@@ -47,6 +47,9 @@ slot of the schedule in those days, the oldest first.`,
 				}
 				at = t
 			}
+			if at.After(a.now()) {
+				return usagef("--slot %s lies in the future", slot)
+			}
 			period, err := days.period()
 			if err != nil {
 				return err
@@ -56,7 +59,7 @@ slot of the schedule in those days, the oldest first.`,
 				return err
 			}
 			if period != nil {
-				return a.backfill(cmd.Context(), c, args[0], *period)
+				return a.backfill(cmd.Context(), c, args[0], *period, only, again)
 			}
 			return a.runJob(cmd.Context(), c, args[0], at, only, again)
 		},
@@ -79,17 +82,16 @@ func (a *app) runJob(ctx context.Context, c *config, name string, slot time.Time
 	if i < 0 {
 		return usagef("there is no job %q; `tidemark jobs` lists them", name)
 	}
-	job := r.Jobs[i]
 	if only != "" || again != "" {
-		if job, err = a.narrowed(c, r.Ledger, c.Jobs[i], only, again); err != nil {
+		if err := a.canNarrow(c, c.Jobs[i], only); err != nil {
 			return err
 		}
 	}
-	return a.execute(ctx, r, job, slot, again)
+	return a.execute(ctx, r, r.Jobs[i], slot, only, again)
 }
 
 // backfill runs every slot of the job's schedule in a range of days, in its zone.
-func (a *app) backfill(ctx context.Context, c *config, name string, days data.Period) error {
+func (a *app) backfill(ctx context.Context, c *config, name string, days data.Period, only, again string) error {
 	i := slices.IndexFunc(c.Jobs, func(j jobConfig) bool { return j.Name == name })
 	if i < 0 {
 		return usagef("there is no job %q; `tidemark jobs` lists them", name)
@@ -103,74 +105,98 @@ func (a *app) backfill(ctx context.Context, c *config, name string, days data.Pe
 		if data.DayOf(slot) < days.From {
 			continue
 		}
-		if err := a.runJob(ctx, c, name, slot, "", ""); err != nil {
+		if err := a.runJob(ctx, c, name, slot, only, again); err != nil {
 			failed = append(failed, err)
 		}
 	}
 	return errors.Join(failed...)
 }
 
-// narrowed is a digest job for one recipient, or for a second time.
-func (a *app) narrowed(c *config, l *ledger.Ledger, j jobConfig, only, again string) (jobs.Job, error) {
+// canNarrow refuses what --only and --again cannot mean for a job.
+func (a *app) canNarrow(c *config, j jobConfig, only string) error {
 	if j.Do != "digest" {
-		return jobs.Job{}, usagef("job %s makes no mails: --only and --again are for digests", j.Name)
-	}
-	job, err := a.job(c, l, j)
-	if err != nil {
-		return job, err
+		return usagef("job %s makes no mails: --only and --again are for digests", j.Name)
 	}
 	m, err := a.mailing(c, j)
 	if err != nil {
-		return job, err
+		return err
 	}
 	recipients, err := c.recipients()
 	if err != nil {
-		return job, err
+		return err
 	}
 	if only != "" && !slices.ContainsFunc(jobs.WithRole(recipients, m.role), func(r reports.Recipient) bool { return strings.EqualFold(r.Address, only) }) {
-		return job, usagef("--only %s: job %s mails no such recipient", only, j.Name)
+		return usagef("--only %s: job %s mails no such recipient", only, j.Name)
 	}
-	m.only, m.again = only, again
-	job.Execute = func(ctx context.Context, run *ledger.Run) (jobs.Outcome, error) {
-		return a.runDigest(ctx, c, l, run, m.at(run.Slot))
-	}
-	return job, nil
+	return nil
 }
 
-// execute enters a run, claims it and runs it to its end, and says what became
-// of it.
-func (a *app) execute(ctx context.Context, r *jobs.Runner, job jobs.Job, slot time.Time, note string) error {
+// execute begins a run, runs it to its end, and says what became of it.
+func (a *app) execute(ctx context.Context, r *jobs.Runner, job jobs.Job, slot time.Time, only, again string) error {
 	id := ledger.RunID(job.Name, slot)
-	if _, err := r.Ledger.Plan(ctx, job.Name, []time.Time{slot}); err != nil {
+	run, err := r.Ledger.Begin(ctx, job.Name, slot, only, again)
+	switch {
+	case err != nil:
 		return err
-	}
-	if err := r.Ledger.Reopen(ctx, id, note); err != nil {
-		return err
-	}
-	run, err := r.Ledger.ClaimRun(ctx, id)
-	if err != nil {
-		return err
-	}
-	if run == nil {
+	case run == nil:
 		if there, err := r.Ledger.Run(ctx, id); err == nil && there.State == ledger.Held {
 			return fmt.Errorf("run %s: %w: decide with `tidemark release %[1]s` or `tidemark drop %[1]s`", id, jobs.ErrHeld)
 		}
 		return fmt.Errorf("run %s: %w; `tidemark runs` shows it", id, errBusy)
+	case run.Only != only || run.Again != again:
+		err := usagef("run %s waits already, for %s; let it end, or give another --slot", id, cmp.Or(run.Only, "everybody"))
+		return errors.Join(err, r.Ledger.Postpone(ctx, run, run.Due, run.Note))
 	}
+	return a.finish(ctx, r, job, run)
+}
+
+// finish runs a claimed run to its end, however long its mails must wait, and says
+// what became of it.
+func (a *app) finish(ctx context.Context, r *jobs.Runner, job jobs.Job, run *ledger.Run) error {
 	r.Tries = 1 // a person watches: no second try by itself
-	jobErr, err := r.Execute(ctx, job, run)
-	if err != nil {
+	id := run.ID
+	for {
+		jobErr, err := r.Execute(ctx, job, run)
+		if err != nil {
+			return err
+		}
+		ended, err := r.Ledger.Run(context.WithoutCancel(ctx), id)
+		if err != nil {
+			return err
+		}
+		a.printRun(ended)
+		var later jobs.Later
+		switch {
+		case errors.As(jobErr, &later):
+		case jobErr == nil && ended.State == ledger.Queued:
+			return fmt.Errorf("run %s %s; `tidemark serve` takes it up", id, ended.Note)
+		case jobErr == nil && ended.State == ledger.Warned:
+			return errWarnings
+		default:
+			return a.interrupted(jobErr, ended)
+		}
+		if err := jobs.Sleep(a.now)(ctx, later.Until); err != nil {
+			return a.interrupted(err, ended)
+		}
+		if run, err = r.Ledger.ClaimRun(ctx, id); err != nil {
+			return err
+		}
+		if run == nil {
+			return fmt.Errorf("run %s: %w and goes on with it; `tidemark runs` shows it", id, errBusy)
+		}
+	}
+}
+
+// interrupted adds to the error of a run that was stopped what is left of it.
+func (a *app) interrupted(err error, run ledger.Run) error {
+	if !errors.Is(err, context.Canceled) {
 		return err
 	}
-	ended, err := r.Ledger.Run(ctx, id)
-	if err != nil {
-		return err
+	left := "nobody was mailed"
+	if run.Cleared {
+		left = "`tidemark deliveries --run " + run.ID + "` shows who has not got a mail yet"
 	}
-	a.printRun(ended)
-	if jobErr == nil && ended.State == ledger.Warned {
-		return errWarnings
-	}
-	return jobErr
+	return fmt.Errorf("run %s was stopped; %s. `tidemark serve` or the same command once more goes on with it: %w", run.ID, left, err)
 }
 
 // printRun says what a run did.
@@ -186,6 +212,9 @@ func (a *app) printRun(r ledger.Run) {
 	a.printf("  %d sent, %d diverted, %d failed, %d unknown, %d pending\n", out.Delivered.Sent, out.Delivered.Diverted, out.Delivered.Failed, out.Delivered.Unknown, out.Delivered.Pending)
 	for _, who := range out.Already {
 		a.printf("  has it already: %s\n", printable(who))
+	}
+	for _, who := range out.Open {
+		a.printf("  not delivered: %s\n", printable(who))
 	}
 	for _, who := range out.Skipped {
 		a.printf("  skipped: %s\n", printable(who))
@@ -223,6 +252,9 @@ processes may serve one ledger.`,
 				return err
 			}
 			defer func() { err = errors.Join(err, done()) }()
+			if tick <= 0 {
+				return usagef("--tick %s: want a duration above 0", tick)
+			}
 			a.log().Info("serving", "jobs", len(r.Jobs))
 			return r.Serve(cmd.Context(), tick)
 		},

@@ -9,19 +9,22 @@ import (
 )
 
 // RaiseAlarm notes that something is wrong. fresh is true when it was not noted
-// before, or for another reason: only then people are told.
+// before, or for another reason, or when nobody could be told: only then people
+// are. AlarmSaid must follow when one was.
 func (l *Ledger) RaiseAlarm(ctx context.Context, key, message string) (since time.Time, fresh bool, err error) {
 	err = l.tx(ctx, func(tx *sql.Tx) error {
 		var was string
-		var ms int64
-		err := tx.QueryRowContext(ctx, `SELECT message, since FROM alarms WHERE key = $1`, key).Scan(&was, &ms)
+		var ms, said int64
+		err := tx.QueryRowContext(ctx, `SELECT message, since, said FROM alarms WHERE key = $1`, key).Scan(&was, &ms, &said)
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
 			since, fresh = at(l.now()), true
-			_, err = tx.ExecContext(ctx, `INSERT INTO alarms (key, message, since) VALUES ($1, $2, $3)`, key, message, since.UnixMilli())
+			_, err = tx.ExecContext(ctx, `INSERT INTO alarms (key, message, since, said) VALUES ($1, $2, $3, 0)`, key, message, since.UnixMilli())
 		case err == nil:
-			since, fresh = at(ms), was != message
-			_, err = tx.ExecContext(ctx, `UPDATE alarms SET message = $1 WHERE key = $2`, message, key)
+			since, fresh = at(ms), said == 0 || was != message
+			if fresh {
+				_, err = tx.ExecContext(ctx, `UPDATE alarms SET message = $1, said = 0 WHERE key = $2`, message, key)
+			}
 		}
 		return err
 	})
@@ -29,6 +32,15 @@ func (l *Ledger) RaiseAlarm(ctx context.Context, key, message string) (since tim
 		err = fmt.Errorf("raise alarm %s: %w", key, err)
 	}
 	return since, fresh, err
+}
+
+// AlarmSaid notes that somebody was told of an alarm.
+func (l *Ledger) AlarmSaid(ctx context.Context, key string) error {
+	_, err := l.db.ExecContext(ctx, `UPDATE alarms SET said = 1 WHERE key = $1`, key)
+	if err != nil {
+		return fmt.Errorf("alarm %s: %w", key, err)
+	}
+	return nil
 }
 
 // ClearAlarm notes that it works again; raised is true when it had not.

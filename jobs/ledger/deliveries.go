@@ -23,13 +23,8 @@ const (
 	Refused  DeliveryState = "failed"   // refused for good, or not before its deadline
 	Unknown  DeliveryState = "unknown"  // it may have arrived; a person decides
 	Diverted DeliveryState = "diverted" // went to the operator instead; never counts as sent
-	Dropped  DeliveryState = "dropped"  // a person decided against it
+	Dropped  DeliveryState = "dropped"  // it never left and never will: why is in Reply
 )
-
-// Final reports whether nothing more happens to the delivery by itself.
-func (s DeliveryState) Final() bool {
-	return s == Sent || s == Refused || s == Unknown || s == Diverted || s == Dropped
-}
 
 // Delivery is one mail to one person, with its outcome. Kind, role, period,
 // recipient and edition are its key: the same report reaches nobody twice.
@@ -72,7 +67,8 @@ type Mail struct {
 
 // Enqueue stores the sealed mails of a run as pending deliveries, all in one
 // transaction, before the first one leaves. A mail whose key is there already is
-// left as it is. It returns how many were new.
+// left as it is; an older edition that has not left yet never will. It returns
+// how many were new.
 func (l *Ledger) Enqueue(ctx context.Context, run string, mails []Mail) (int, error) {
 	fresh := 0
 	err := l.tx(ctx, func(tx *sql.Tx) error {
@@ -94,6 +90,14 @@ func (l *Ledger) Enqueue(ctx context.Context, run string, mails []Mail) (int, er
 				return err
 			}
 			fresh += int(n)
+			if n == 0 || m.Edition == 0 {
+				continue
+			}
+			if _, err := tx.ExecContext(ctx, `UPDATE deliveries SET state = $1, updated = $2, reply = $3
+				WHERE kind = $4 AND role = $5 AND period = $6 AND recipient = $7 AND edition < $8 AND state = $9`,
+				Dropped, now, fmt.Sprintf("superseded by edition %d", m.Edition), m.Kind, m.Role, m.Period, strings.ToLower(m.Recipient), m.Edition, Pending); err != nil {
+				return err
+			}
 		}
 		return nil
 	})
@@ -103,16 +107,16 @@ func (l *Ledger) Enqueue(ctx context.Context, run string, mails []Mail) (int, er
 	return fresh, nil
 }
 
-// Recover settles what a crash of the run's earlier attempt left: sending was
-// surely not sent and is pending again, dot may have been and is unknown. Only
-// the holder of the run's lease may call it.
+// Recover settles what a crash left of the run, and of every run that nobody
+// holds: sending was surely not sent and is pending again, dot may have been and
+// is unknown. Only the holder of the run's lease may call it.
 func (l *Ledger) Recover(ctx context.Context, run string) (unknown int64, err error) {
+	const left = ` WHERE state = $3 AND (run = $4 OR NOT EXISTS (SELECT 1 FROM runs r WHERE r.id = deliveries.run AND r.state = 'running'))`
 	err = l.tx(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `UPDATE deliveries SET state = $1, updated = $2 WHERE run = $3 AND state = $4`, Pending, l.now(), run, Sending); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE deliveries SET state = $1, updated = $2`+left, Pending, l.now(), Sending, run); err != nil {
 			return err
 		}
-		r, err := tx.ExecContext(ctx, `UPDATE deliveries SET state = $1, updated = $2, reply = 'the program ended before the answer came' WHERE run = $3 AND state = $4`,
-			Unknown, l.now(), run, Dot)
+		r, err := tx.ExecContext(ctx, `UPDATE deliveries SET state = $1, updated = $2, reply = 'the program ended before the answer came'`+left, Unknown, l.now(), Dot, run)
 		if err != nil {
 			return err
 		}
@@ -125,13 +129,39 @@ func (l *Ledger) Recover(ctx context.Context, run string) (unknown int64, err er
 	return unknown, err
 }
 
+// Adopt moves a pending delivery to a run, which tries it until the deadline. ok
+// is false when it has left, or belongs to a run that is held or going on.
+func (l *Ledger) Adopt(ctx context.Context, id, run string, deadline time.Time) (ok bool, err error) {
+	err = l.tx(ctx, func(tx *sql.Tx) error {
+		return changed(tx.ExecContext(ctx, `UPDATE deliveries SET run = $1, due = $2, deadline = $3 WHERE id = $4 AND state = $5
+			AND (run = $1 OR NOT EXISTS (SELECT 1 FROM runs r WHERE r.id = deliveries.run AND r.state IN ($6, $7)))`,
+			run, l.now(), deadline.UnixMilli(), id, Pending, Running, Held))
+	})
+	if errors.Is(err, ErrTakenOver) {
+		return false, nil
+	} else if err != nil {
+		return false, fmt.Errorf("adopt delivery %s: %w", id, err)
+	}
+	return true, nil
+}
+
+// Delay puts every pending delivery of a run off until a time.
+func (l *Ledger) Delay(ctx context.Context, run string, until time.Time) error {
+	_, err := l.db.ExecContext(ctx, `UPDATE deliveries SET due = $1 WHERE run = $2 AND state = $3 AND due < $1`, until.UnixMilli(), run, Pending)
+	if err != nil {
+		return fmt.Errorf("delay deliveries of %s: %w", run, err)
+	}
+	return nil
+}
+
 // Next takes a pending delivery of the run that is due and marks it sending; nil
-// when there is none.
+// when there is none. Of those that are due together one that was tried goes
+// first: it tells what a relay that was down does now.
 func (l *Ledger) Next(ctx context.Context, run string) (*Delivery, error) {
 	var d Delivery
 	err := l.tx(ctx, func(tx *sql.Tx) (err error) {
 		d, err = scanDelivery(tx.QueryRowContext(ctx, `UPDATE deliveries SET state = $1, attempt = attempt + 1, updated = $2
-			WHERE state = $3 AND id = (SELECT id FROM deliveries WHERE run = $4 AND state = $3 AND due <= $2 ORDER BY due, id LIMIT 1)
+			WHERE state = $3 AND id = (SELECT id FROM deliveries WHERE run = $4 AND state = $3 AND due <= $2 ORDER BY due, attempt DESC, id LIMIT 1)
 			RETURNING `+deliveryColumns, Sending, l.now(), Pending, run))
 		return err
 	})
@@ -180,20 +210,6 @@ func (l *Ledger) Retry(ctx context.Context, d *Delivery, due time.Time, reply st
 	}
 	d.State, d.Reply, d.Due = Pending, reply, due
 	return nil
-}
-
-// Mark is a person's word on a delivery: from is what it must be in.
-func (l *Ledger) Mark(ctx context.Context, id string, to DeliveryState, note string, from ...DeliveryState) error {
-	d, err := l.Delivery(ctx, id)
-	if err != nil {
-		return err
-	}
-	for _, f := range from {
-		if d.State == f {
-			return l.Advance(ctx, &d, f, to, note)
-		}
-	}
-	return fmt.Errorf("delivery %s is %s, not %v", id, d.State, from)
 }
 
 // Delivery returns one delivery by its id.
@@ -264,60 +280,33 @@ func (l *Ledger) NextDue(ctx context.Context, run string) (due time.Time, ok boo
 	return at(ms.Int64), ms.Valid, err
 }
 
-// Suppress keeps an address from being mailed.
-func (l *Ledger) Suppress(ctx context.Context, address, reason string) error {
-	_, err := l.db.ExecContext(ctx, `INSERT INTO suppressions (address, reason, since) VALUES ($1, $2, $3) ON CONFLICT (address) DO NOTHING`,
-		strings.ToLower(address), reason, l.now())
-	return err
-}
-
-// Unsuppress lets an address be mailed again.
-func (l *Ledger) Unsuppress(ctx context.Context, address string) error {
-	_, err := l.db.ExecContext(ctx, `DELETE FROM suppressions WHERE address = $1`, strings.ToLower(address))
-	return err
-}
-
-// Suppressed returns why an address is not mailed; ok is false when it is.
-func (l *Ledger) Suppressed(ctx context.Context, address string) (reason string, ok bool, err error) {
-	err = l.db.QueryRowContext(ctx, `SELECT reason FROM suppressions WHERE address = $1`, strings.ToLower(address)).Scan(&reason)
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", false, nil
-	}
-	return reason, err == nil, err
-}
-
-// Again queues a delivery once more that failed or is unknown, as a person asks.
-func (l *Ledger) Again(ctx context.Context, id string, deadline time.Time, note string) error {
-	err := changed(l.db.ExecContext(ctx, `UPDATE deliveries SET state = $1, due = $2, deadline = $3, reply = $4, updated = $2 WHERE id = $5 AND state IN ('failed', 'unknown')`,
-		Pending, l.now(), deadline.UnixMilli(), note, id))
-	if errors.Is(err, ErrTakenOver) {
-		d, err := l.Delivery(ctx, id)
-		if err != nil {
+// Abandon ends a claimed run that nobody can go on with, and drops the mails of
+// it that have not left.
+func (l *Ledger) Abandon(ctx context.Context, r *Run, why string) error {
+	err := l.tx(ctx, func(tx *sql.Tx) error {
+		if err := changed(tx.ExecContext(ctx, `UPDATE runs SET state = $1, finished = $2, note = $3 WHERE id = $4 AND attempt = $5 AND state = $6`,
+			Skipped, l.now(), why, r.ID, r.Attempt, Running)); err != nil {
 			return err
 		}
-		return fmt.Errorf("delivery %s is %s: only a failed or an unknown one is sent again", id, d.State)
-	}
-	return err
-}
-
-// DropRun gives a held run up with every mail of it that has not left, and
-// returns how many those were.
-func (l *Ledger) DropRun(ctx context.Context, id string) (dropped int64, err error) {
-	err = l.tx(ctx, func(tx *sql.Tx) error {
-		if err := changed(tx.ExecContext(ctx, `UPDATE runs SET state = $1, finished = $2, note = 'dropped' WHERE id = $3 AND state = $4`, Skipped, l.now(), id, Held)); err != nil {
-			return err
-		}
-		r, err := tx.ExecContext(ctx, `DELETE FROM deliveries WHERE run = $1 AND state = $2`, id, Pending)
-		if err != nil {
-			return err
-		}
-		dropped, err = r.RowsAffected()
+		_, err := tx.ExecContext(ctx, `UPDATE deliveries SET state = $1, updated = $2, reply = $3 WHERE run = $4 AND state = $5`, Dropped, l.now(), why, r.ID, Pending)
 		return err
 	})
-	if errors.Is(err, ErrTakenOver) {
-		return 0, fmt.Errorf("run %s is not held", id)
+	if err != nil {
+		return fmt.Errorf("abandon run %s: %w", r.ID, err)
 	}
-	return dropped, err
+	return nil
+}
+
+// Waiting returns how many mails wait that nobody tries: their run has ended, or
+// was due before a time and nobody took it. Those of held runs are not among them.
+func (l *Ledger) Waiting(ctx context.Context, before time.Time) (n int, err error) {
+	err = l.db.QueryRowContext(ctx, `SELECT count(*) FROM deliveries d LEFT JOIN runs r ON r.id = d.run
+		WHERE d.state IN ('pending', 'sending') AND (r.id IS NULL OR r.state IN ('done', 'warned', 'failed', 'skipped')
+			OR r.state = 'queued' AND r.due < $1 OR r.state = 'running' AND r.lease < $1)`, before.UnixMilli()).Scan(&n)
+	if err != nil {
+		err = fmt.Errorf("count waiting mails: %w", err)
+	}
+	return n, err
 }
 
 // SentSince returns how many mails left at or after a time, those that may have

@@ -100,9 +100,45 @@ func TestPlan_ASlotIsPlannedOnce(t *testing.T) {
 	if n := must[int](t)(l.Plan(ctx, "nightly", slots)); n != 0 {
 		t.Errorf("planned %d again, want 0", n)
 	}
-	last, ok, err := l.LastSlot(ctx, "nightly")
+	last, ok, err := l.LastPlanned(ctx, "nightly")
 	if err != nil || !ok || !last.Equal(slots[1]) {
 		t.Errorf("last slot %v, %v, %v", last, ok, err)
+	}
+}
+
+// TestBegin_WhatAPersonAsksForIsNoSlotOfTheSchedule until the schedule comes to
+// the same time.
+func TestBegin_WhatAPersonAsksForIsNoSlotOfTheSchedule(t *testing.T) {
+	l, c := newLedger(t)
+	slot := c.now().Add(2 * time.Hour)
+	r := must[*Run](t)(l.Begin(ctx, "weekly", slot, "anna@partner.example", "she deleted it"))
+	if r == nil || !r.Asked || r.Only != "anna@partner.example" || r.Again != "she deleted it" || r.State != Running {
+		t.Fatalf("begun %+v", r)
+	}
+	if other := must[*Run](t)(l.Begin(ctx, "weekly", c.now(), "", "")); other != nil {
+		t.Errorf("a second run of the job has begun: %+v", other)
+	}
+	if _, err := l.Run(ctx, RunID("weekly", c.now())); !errors.Is(err, ErrNotFound) {
+		t.Errorf("a run that could not begin is in the ledger: %v", err)
+	}
+	if err := l.Finish(ctx, r, Done, "", "{}"); err != nil {
+		t.Fatal(err)
+	}
+	if last, ok, err := l.LastPlanned(ctx, "weekly"); err != nil || ok {
+		t.Errorf("last planned slot %v, %v, %v; want none", last, ok, err)
+	}
+	if n := must[int](t)(l.Plan(ctx, "weekly", []time.Time{slot})); n != 1 {
+		t.Errorf("the slot is planned %d times, want once", n)
+	}
+	if got := must[Run](t)(l.Run(ctx, r.ID)); got.State != Done || got.Asked {
+		t.Errorf("the planned slot is %+v, want it done as it was", got)
+	}
+	if last, ok, err := l.LastPlanned(ctx, "weekly"); err != nil || !ok || !last.Equal(slot) {
+		t.Errorf("last planned slot %v, %v, %v", last, ok, err)
+	}
+	again := must[*Run](t)(l.Begin(ctx, "weekly", slot, "", ""))
+	if again == nil || again.Attempt != 1 || again.Only != "" || again.Result != "" {
+		t.Errorf("begun anew %+v", again)
 	}
 }
 
@@ -215,8 +251,8 @@ func TestEnqueue_TheSameReportReachesNobodyTwice(t *testing.T) {
 		t.Errorf("another edition is stored %d times, want 1", n)
 	}
 	d := must[[]Delivery](t)(l.Deliveries(ctx, Query{Run: "run1", Recipient: "ANNA@partner.example"}))
-	if len(d) != 1 || d[0].State != Pending {
-		t.Fatalf("deliveries %+v", d)
+	if len(d) != 1 || d[0].State != Dropped || d[0].Reply != "superseded by edition 1" {
+		t.Fatalf("the older edition, which had not left: %+v", d)
 	}
 	if eml := must[[]byte](t)(l.EML(ctx, d[0].SHA256)); string(eml) != "mail to Anna@Partner.example" {
 		t.Errorf("sealed bytes %q", eml)
@@ -332,5 +368,86 @@ func TestPause_SlotsWaitUntilResume(t *testing.T) {
 	}
 	if r := must[*Run](t)(l.Claim(ctx, "")); r == nil {
 		t.Error("a resumed job does not run")
+	}
+}
+
+// TestAgain_ARunIsDeliveredByItsHolderOnly asks for one mail of a run once more,
+// in every state of the run.
+func TestAgain_ARunIsDeliveredByItsHolderOnly(t *testing.T) {
+	l, c := newLedger(t)
+	r := must[*Run](t)(l.Begin(ctx, "weekly", c.now(), "", ""))
+	deadline := c.now().Add(time.Hour)
+	must[int](t)(l.Enqueue(ctx, r.ID, []Mail{mail(r.ID, "a@partner.example", deadline), mail(r.ID, "b@partner.example", deadline)}))
+	d := must[*Delivery](t)(l.Next(ctx, r.ID))
+	if err := l.Advance(ctx, d, Sending, Refused, "550 no"); err != nil {
+		t.Fatal(err)
+	}
+	again := func() error { return l.Again(ctx, d.ID, deadline, "resend: asked for") }
+	if err := again(); err == nil || !strings.Contains(err.Error(), "is running") {
+		t.Errorf("of a running run: %v", err)
+	}
+	if err := l.Finish(ctx, r, Held, "cost halved", "{}"); err != nil {
+		t.Fatal(err)
+	}
+	if err := again(); err == nil || !strings.Contains(err.Error(), "is held") {
+		t.Errorf("of a held run: %v", err)
+	}
+	if n := must[int](t)(l.Waiting(ctx, c.now().Add(time.Hour))); n != 0 {
+		t.Errorf("%d mails of a held run count as waiting", n)
+	}
+	if err := l.Release(ctx, r.ID, c.now().Add(9*time.Hour), "released"); err != nil {
+		t.Fatal(err)
+	}
+	if n := must[int](t)(l.Waiting(ctx, c.now().Add(time.Minute))); n != 1 {
+		t.Errorf("%d mails wait for somebody who serves, want 1", n)
+	}
+	r = must[*Run](t)(l.Claim(ctx, ""))
+	if r == nil || !r.Cleared {
+		t.Fatalf("the released run: %+v", r)
+	}
+	if d := must[*Delivery](t)(l.Next(ctx, r.ID)); !d.Deadline.Equal(c.now().Add(9 * time.Hour)) {
+		t.Errorf("a released mail is tried until %s", d.Deadline)
+	} else if err := l.Advance(ctx, d, Sending, Sent, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Finish(ctx, r, Warned, "", "{}"); err != nil {
+		t.Fatal(err)
+	}
+	if err := again(); err != nil {
+		t.Fatal(err)
+	}
+	if err := again(); err == nil || !strings.Contains(err.Error(), "is pending") {
+		t.Errorf("twice: %v", err)
+	}
+	if r := must[*Run](t)(l.Claim(ctx, "")); r == nil || !r.Cleared || r.Note != "resend: asked for" {
+		t.Errorf("the run of a mail to be sent again: %+v", r)
+	}
+}
+
+func TestAdopt_TakesNoMailFromWhoeverMayDeliverIt(t *testing.T) {
+	l, c := newLedger(t)
+	old := must[*Run](t)(l.Begin(ctx, "digest", c.now(), "", ""))
+	must[int](t)(l.Enqueue(ctx, old.ID, []Mail{mail(old.ID, "a@partner.example", c.now().Add(time.Minute))}))
+	id := must[[]Delivery](t)(l.Deliveries(ctx, Query{}))[0].ID
+	if ok := must[bool](t)(l.Adopt(ctx, id, "new", c.now().Add(time.Hour))); ok {
+		t.Error("taken from a running run")
+	}
+	if err := l.Postpone(ctx, old, c.now(), "stopped"); err != nil {
+		t.Fatal(err)
+	}
+	if ok := must[bool](t)(l.Adopt(ctx, id, "new", c.now().Add(time.Hour))); !ok {
+		t.Error("not taken from a run that stopped")
+	}
+	if d := must[Delivery](t)(l.Delivery(ctx, id)); d.Run != "new" || !d.Deadline.Equal(c.now().Add(time.Hour)) {
+		t.Errorf("adopted %+v", d)
+	}
+	taken := must[*Delivery](t)(l.Next(ctx, "new"))
+	if ok := must[bool](t)(l.Adopt(ctx, id, "newer", c.now().Add(time.Hour))); ok || taken == nil {
+		t.Error("taken while it is being sent")
+	}
+	// Whoever was sending it is gone, and its run with it.
+	must[int64](t)(l.Recover(ctx, "newer"))
+	if ok := must[bool](t)(l.Adopt(ctx, id, "newer", c.now().Add(time.Hour))); !ok {
+		t.Error("not taken after the crash")
 	}
 }

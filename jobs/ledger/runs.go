@@ -35,16 +35,21 @@ type Run struct {
 	Started  *time.Time `json:"started"`
 	Finished *time.Time `json:"finished"`
 	Note     string     `json:"note"`
-	Result   string     `json:"result"` // JSON of the job's own
+	Result   string     `json:"result"`  // JSON of the job's own
+	Asked    bool       `json:"asked"`   // by a person, for a time that need not be of the schedule
+	Only     string     `json:"only"`    // the one recipient it is for; empty: all
+	Again    string     `json:"again"`   // why it sends what was sent; empty: it does not
+	Cleared  bool       `json:"cleared"` // its mails are stored and may leave
 }
 
-const runColumns = `id, job, slot, state, attempt, due, owner, lease, started, finished, note, result`
+const runColumns = `id, job, slot, state, attempt, due, owner, lease, started, finished, note, result, asked, only_to, again, cleared`
 
 func scanRun(row interface{ Scan(...any) error }) (Run, error) {
 	var r Run
-	var slot, due, lease int64
+	var slot, due, lease, asked, cleared int64
 	var started, finished sql.NullInt64
-	err := row.Scan(&r.ID, &r.Job, &slot, &r.State, &r.Attempt, &due, &r.Owner, &lease, &started, &finished, &r.Note, &r.Result)
+	err := row.Scan(&r.ID, &r.Job, &slot, &r.State, &r.Attempt, &due, &r.Owner, &lease, &started, &finished, &r.Note, &r.Result, &asked, &r.Only, &r.Again, &cleared)
+	r.Asked, r.Cleared = asked == 1, cleared == 1
 	r.Slot, r.Due, r.Lease, r.Started, r.Finished = at(slot), at(due), at(lease), optional(started), optional(finished)
 	return r, err
 }
@@ -52,13 +57,15 @@ func scanRun(row interface{ Scan(...any) error }) (Run, error) {
 // RunID names the run of a job for a slot.
 func RunID(job string, slot time.Time) string { return job + "@" + slot.UTC().Format(time.RFC3339) }
 
-// Plan enters a run for each slot that has none yet and returns how many were
-// new. Any process may plan any slot any number of times.
+// Plan enters a run for each slot of a schedule that has none yet and returns how
+// many were new. Any process may plan any slot any number of times; one that a
+// person has run is taken for planned from then on.
 func (l *Ledger) Plan(ctx context.Context, job string, slots []time.Time) (int, error) {
 	planned := 0
 	err := l.tx(ctx, func(tx *sql.Tx) error {
 		for _, slot := range slots {
-			r, err := tx.ExecContext(ctx, `INSERT INTO runs (id, job, slot, state, due) VALUES ($1, $2, $3, $4, $3) ON CONFLICT (id) DO NOTHING`,
+			r, err := tx.ExecContext(ctx, `INSERT INTO runs (id, job, slot, state, due) VALUES ($1, $2, $3, $4, $3)
+				ON CONFLICT (id) DO UPDATE SET asked = 0 WHERE runs.asked = 1`,
 				RunID(job, slot), job, slot.UnixMilli(), Queued)
 			if err != nil {
 				return err
@@ -80,7 +87,8 @@ func (l *Ledger) Plan(ctx context.Context, job string, slots []time.Time) (int, 
 // Skip enters a run that will never run, with the reason, unless the slot has
 // one already.
 func (l *Ledger) Skip(ctx context.Context, job string, slot time.Time, why string) error {
-	_, err := l.db.ExecContext(ctx, `INSERT INTO runs (id, job, slot, state, due, finished, note) VALUES ($1, $2, $3, $4, $3, $5, $6) ON CONFLICT (id) DO NOTHING`,
+	_, err := l.db.ExecContext(ctx, `INSERT INTO runs (id, job, slot, state, due, finished, note) VALUES ($1, $2, $3, $4, $3, $5, $6)
+		ON CONFLICT (id) DO UPDATE SET asked = 0 WHERE runs.asked = 1`,
 		RunID(job, slot), job, slot.UnixMilli(), Skipped, l.now(), why)
 	if err != nil {
 		return fmt.Errorf("skip %s: %w", RunID(job, slot), err)
@@ -88,12 +96,22 @@ func (l *Ledger) Skip(ctx context.Context, job string, slot time.Time, why strin
 	return nil
 }
 
-// LastSlot returns the newest slot that was planned or skipped for a job; ok is
-// false for a job that the ledger has never seen.
+// LastPlanned returns the newest slot of its schedule that was planned or skipped
+// for a job; ok is false for a job that was never planned.
+func (l *Ledger) LastPlanned(ctx context.Context, job string) (slot time.Time, ok bool, err error) {
+	return l.lastSlot(ctx, `SELECT max(slot) FROM runs WHERE job = $1 AND asked = 0`, job)
+}
+
+// LastSlot returns the newest slot of a job that has come, those among them that
+// a person asked for; ok is false for a job that the ledger has never seen.
 func (l *Ledger) LastSlot(ctx context.Context, job string) (slot time.Time, ok bool, err error) {
+	return l.lastSlot(ctx, `SELECT max(slot) FROM runs WHERE job = $1 AND slot <= $2`, job, l.now())
+}
+
+func (l *Ledger) lastSlot(ctx context.Context, query string, args ...any) (time.Time, bool, error) {
 	var ms sql.NullInt64
-	if err := l.db.QueryRowContext(ctx, `SELECT max(slot) FROM runs WHERE job = $1`, job).Scan(&ms); err != nil {
-		return time.Time{}, false, fmt.Errorf("last slot of %s: %w", job, err)
+	if err := l.db.QueryRowContext(ctx, query, args...).Scan(&ms); err != nil {
+		return time.Time{}, false, fmt.Errorf("last slot of %s: %w", args[0], err)
 	}
 	return at(ms.Int64), ms.Valid, nil
 }
@@ -107,33 +125,36 @@ func (l *Ledger) Claim(ctx context.Context, job string) (*Run, error) { return l
 // asks for it.
 func (l *Ledger) ClaimRun(ctx context.Context, id string) (*Run, error) { return l.claim(ctx, "", id) }
 
-func (l *Ledger) claim(ctx context.Context, job, id string) (*Run, error) {
-	var claimed *Run
-	err := l.tx(ctx, func(tx *sql.Tx) error {
-		now := l.now()
-		if err := l.expireDead(ctx, tx); err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, `UPDATE runs SET state = $1, owner = '', note = 'taken over: the lease of ' || owner || ' ran out' WHERE state = $2 AND lease < $3`,
-			Queued, Running, now); err != nil {
-			return err
-		}
-		r, err := scanRun(tx.QueryRowContext(ctx, `UPDATE runs SET state = $1, attempt = attempt + 1, owner = $2, lease = $3, started = $4
-			WHERE state = $5 AND id = (SELECT q.id FROM runs q WHERE q.state = $5 AND (q.job = $6 OR $6 = '')
-				AND (q.id = $7 OR $7 = '' AND q.due <= $4 AND NOT EXISTS (SELECT 1 FROM pauses p WHERE p.job = q.job))
-				AND NOT EXISTS (SELECT 1 FROM runs o WHERE o.job = q.job AND o.state = $1)
-				ORDER BY q.due, q.id LIMIT 1)
-			RETURNING `+runColumns, Running, l.o.Owner, now+l.o.Lease.Milliseconds(), now, Queued, job, id))
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil
-		}
-		claimed = &r
+func (l *Ledger) claim(ctx context.Context, job, id string) (claimed *Run, err error) {
+	err = l.tx(ctx, func(tx *sql.Tx) (err error) {
+		claimed, err = l.claimIn(ctx, tx, job, id)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("claim a run: %w", err)
 	}
 	return claimed, nil
+}
+
+func (l *Ledger) claimIn(ctx context.Context, tx *sql.Tx, job, id string) (*Run, error) {
+	now := l.now()
+	if err := l.expireDead(ctx, tx); err != nil {
+		return nil, err
+	}
+	if _, err := tx.ExecContext(ctx, `UPDATE runs SET state = $1, owner = '', note = 'taken over: the lease of ' || owner || ' ran out' WHERE state = $2 AND lease < $3`,
+		Queued, Running, now); err != nil {
+		return nil, err
+	}
+	r, err := scanRun(tx.QueryRowContext(ctx, `UPDATE runs SET state = $1, attempt = attempt + 1, owner = $2, lease = $3, started = $4
+		WHERE state = $5 AND id = (SELECT q.id FROM runs q WHERE q.state = $5 AND (q.job = $6 OR $6 = '')
+			AND (q.id = $7 OR $7 = '' AND q.due <= $4 AND NOT EXISTS (SELECT 1 FROM pauses p WHERE p.job = q.job))
+			AND NOT EXISTS (SELECT 1 FROM runs o WHERE o.job = q.job AND o.state = $1)
+			ORDER BY q.due, q.id LIMIT 1)
+		RETURNING `+runColumns, Running, l.o.Owner, now+l.o.Lease.Milliseconds(), now, Queued, job, id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return &r, err
 }
 
 // expireDead ends the leases of owners that are known to be gone.
@@ -191,25 +212,14 @@ func (l *Ledger) Requeue(ctx context.Context, r *Run, due time.Time, note string
 	return nil
 }
 
-// Decide ends a held run: Queued releases it to go on, Skipped drops it.
-func (l *Ledger) Decide(ctx context.Context, id string, to RunState, note string) error {
-	err := changed(l.db.ExecContext(ctx, `UPDATE runs SET state = $1, due = $2, note = $3 WHERE id = $4 AND state = $5`, to, l.now(), note, id, Held))
-	if errors.Is(err, ErrTakenOver) {
-		return fmt.Errorf("run %s is not held", id)
-	} else if err != nil {
-		return fmt.Errorf("decide run %s: %w", id, err)
+// Clear notes that the mails of a run are stored and may leave, with what the run
+// says about them: from here on whoever has the run delivers them.
+func (l *Ledger) Clear(ctx context.Context, r *Run, result string) error {
+	err := changed(l.db.ExecContext(ctx, `UPDATE runs SET cleared = 1, result = $1 WHERE id = $2 AND attempt = $3 AND state = $4`, result, r.ID, r.Attempt, Running))
+	if err != nil {
+		return fmt.Errorf("clear run %s: %w", r.ID, err)
 	}
-	return nil
-}
-
-// Reopen queues a run again that has ended, as if it had never run; what it
-// delivered stays delivered.
-func (l *Ledger) Reopen(ctx context.Context, id, note string) error {
-	err := changed(l.db.ExecContext(ctx, `UPDATE runs SET state = $1, due = $2, attempt = 0, finished = NULL, result = '', note = $3 WHERE id = $4 AND state IN ($5, $6, $7, $8)`,
-		Queued, l.now(), note, id, Done, Warned, Failed, Skipped))
-	if err != nil && !errors.Is(err, ErrTakenOver) {
-		return fmt.Errorf("reopen run %s: %w", id, err)
-	}
+	r.Cleared, r.Result = true, result
 	return nil
 }
 
@@ -229,6 +239,27 @@ func (l *Ledger) Runs(ctx context.Context, job string, limit int) ([]Run, error)
 		return nil, fmt.Errorf("list runs: %w", err)
 	}
 	return collect(rows, scanRun)
+}
+
+// SentRuns returns the runs that ended well and sent a mail of a role, the newest
+// first.
+func (l *Ledger) SentRuns(ctx context.Context, role string) ([]Run, error) {
+	rows, err := l.db.QueryContext(ctx, `SELECT `+runColumns+` FROM runs WHERE state IN ($1, $2)
+		AND EXISTS (SELECT 1 FROM deliveries d WHERE d.run = runs.id AND d.role = $3 AND d.state = $4) ORDER BY slot DESC, id`, Done, Warned, role, Sent)
+	if err != nil {
+		return nil, fmt.Errorf("list runs that sent to %s: %w", role, err)
+	}
+	return collect(rows, scanRun)
+}
+
+// Overtake skips the slots of a job before one that nobody has begun.
+func (l *Ledger) Overtake(ctx context.Context, job string, slot time.Time, why string) error {
+	_, err := l.db.ExecContext(ctx, `UPDATE runs SET state = $1, finished = $2, note = $3 WHERE job = $4 AND slot < $5 AND state = $6 AND attempt = 0 AND asked = 0 AND cleared = 0`,
+		Skipped, l.now(), why, job, slot.UnixMilli(), Queued)
+	if err != nil {
+		return fmt.Errorf("overtake slots of %s: %w", job, err)
+	}
+	return nil
 }
 
 // LastIn returns the newest run of a job in a state, nil for none.
@@ -255,33 +286,6 @@ func collect[T any](rows *sql.Rows, scan func(interface{ Scan(...any) error }) (
 	return all, rows.Err()
 }
 
-// Pause keeps a job from running until Resume; its slots are still planned.
-func (l *Ledger) Pause(ctx context.Context, job, note string) error {
-	_, err := l.db.ExecContext(ctx, `INSERT INTO pauses (job, note, since) VALUES ($1, $2, $3) ON CONFLICT (job) DO UPDATE SET note = excluded.note`, job, note, l.now())
-	return err
-}
-
-// Resume ends a pause.
-func (l *Ledger) Resume(ctx context.Context, job string) error {
-	_, err := l.db.ExecContext(ctx, `DELETE FROM pauses WHERE job = $1`, job)
-	return err
-}
-
-// Paused returns the paused jobs with the note of each.
-func (l *Ledger) Paused(ctx context.Context) (map[string]string, error) {
-	rows, err := l.db.QueryContext(ctx, `SELECT job, note FROM pauses`)
-	if err != nil {
-		return nil, err
-	}
-	type pause struct{ job, note string }
-	all, err := collect(rows, func(row interface{ Scan(...any) error }) (p pause, err error) { return p, row.Scan(&p.job, &p.note) })
-	paused := map[string]string{}
-	for _, p := range all {
-		paused[p.job] = p.note
-	}
-	return paused, err
-}
-
 // Prune removes runs that ended before a time with their deliveries, except
 // deliveries that still need a person, and mails that no delivery refers to.
 func (l *Ledger) Prune(ctx context.Context, before time.Time) (runs, mails int64, err error) {
@@ -290,9 +294,9 @@ func (l *Ledger) Prune(ctx context.Context, before time.Time) (runs, mails int64
 		if _, err := tx.ExecContext(ctx, `DELETE FROM deliveries WHERE state IN ('sent', 'failed', 'diverted', 'dropped') AND run IN (`+old+`)`, before.UnixMilli()); err != nil {
 			return err
 		}
-		// The newest run of a job stays: the planner counts slots from it.
+		// The newest slot of a job stays: the planner counts from it.
 		r, err := tx.ExecContext(ctx, `DELETE FROM runs WHERE id IN (`+old+`) AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.run = runs.id)
-			AND slot < (SELECT max(n.slot) FROM runs n WHERE n.job = runs.job)`, before.UnixMilli())
+			AND (asked = 1 OR slot < (SELECT max(n.slot) FROM runs n WHERE n.job = runs.job AND n.asked = 0))`, before.UnixMilli())
 		if err != nil {
 			return err
 		}

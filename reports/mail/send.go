@@ -32,6 +32,7 @@ type Result struct {
 	Outcome Outcome
 	Reply   string // the next hop's answer, e.g. "250 2.0.0 Ok: queued as 4F1"; for people
 	Err     error  // why it was not sent, nil for Sent
+	Down    bool   // with Unsent: nobody could be reached or logged in to, so another mail would fare no better
 }
 
 // Sender hands sealed bytes on to one recipient. dot is called when everything

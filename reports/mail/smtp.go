@@ -130,7 +130,9 @@ func (s *SMTP) attempt(ctx context.Context, e Envelope, raw []byte, dot func() e
 	if s.client == nil {
 		if err := s.dial(ctx); err != nil {
 			s.drop()
-			return failure(fmt.Errorf("connect to %s: %w", s.address(), err), Unsent), false
+			r := failure(fmt.Errorf("connect to %s: %w", s.address(), err), Unsent)
+			r.Down = true
+			return r, false
 		}
 	}
 	// A cancelled context ends the waiting of every step before the dot.

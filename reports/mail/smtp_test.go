@@ -382,7 +382,7 @@ func TestSMTP_WhatStandsInTheWayIsExplained(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		set  func(*SMTPOptions)
-		want string
+		want string // in the reply
 	}{
 		{"a wrong password", func(o *SMTPOptions) { o.Password = "wrong-secret" }, "user name or password is wrong"},
 		{"a wrong password with LOGIN", func(o *SMTPOptions) { o.Password, o.Auth = "wrong-secret", "login" }, "user name or password is wrong"},
@@ -396,6 +396,9 @@ func TestSMTP_WhatStandsInTheWayIsExplained(t *testing.T) {
 		got := newSMTP(t, o).Send(t.Context(), Envelope{From: "a@partner.example", To: "b@partner.example"}, []byte("x"), noDot)
 		if got.Outcome == Sent || got.Outcome == Unknown || !strings.Contains(got.Reply, c.want) {
 			t.Errorf("%s: outcome %d, %q; want %q", c.name, got.Outcome, got.Reply, c.want)
+		}
+		if got.Down != (c.name != "no log-in") {
+			t.Errorf("%s: down is %v", c.name, got.Down)
 		}
 		if strings.Contains(got.Reply, "wrong-secret") || strings.Contains(got.Err.Error(), "wrong-secret") {
 			t.Errorf("%s: the reply holds the password", c.name)
