@@ -259,11 +259,13 @@ func (s Sending) step(ctx context.Context, d Digests, address string, before led
 	case ledger.Sending, ledger.Dot:
 		return leaveOpen, "is being sent by run " + before.Run, nil
 	}
-	if anew {
+	switch {
+	case anew:
 		return build, "", nil
-	}
-	if before.State != ledger.Sent {
-		return leaveOpen, fmt.Sprintf("%s: %s; decide with `tidemark deliveries resend %s`", before.State, before.Reply, before.ID), nil
+	case before.State == ledger.GivenUp:
+		return leaveOut, before.Reply, nil
+	case before.State != ledger.Sent:
+		return leaveOpen, fmt.Sprintf("%s: %s; decide with `tidemark deliveries resend %s` or give-up", before.State, before.Reply, before.ID), nil
 	}
 	return s.sent(ctx, before)
 }

@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"tidemark/jobs"
 	"tidemark/jobs/ledger"
+	"tidemark/reports/mail"
 )
 
 // withLedger runs f with the configuration's ledger.
@@ -48,7 +50,12 @@ func (a *app) jobsCommand() *cobra.Command {
 	pause := &cobra.Command{Use: "pause JOB", Short: "Keep a job from running; its slots wait", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeJobs,
 		Example: "  tidemark jobs pause weekly-sales --why holiday",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withLedger(cmd.Context(), func(_ *config, l *ledger.Ledger) error { return l.Pause(cmd.Context(), args[0], why) })
+			return a.withLedger(cmd.Context(), func(c *config, l *ledger.Ledger) error {
+				if !slices.ContainsFunc(c.Jobs, func(j jobConfig) bool { return j.Name == args[0] }) {
+					return usagef("there is no job %q; `tidemark jobs` lists them", args[0])
+				}
+				return l.Pause(cmd.Context(), args[0], why)
+			})
 		}}
 	pause.Flags().StringVar(&why, "why", "", "`REASON`, shown by jobs and status")
 	resume := &cobra.Command{Use: "resume JOB", Short: "End a pause", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeJobs,
@@ -196,11 +203,14 @@ func (a *app) deliveriesCommand() *cobra.Command {
 
 sent means that the next hop accepted the mail. unknown means that the answer was
 lost: it may have arrived; it is never sent again by itself. Look, then decide
-with resend or mark-sent.`,
+with resend, mark-sent or give-up.`,
 		Example: "  tidemark deliveries --state unknown\n  tidemark deliveries --recipient anna@partner.example",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q.State = ledger.DeliveryState(state)
+			if state != "" && !slices.Contains(ledger.DeliveryStates(), q.State) {
+				return usagef("--state %q: want one of %v", state, ledger.DeliveryStates())
+			}
 			return a.withLedger(cmd.Context(), func(_ *config, l *ledger.Ledger) error {
 				all, err := l.Deliveries(cmd.Context(), q)
 				if err != nil {
@@ -218,9 +228,9 @@ with resend or mark-sent.`,
 	}
 	cmd.Flags().StringVar(&q.Run, "run", "", "only deliveries of this `RUN`")
 	cmd.Flags().StringVar(&q.Recipient, "recipient", "", "only to this `ADDRESS`")
-	cmd.Flags().StringVar(&state, "state", "", "only in this `STATE`: pending, sending, dot, sent, failed, unknown, diverted, dropped")
+	cmd.Flags().StringVar(&state, "state", "", "only in this `STATE`: pending, sending, dot, sent, failed, unknown, diverted, given_up, dropped")
 	formatFlag(cmd, &format, "text", "text", "json")
-	cmd.AddCommand(a.deliveryShowCommand(), a.deliveryResendCommand(), a.deliveryMarkCommand(),
+	cmd.AddCommand(a.deliveryShowCommand(), a.deliveryResendCommand(), a.deliveryMarkCommand(), a.deliveryGiveUpCommand(),
 		a.suppressCommand(), a.unsuppressCommand())
 	return cmd
 }
@@ -313,12 +323,31 @@ func (a *app) deliveryMarkCommand() *cobra.Command {
 	}
 }
 
+func (a *app) deliveryGiveUpCommand() *cobra.Command {
+	var why string
+	cmd := &cobra.Command{
+		Use: "give-up ID", Short: "Leave a failed or unknown delivery at that: status warns of it no more", Args: cobra.ExactArgs(1),
+		Example: "  tidemark deliveries give-up abc@partner.example --why 'has left the company'",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withLedger(cmd.Context(), func(_ *config, l *ledger.Ledger) error {
+				return l.Mark(cmd.Context(), args[0], ledger.GivenUp, "given up: "+why, ledger.Refused, ledger.Unknown)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&why, "why", "", "`REASON`, recorded")
+	_ = cmd.MarkFlagRequired("why") // the flag exists
+	return cmd
+}
+
 func (a *app) suppressCommand() *cobra.Command {
 	var why string
 	cmd := &cobra.Command{
 		Use: "suppress ADDRESS", Short: "Never mail an address until unsuppress", Args: cobra.ExactArgs(1),
 		Example: "  tidemark deliveries suppress anna@partner.example --why 'asked for it on 17 Nov'",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := mail.CheckAddress(args[0]); err != nil {
+				return usagef("%w", err)
+			}
 			return a.withLedger(cmd.Context(), func(_ *config, l *ledger.Ledger) error { return l.Suppress(cmd.Context(), args[0], why) })
 		},
 	}

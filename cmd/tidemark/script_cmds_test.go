@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	netmail "net/mail"
@@ -83,6 +84,25 @@ func reportIDCommand(ts *testscript.TestScript, neg bool, args []string) {
 	m, err := netmail.ReadMessage(strings.NewReader(ts.ReadFile(args[0])))
 	ts.Check(err)
 	ts.Setenv(args[1], m.Header.Get("X-Report-Id"))
+}
+
+// deliveryIDCommand is `deliveryid STATE VAR`: it puts the id of the delivery in a
+// state into a variable.
+func deliveryIDCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: deliveryid STATE VAR")
+	}
+	out, err := os.ReadFile(ts.MkAbs("deliveries.json"))
+	ts.Check(err)
+	var all []struct{ ID, State string }
+	ts.Check(json.Unmarshal(out, &all))
+	for _, d := range all {
+		if d.State == args[0] {
+			ts.Setenv(args[1], d.ID)
+			return
+		}
+	}
+	ts.Fatalf("no delivery is %s", args[0])
 }
 
 // truncateLastCommand is `truncatelast DIR BYTES`: truncate for the last file

@@ -34,11 +34,12 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exitcode": exitCodeCommand,
-			"edit":     editCommand,
-			"gzip":     gzipCommand,
-			"reportid": reportIDCommand,
-			"truncate": truncateCommand,
+			"exitcode":   exitCodeCommand,
+			"deliveryid": deliveryIDCommand,
+			"edit":       editCommand,
+			"gzip":       gzipCommand,
+			"reportid":   reportIDCommand,
+			"truncate":   truncateCommand,
 
 			"truncatelast": truncateLastCommand,
 		},

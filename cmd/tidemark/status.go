@@ -21,6 +21,7 @@ type status struct {
 	Seal      string                       `json:"seal"`
 	Jobs      []jobStatus                  `json:"jobs"`
 	Mail      map[ledger.DeliveryState]int `json:"deliveries"`
+	Waiting   int                          `json:"waiting"` // mails that nobody tries
 	Alarms    []ledger.Alarm               `json:"alarms"`
 	DiskFree  *uint64                      `json:"disk_free_bytes"` // where the archive lies; null: cannot be told
 	Broken    []string                     `json:"broken"`          // what is wrong now
@@ -32,7 +33,9 @@ type jobStatus struct {
 	Name    string      `json:"name"`
 	Success *time.Time  `json:"last_success"`
 	Last    *ledger.Run `json:"last"`
+	UpTo    *data.Day   `json:"watermark"` // last day of usage in what it did last with success; null: none
 	Next    time.Time   `json:"next"`
+	Known   bool        `json:"known"` // a slot of it was planned or run
 	Paused  bool        `json:"paused"`
 	Overdue *time.Time  `json:"overdue"` // since when a slot waits that nobody runs; null: none does
 }
@@ -47,19 +50,22 @@ func (a *app) statusCommand() *cobra.Command {
 watermark, deliveries that need a person, alarms.
 
 With --check one line, and the exit code of a monitor: 0 well, 1 warning
-(unknown or failed deliveries, paused jobs, a full disk, a secret that ends
-within 30 days), 2 critical (a job failed, is held, or waits for more than half
-an hour because nobody serves; the archive cannot be read).`,
+(unknown or failed deliveries, paused jobs, jobs that never ran, usage that
+stands still, a full disk, a secret that ends within 30 days), 2 critical (a job
+failed, is held, or waits for more than half an hour because nobody serves; mails
+wait that nobody sends, or cannot leave; configuration, ledger or archive cannot
+be read).`,
 		Example: "  tidemark status\n  tidemark status --check",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if check {
+				return a.checkStatus(cmd.Context())
+			}
 			return a.withLedger(cmd.Context(), func(c *config, l *ledger.Ledger) error {
 				s, err := a.status(cmd.Context(), c, l)
 				switch {
 				case err != nil:
 					return err
-				case check:
-					return a.checkStatus(s)
 				case format == "json":
 					return a.printJSON(s)
 				}
@@ -90,6 +96,9 @@ func (a *app) status(ctx context.Context, c *config, l *ledger.Ledger) (status, 
 	if s.Mail, err = l.Counts(ctx, ""); err != nil {
 		return s, err
 	}
+	if s.Waiting, err = l.Waiting(ctx, a.now().Add(-overdueAfter)); err != nil {
+		return s, err
+	}
 	if s.Alarms, err = l.Alarms(ctx); err != nil {
 		return s, err
 	}
@@ -103,6 +112,9 @@ func (a *app) status(ctx context.Context, c *config, l *ledger.Ledger) (status, 
 			return s, err
 		}
 		_, js.Paused = paused[j.Name]
+		if js.Success != nil && j.Do == "extract" {
+			js.UpTo = s.Watermark
+		}
 		s.Jobs = append(s.Jobs, js)
 	}
 	s.Warnings = a.soon(c, &s)
@@ -152,8 +164,14 @@ func (a *app) jobStatus(ctx context.Context, c *config, l *ledger.Ledger, j jobC
 			return js, err
 		}
 		if r != nil && (js.Success == nil || r.Finished.After(*js.Success)) {
-			js.Success = r.Finished
+			js.Success, js.UpTo = r.Finished, nil
+			if out, ok := sendResult(*r); ok {
+				js.UpTo = &out.Batch.Period.To
+			}
 		}
+	}
+	if _, js.Known, err = l.LastSlot(ctx, j.Name); err != nil {
+		return js, err
 	}
 	js.Overdue, err = a.overdue(ctx, l, job.Schedule, j.Name)
 	return js, err
@@ -209,6 +227,20 @@ func (s status) level() (int, []string) {
 		if j.Paused {
 			raise(1, "%s is paused", j.Name)
 		}
+		if !j.Known {
+			raise(1, "%s never ran and no slot of it is planned: is `tidemark serve` running?", j.Name)
+		}
+	}
+	if s.Waiting > 0 {
+		raise(2, "%d mails wait and nobody sends them: is `tidemark serve` running?", s.Waiting)
+	}
+	for _, al := range s.Alarms {
+		switch al.Key {
+		case alarmMail:
+			raise(2, "%s since %s", al.Message, al.Since.Format("2006-01-02T15:04Z"))
+		case alarmStandstill:
+			raise(1, "%s", al.Message)
+		}
 	}
 	for _, w := range s.Warnings {
 		raise(1, "%s", w)
@@ -229,13 +261,23 @@ type monitorError struct {
 
 func (monitorError) Error() string { return "status" }
 
-func (a *app) checkStatus(s status) error {
+// checkStatus prints one line, whatever goes wrong: a monitor reads nothing else.
+func (a *app) checkStatus(ctx context.Context) error {
+	var s status
+	err := a.withLedger(ctx, func(c *config, l *ledger.Ledger) (err error) {
+		s, err = a.status(ctx, c, l)
+		return err
+	})
+	if err != nil {
+		a.printf("CRITICAL: %s\n", printable(strings.Join(strings.Fields(err.Error()), " ")))
+		return monitorError{2}
+	}
 	level, why := s.level()
 	word := []string{"OK", "WARNING", "CRITICAL"}[level]
 	line := word + ": " + s.usage()
 	for _, j := range s.Jobs {
 		if j.Success != nil {
-			line += fmt.Sprintf(", %s %s", j.Name, j.Success.Format("2006-01-02T15:04Z"))
+			line += fmt.Sprintf(", %s %s%s", j.Name, j.Success.Format("2006-01-02T15:04Z"), j.upTo())
 		}
 	}
 	if len(why) > 0 {
@@ -246,6 +288,14 @@ func (a *app) checkStatus(s status) error {
 		return monitorError{level}
 	}
 	return nil
+}
+
+// upTo says which day of usage the job's last success reached, if any.
+func (j jobStatus) upTo() string {
+	if j.UpTo == nil {
+		return ""
+	}
+	return " up to " + j.UpTo.String()
 }
 
 // usage says up to which day it is complete.
@@ -272,12 +322,15 @@ func (a *app) printStatus(s status) {
 		if j.Overdue != nil {
 			last += fmt.Sprintf(" WAITS since %s: is `tidemark serve` running?", j.Overdue.Format(time.RFC3339))
 		}
-		a.printf("%-20s last success %-20s next %-22s %s\n", printable(j.Name), success, j.Next.Format("Mon 2006-01-02 15:04 MST"), last)
+		a.printf("%-20s last success %-20s next %-22s %s\n", printable(j.Name), success+j.upTo(), j.Next.Format("Mon 2006-01-02 15:04 MST"), last)
 	}
 	for _, state := range []ledger.DeliveryState{ledger.Unknown, ledger.Dot, ledger.Refused, ledger.Pending, ledger.Sending, ledger.Sent, ledger.Diverted} {
 		if n := s.Mail[state]; n > 0 {
 			a.printf("deliveries %-9s %d\n", state, n)
 		}
+	}
+	if s.Waiting > 0 {
+		a.printf("deliveries waiting   %d: nobody sends them, is `tidemark serve` running?\n", s.Waiting)
 	}
 	for _, al := range s.Alarms {
 		a.printf("ALARM since %s  %s: %s\n", al.Since.Format(time.RFC3339), printable(al.Key), printable(al.Message))

@@ -23,8 +23,14 @@ const (
 	Refused  DeliveryState = "failed"   // refused for good, or not before its deadline
 	Unknown  DeliveryState = "unknown"  // it may have arrived; a person decides
 	Diverted DeliveryState = "diverted" // went to the operator instead; never counts as sent
+	GivenUp  DeliveryState = "given_up" // it failed or was unknown, and a person leaves it at that
 	Dropped  DeliveryState = "dropped"  // it never left and never will: why is in Reply
 )
+
+// DeliveryStates are all of them.
+func DeliveryStates() []DeliveryState {
+	return []DeliveryState{Pending, Sending, Dot, Sent, Refused, Unknown, Diverted, GivenUp, Dropped}
+}
 
 // Delivery is one mail to one person, with its outcome. Kind, role, period,
 // recipient and edition are its key: the same report reaches nobody twice.

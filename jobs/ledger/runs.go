@@ -291,7 +291,7 @@ func collect[T any](rows *sql.Rows, scan func(interface{ Scan(...any) error }) (
 func (l *Ledger) Prune(ctx context.Context, before time.Time) (runs, mails int64, err error) {
 	err = l.tx(ctx, func(tx *sql.Tx) error {
 		const old = `SELECT id FROM runs WHERE finished IS NOT NULL AND finished < $1`
-		if _, err := tx.ExecContext(ctx, `DELETE FROM deliveries WHERE state IN ('sent', 'failed', 'diverted', 'dropped') AND run IN (`+old+`)`, before.UnixMilli()); err != nil {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM deliveries WHERE state IN ('sent', 'failed', 'diverted', 'dropped', 'given_up') AND run IN (`+old+`)`, before.UnixMilli()); err != nil {
 			return err
 		}
 		// The newest slot of a job stays: the planner counts from it.
