@@ -29,7 +29,7 @@ const starBit = 1 << 63
 // and a date that never comes.
 func ParseSchedule(spec, zone string) (Schedule, error) {
 	loc, err := time.LoadLocation(zone)
-	if err != nil {
+	if err != nil || zone == "Local" { // which is another on every machine
 		return Schedule{}, fmt.Errorf("%q is not a time zone: want an IANA name such as Europe/Amsterdam", zone)
 	}
 	if strings.Contains(spec, "TZ=") || strings.HasPrefix(spec, "@every") {

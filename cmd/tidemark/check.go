@@ -16,6 +16,7 @@ import (
 	"tidemark/data"
 	"tidemark/jobs"
 	"tidemark/reports"
+	"tidemark/reports/mail"
 	"tidemark/templates"
 )
 
@@ -24,8 +25,8 @@ func (a *app) checkCommand() *cobra.Command {
 		Use:   "check",
 		Short: "Check the configuration and everything it names: every problem at once",
 		Long: `Check the configuration and everything it names: sources, archive, ownership,
-recipients, outbox, schedules. It changes nothing and reports every problem at
-once, each with what to do.`,
+recipients, outbox, schedules, and logs in to the mail relay. It changes and sends
+nothing and reports every problem at once, each with what to do.`,
 		Example: "  tidemark check\n  tidemark --config /etc/tidemark/tidemark.yaml check",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -59,6 +60,7 @@ func (a *app) check(ctx context.Context, c *config) error {
 	k.archive(ctx, c)
 	k.people(c)
 	k.jobs(c)
+	k.relay(ctx, c)
 	if _, ok := templates.ChartScript(); !ok {
 		a.printf("note     charts are missing: this build has no chart script, pages show tables only; build with `make build`\n")
 	}
@@ -220,9 +222,24 @@ func (k *checks) jobs(c *config) {
 	if _, err := k.a.alarms(c); err != nil {
 		k.problem(err)
 	}
-	if _, err := k.a.sender(c); err != nil {
+}
+
+// relay logs in to the relay, if there is one, and sends nothing.
+func (k *checks) relay(ctx context.Context, c *config) {
+	sender, err := k.a.sender(c)
+	if err != nil {
 		k.problem(err)
+		return
 	}
+	smtp, ok := sender.(*mail.SMTP)
+	if !ok {
+		return
+	}
+	if err := errors.Join(smtp.Check(ctx), smtp.Close()); err != nil {
+		k.problem(fmt.Errorf("mail.smtp: %w", err))
+		return
+	}
+	k.ok("relay %s can be reached and lets us in", c.Mail.SMTP.Host)
 }
 
 // writable tries to create a file in a folder.

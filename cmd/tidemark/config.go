@@ -144,6 +144,7 @@ type brakeConfig struct {
 	MaxChange        float64 `yaml:"max_change"`
 	MaxUsageDrop     float64 `yaml:"max_usage_drop"`
 	MaxRecipientDrop float64 `yaml:"max_recipient_drop"`
+	MaxAssignedDrop  float64 `yaml:"max_assigned_drop"`
 }
 
 type smtpConfig struct {

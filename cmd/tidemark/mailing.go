@@ -182,5 +182,5 @@ func (a *app) tellOfStandstill(ctx context.Context, c *config, l *ledger.Ledger,
 // brake are the thresholds of the configuration.
 func (c *config) brake() jobs.Brake {
 	b := c.Mail.Brake
-	return jobs.Brake{MaxChange: b.MaxChange, MaxUsageDrop: b.MaxUsageDrop, MaxRecipientDrop: b.MaxRecipientDrop}
+	return jobs.Brake{MaxChange: b.MaxChange, MaxUsageDrop: b.MaxUsageDrop, MaxRecipientDrop: b.MaxRecipientDrop, MaxAssignedDrop: b.MaxAssignedDrop}
 }

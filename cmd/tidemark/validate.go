@@ -128,7 +128,7 @@ func (k *checker) partner() {
 	p := k.c.Partner
 	k.oneOf("partner.locale", p.Locale, templates.Languages()...)
 	if p.Timezone != "" {
-		if _, err := time.LoadLocation(p.Timezone); err != nil {
+		if _, err := time.LoadLocation(p.Timezone); err != nil || p.Timezone == "Local" {
 			k.report("partner.timezone", fmt.Sprintf("%q is not a time zone", p.Timezone), "want an IANA name such as Europe/Amsterdam")
 		}
 	}
@@ -226,6 +226,7 @@ func (k *checker) mail() {
 	if m.DailyLimit < 0 {
 		k.report("mail.daily_limit", "must not be negative", "0 sets no limit")
 	}
+	k.brake()
 	if p := k.c.Pages; p.BaseURL != "" {
 		if u, err := url.Parse(p.BaseURL); err != nil || u.Scheme != "https" || u.Host == "" || u.String() != p.BaseURL || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 			k.report("pages.base_url", fmt.Sprintf("%q is not an address", p.BaseURL), "want https://HOST/FOLDER")
@@ -246,16 +247,22 @@ func (k *checker) mail() {
 	}
 }
 
+// jobName is what a run's id, a shell and the path of a ping can all carry.
+var jobName = regexp.MustCompile(`^[\pL\pN][\pL\pN._-]*$`)
+
 func (k *checker) jobs() {
 	names := map[string]bool{}
 	for i, j := range k.c.Jobs {
 		key := fmt.Sprintf("jobs[%d]", i)
-		if j.Name == "" {
+		switch {
+		case j.Name == "":
 			k.report(key, "has no name", "")
-		} else if j.Name == "heartbeat" {
+		case j.Name == "heartbeat":
 			k.report(key+".name", `"heartbeat" is tidemark's own job`, "take another name")
-		} else if names[j.Name] {
+		case names[j.Name]:
 			k.report(key+".name", fmt.Sprintf("%q is used twice", j.Name), "")
+		case !jobName.MatchString(j.Name):
+			k.report(key+".name", fmt.Sprintf("%q is not a name", j.Name), "want letters, digits, hyphens, underscores and points")
 		}
 		names[j.Name] = true
 		if _, err := jobs.ParseSchedule(j.Cron, j.Timezone); err != nil {
@@ -271,9 +278,7 @@ func (k *checker) jobs() {
 				k.report(key+".period", err.Error(), "")
 			}
 		}
-		if j.After != "" && !slices.ContainsFunc(k.c.Jobs, func(o jobConfig) bool { return o.Name == j.After }) {
-			k.report(key+".after", fmt.Sprintf("there is no job %q", j.After), "")
-		}
+		k.after(key+".after", j)
 		if j.Wait != "" {
 			if d, err := time.ParseDuration(j.Wait); err != nil || d < 0 {
 				k.report(key+".wait", fmt.Sprintf("%q is not a duration", j.Wait), "want e.g. 3h")
@@ -281,5 +286,42 @@ func (k *checker) jobs() {
 		}
 		k.oneOf(key+".otherwise", j.Otherwise, "send", "skip")
 		k.oneOf(key+".catch_up", j.CatchUp, "latest", "all", "none")
+	}
+}
+
+// after refuses a job that would wait for itself, by whatever way round.
+func (k *checker) after(key string, j jobConfig) {
+	way := []string{j.Name}
+	for next := j.After; next != ""; {
+		at := slices.IndexFunc(k.c.Jobs, func(o jobConfig) bool { return o.Name == next })
+		switch {
+		case at < 0 && len(way) == 1:
+			k.report(key, fmt.Sprintf("there is no job %q", next), "")
+			return
+		case at < 0:
+			return // that job's own problem
+		case next == j.Name:
+			k.report(key, "the job waits for itself: "+strings.Join(append(way, next), " after "), "take one of them out")
+			return
+		case slices.Contains(way, next):
+			return // a circle of others
+		}
+		way = append(way, next)
+		next = k.c.Jobs[at].After
+	}
+}
+
+// brake refuses thresholds that would hold everything or nothing by mistake.
+func (k *checker) brake() {
+	b := k.c.Mail.Brake
+	for key, share := range map[string]float64{"max_change": b.MaxChange, "max_usage_drop": b.MaxUsageDrop,
+		"max_recipient_drop": b.MaxRecipientDrop, "max_assigned_drop": b.MaxAssignedDrop} {
+		most := 1.0
+		if key == "max_change" {
+			most = 10 // cost may rise more than twofold
+		}
+		if share < 0 || share > most {
+			k.report("mail.brake."+key, fmt.Sprintf("%v is not a share", share), "want e.g. 0.4 for 40 %; 0 is the default")
+		}
 	}
 }

@@ -27,6 +27,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -69,6 +70,15 @@ var ErrNotFound = errors.New("not in the ledger")
 func Open(ctx context.Context, file string, o Options) (*Ledger, error) {
 	if o.Now == nil || o.Owner == "" {
 		return nil, errors.New("open ledger: no clock or no owner given")
+	}
+	// It holds every mail: for its owner only, also the files that SQLite makes
+	// beside it, which take after it.
+	created, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
+	if err == nil {
+		err = created.Close()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open ledger: %w", err)
 	}
 	// FULL: a commit that is lost with the power would be a mail sent twice.
 	query := url.Values{"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(10000)", "foreign_keys(1)"}, "_txlock": {"immediate"}}

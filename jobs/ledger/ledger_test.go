@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -76,6 +77,24 @@ func TestOpen_StartedManyTimesAtOnce(t *testing.T) {
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestOpen_ALedgerIsForItsOwnerOnly(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "tidemark.db")
+	l, err := Open(ctx, file, Options{Now: time.Now, Owner: "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	files, err := filepath.Glob(file + "*")
+	if err != nil || len(files) < 2 {
+		t.Fatalf("files %q, %v; want the ledger and its log", files, err)
+	}
+	for _, f := range files {
+		if info, err := os.Stat(f); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", f, info.Mode(), err)
+		}
 	}
 }
 

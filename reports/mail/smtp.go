@@ -83,6 +83,18 @@ func (s *SMTP) Close() error {
 	return err
 }
 
+// Check connects and logs in, if there is no connection yet, and sends nothing.
+func (s *SMTP) Check(ctx context.Context) error {
+	if s.client != nil {
+		return nil
+	}
+	if err := s.dial(ctx); err != nil {
+		s.drop()
+		return failure(fmt.Errorf("connect to %s: %w", s.address(), err), Unsent).Err
+	}
+	return nil
+}
+
 // wait sets how long the next answer may take. A connection that is gone
 // already shows at the next step.
 func (s *SMTP) wait(d time.Duration) { _ = s.conn.SetDeadline(s.o.Now().Add(d)) }
@@ -124,15 +136,12 @@ func path(address string) (string, error) {
 	return "<" + a.Address + ">", nil
 }
 
-// attempt runs one transaction of an envelope of paths. lost reports that the connection went away
-// before the final dot.
+// attempt runs one transaction of an envelope of paths. lost reports that the
+// connection went away before the final dot.
 func (s *SMTP) attempt(ctx context.Context, e Envelope, raw []byte, dot func() error) (r Result, lost bool) {
 	if s.client == nil {
-		if err := s.dial(ctx); err != nil {
-			s.drop()
-			r := failure(fmt.Errorf("connect to %s: %w", s.address(), err), Unsent)
-			r.Down = true
-			return r, false
+		if err := s.Check(ctx); err != nil {
+			return Result{Outcome: Unsent, Reply: oneLine(err.Error()), Err: err, Down: true}, false
 		}
 	}
 	// A cancelled context ends the waiting of every step before the dot.
@@ -296,7 +305,7 @@ func failure(err error, outcome Outcome) Result {
 // explain says what to do about an answer.
 func explain(reply string) string {
 	for _, known := range []struct{ in, hint string }{
-		{"5.7.30", "Exchange Online has switched password sign-in for SMTP off; use Graph or OAuth, or have an administrator allow it again for the mailbox"},
+		{"5.7.30", "Exchange Online has switched password sign-in for SMTP off: have an administrator allow it again for the mailbox, or name another relay"},
 		{"5.7.139", "password sign-in is blocked for this mailbox by the tenant"},
 		{"5.7.57", "the server wants a log-in: set mail.smtp.username and password"},
 		{"5.7.60", "the account may not send as this From address: give it the right, or change mail.from"},
