@@ -154,6 +154,115 @@ func TestRunner_TwoYearsOfOperationWithFaults(t *testing.T) {
 	}
 }
 
+// TestRunner_TwoYearsOfMailWithFaults sends three people a mail each week over a
+// relay that refuses, puts off, loses answers and is down, while the program is
+// stopped and started anew in between. What arrived is counted by the relay alone.
+func TestRunner_TwoYearsOfMailWithFaults(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	arrived := map[string]int{} // by delivery
+	var stop context.CancelFunc
+	sender := sendFunc(func(e mail.Envelope, dot func() error) mail.Result {
+		failed := func(o mail.Outcome, down bool) mail.Result {
+			return mail.Result{Outcome: o, Reply: "no", Err: errors.New("no"), Down: down}
+		}
+		n := rng.IntN(100)
+		switch {
+		case n < 3:
+			return failed(mail.Unsent, true)
+		case n < 15:
+			return failed(mail.Unsent, false)
+		case n < 18:
+			return failed(mail.Refused, false)
+		}
+		if err := dot(); err != nil {
+			return mail.Result{Outcome: mail.Unsent, Err: err}
+		}
+		if n == 99 { // lost, not taken
+			return failed(mail.Unknown, false)
+		}
+		arrived[e.Name]++
+		if n == 98 { // lost, taken
+			return failed(mail.Unknown, false)
+		}
+		if n > 90 {
+			stop()
+		}
+		return mail.Result{Outcome: mail.Sent, Reply: "250 ok"}
+	})
+	var p *plant
+	deliver := func(ctx context.Context, run *ledger.Run) (Outcome, error) {
+		ctx, stop = context.WithCancel(ctx)
+		defer stop()
+		d := Deliverer{Ledger: p.ledger, Sender: sender, Now: p.now, Log: p.runner.Log, Wait: func(ctx context.Context, _ time.Time) error { return ctx.Err() }}
+		out, err := d.Deliver(ctx, run.ID, func(d ledger.Delivery) string { return d.ID })
+		if err == nil && !out.AllSent() {
+			err = ErrNotAccepted
+		}
+		return Outcome{Result: SendResult{Delivered: out}}, err
+	}
+	weekly := testJob(t, "weekly", "0 7 * * MON", nil)
+	weekly.CatchUp = "all"
+	weekly.Execute = func(ctx context.Context, run *ledger.Run) (Outcome, error) {
+		var mails []ledger.Mail
+		for i := range 3 {
+			mails = append(mails, ledger.Mail{EML: []byte("x"), Delivery: ledger.Delivery{ID: fmt.Sprint(run.ID, i), Kind: kindDigest, Role: "sales_agent",
+				Period: run.ID, Recipient: fmt.Sprintf("p%d@partner.example", i), Deadline: p.now().Add(DefaultDeliverWithin)}})
+		}
+		if _, err := p.ledger.Enqueue(ctx, run.ID, mails); err != nil {
+			return Outcome{}, err
+		}
+		if err := p.ledger.Clear(ctx, run, "{}"); err != nil {
+			return Outcome{}, err
+		}
+		return deliver(ctx, run)
+	}
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	p = newPlant(t, start, weekly)
+	for end := start.AddDate(2, 0, 0); p.now().Before(end); {
+		p.runner.Deliver = deliver
+		p.turn()
+		step := 6 * time.Hour
+		if waits, err := p.ledger.LastIn(t.Context(), "weekly", ledger.Queued); err != nil {
+			t.Fatal(err)
+		} else if waits != nil {
+			step = 17 * time.Minute
+		}
+		p.pass(step)
+		if rng.IntN(100) == 0 {
+			p.pass(time.Duration(rng.IntN(40)) * time.Hour)
+			p.restart(weekly)
+		}
+	}
+	all, err := p.ledger.Deliveries(t.Context(), ledger.Query{Limit: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	states := map[ledger.DeliveryState]int{}
+	for _, d := range all {
+		states[d.State]++
+		n := arrived[d.ID]
+		if d.State == ledger.Sent && n != 1 || d.State == ledger.Refused && n != 0 || d.State == ledger.Unknown && n > 1 || n > 1 {
+			t.Errorf("%s is %s and arrived %d times", d.ID, d.State, n)
+		}
+	}
+	weeks := 0
+	for slot := weekly.Schedule.Next(start); slot.Before(p.now()); slot = weekly.Schedule.Next(slot) {
+		weeks++
+	}
+	if len(all) != 3*weeks || states[ledger.Sent]+states[ledger.Refused]+states[ledger.Unknown] != len(all) || states[ledger.Unknown] == 0 || states[ledger.Refused] == 0 {
+		t.Errorf("%d deliveries in %d weeks: %v; want three a week, each with an end", len(all), weeks, states)
+	}
+	t.Log(states)
+}
+
+// sendFunc is a Sender that is a function.
+type sendFunc func(e mail.Envelope, dot func() error) mail.Result
+
+func (sendFunc) Close() error { return nil }
+func (f sendFunc) Send(_ context.Context, e mail.Envelope, _ []byte, dot func() error) mail.Result {
+	return f(e, dot)
+}
+
 func TestRunner_CatchUp(t *testing.T) {
 	for mode, want := range map[string]string{
 		"latest": "skipped skipped done", "": "skipped skipped done", "all": "done done done", "none": "skipped skipped skipped",

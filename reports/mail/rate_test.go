@@ -15,7 +15,7 @@ import (
 // TestRate_BesideSMTPSource sends sealed mails of 150 KB to Postfix's smtp-sink,
 // beside Postfix's own smtp-source on the same sink, interleaved, and over TLS on
 // one connection to a real Postfix beside a connection for each mail. It prints
-// figures; it fails only where reusing the connection gains nothing.
+// figures; it fails where reusing the connection is not five times as fast.
 func TestRate_BesideSMTPSource(t *testing.T) {
 	const mails, rounds = 400, 5
 	port := freePort(t)
@@ -65,7 +65,7 @@ func TestRate_BesideSMTPSource(t *testing.T) {
 		reused, each = append(reused, send(secure, 100, false)), append(each, send(secure, 30, true))
 	}
 	t.Logf("STARTTLS to Postfix: %.0f mails/s on one connection, %.0f with a connection each, %.1f times", median(reused), median(each), median(reused)/median(each))
-	if median(reused) < 1.5*median(each) {
+	if median(reused) < 5*median(each) {
 		t.Errorf("reusing the connection is %.1f times as fast only", median(reused)/median(each))
 	}
 }

@@ -1,24 +1,47 @@
 package mail
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
-// testSender is the suite that every Sender passes. open returns a Sender and
-// what has arrived so far, by the name of the envelope.
-func testSender(t *testing.T, open func(t *testing.T) (Sender, func() map[string]string)) {
+// fault is something that goes wrong with one mail of a Sender.
+type fault struct {
+	name    string
+	meets   func() func() // makes it happen to the next mail; what it returns mends it, nil: it is used up by that mail
+	want    Outcome
+	arrives bool   // the mail, all the same
+	dots    int    // how often the last step is allowed
+	hint    string // in the reply
+	down    bool   // no other mail would fare better
+	raw     []byte // what is sent; nil: an ordinary mail
+}
+
+func (f fault) bytes(ordinary []byte) []byte {
+	if f.raw != nil {
+		return f.raw
+	}
+	return ordinary
+}
+
+// testSender is the suite that every Sender passes. open returns a Sender, what
+// has arrived so far, by the name of the envelope, and the faults that can be
+// played to it, of which there must be one for Unsent.
+func testSender(t *testing.T, open func(t *testing.T) (Sender, func() map[string]string, []fault)) {
 	raw := seal(t, message())
 	envelope := func(name string) Envelope {
 		return Envelope{From: "usage@partner.example", To: name + "@partner.example", Name: name}
 	}
 	unix := func(s string) string { return strings.TrimSpace(strings.ReplaceAll(s, "\r\n", "\n")) }
 	t.Run("a mail arrives once and whole, after one dot", func(t *testing.T) {
-		s, arrived := open(t)
+		s, arrived, _ := open(t)
 		dots := 0
 		r := s.Send(t.Context(), envelope("anna"), raw, func() error {
 			dots++
@@ -35,7 +58,7 @@ func testSender(t *testing.T, open func(t *testing.T) (Sender, func() map[string
 		}
 	})
 	t.Run("a dot that is refused stops the mail", func(t *testing.T) {
-		s, arrived := open(t)
+		s, arrived, _ := open(t)
 		taken := errors.New("taken over")
 		if r := s.Send(t.Context(), envelope("anna"), raw, func() error { return taken }); r.Outcome != Unsent || !errors.Is(r.Err, taken) {
 			t.Errorf("%+v", r)
@@ -48,7 +71,7 @@ func testSender(t *testing.T, open func(t *testing.T) (Sender, func() map[string
 		}
 	})
 	t.Run("a cancelled context sends nothing", func(t *testing.T) {
-		s, arrived := open(t)
+		s, arrived, _ := open(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		if r := s.Send(ctx, envelope("anna"), raw, noDot); r.Outcome != Unsent || r.Err == nil {
@@ -58,8 +81,39 @@ func testSender(t *testing.T, open func(t *testing.T) (Sender, func() map[string
 			t.Errorf("arrived: %d mails", len(got))
 		}
 	})
+	_, _, faults := open(t)
+	if !slices.ContainsFunc(faults, func(f fault) bool { return f.want == Unsent }) {
+		t.Error("no fault leaves a mail unsent")
+	}
+	for i := range faults {
+		t.Run(faults[i].name, func(t *testing.T) {
+			s, arrived, faults := open(t)
+			f, dots := faults[i], 0
+			mend := f.meets()
+			got := s.Send(t.Context(), envelope("anna"), f.bytes(raw), func() error { dots++; return nil })
+			if mend != nil {
+				mend()
+			}
+			if got.Outcome != f.want || (got.Err == nil) != (f.want == Sent) || got.Reply == "" || !strings.Contains(got.Reply, f.hint) || got.Down != f.down {
+				t.Errorf("%+v; want outcome %d, down %v", got, f.want, f.down)
+			}
+			if dots != f.dots {
+				t.Errorf("the last step was allowed %d times, want %d", dots, f.dots)
+			}
+			if _, has := arrived()["anna"]; has != f.arrives {
+				t.Errorf("the mail arrived: %v, want %v", has, f.arrives)
+			}
+			// Whatever happened to one mail, the next goes through, once.
+			if next := s.Send(t.Context(), envelope("next"), raw, noDot); next.Outcome != Sent {
+				t.Errorf("the next mail: %+v", next)
+			}
+			if next := arrived()["next"]; unix(next) != unix(string(raw)) {
+				t.Errorf("of the next mail %d bytes arrived, want %d", len(next), len(raw))
+			}
+		})
+	}
 	t.Run("closing twice is no error", func(t *testing.T) {
-		s, _ := open(t)
+		s, _, _ := open(t)
 		if r := s.Send(t.Context(), envelope("anna"), raw, noDot); r.Outcome != Sent {
 			t.Fatal(r.Err)
 		}
@@ -70,9 +124,9 @@ func testSender(t *testing.T, open func(t *testing.T) (Sender, func() map[string
 }
 
 func TestFiles_IsASender(t *testing.T) {
-	testSender(t, func(t *testing.T) (Sender, func() map[string]string) {
-		dir := t.TempDir()
-		return Files{Dir: dir}, func() map[string]string {
+	testSender(t, func(t *testing.T) (Sender, func() map[string]string, []fault) {
+		dir := filepath.Join(t.TempDir(), "outbox")
+		arrived := func() map[string]string {
 			all := map[string]string{}
 			files, err := filepath.Glob(filepath.Join(dir, "*.eml"))
 			if err != nil {
@@ -87,14 +141,32 @@ func TestFiles_IsASender(t *testing.T) {
 			}
 			return all
 		}
+		check := func(err error) {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		return Files{Dir: dir}, arrived, []fault{
+			{name: "a file stands where the folder should", want: Unsent, meets: func() func() {
+				check(os.WriteFile(dir, nil, 0o600))
+				return func() { check(os.Remove(dir)) }
+			}},
+			{name: "a folder has the name of the mail", want: Unsent, dots: 1, meets: func() func() {
+				name := filepath.Join(dir, "anna.eml")
+				check(os.MkdirAll(filepath.Join(name, "sub"), 0o700))
+				return func() { check(os.RemoveAll(name)) }
+			}},
+		}
 	})
 }
 
 func TestSMTP_IsASender(t *testing.T) {
-	testSender(t, func(t *testing.T) (Sender, func() map[string]string) {
+	ordinary := seal(t, message())
+	tooMuch := append(bytes.Clone(ordinary), bytes.Repeat([]byte("x"), 8<<20)...) // more than the sockets hold
+	testSender(t, func(t *testing.T) (Sender, func() map[string]string, []fault) {
 		r := &relay{}
-		s := newSMTP(t, r.serve(t, false))
-		return s, func() map[string]string {
+		o := r.serve(t, false)
+		arrived := func() map[string]string {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			all := map[string]string{}
@@ -103,5 +175,42 @@ func TestSMTP_IsASender(t *testing.T) {
 			}
 			return all
 		}
+		s := newSMTP(t, o)
+		faults := []fault{
+			{name: "mail 451", want: Unsent},
+			{name: "mail 550", want: Refused, hint: "give it the right, or change mail.from"},
+			{name: "mail 421", want: Unsent},
+			{name: "rcpt 450", want: Unsent},
+			{name: "rcpt 421", want: Unsent},
+			{name: "rcpt 550", want: Refused},
+			{name: "rcpt 5.7.30", want: Refused, hint: "Exchange Online"},
+			{name: "data 421", want: Unsent, dots: 1},
+			{name: "data 451", want: Unsent, dots: 1},
+			{name: "data 554", want: Refused, dots: 1},
+			{name: "data 552", want: Refused, dots: 1},
+			{name: "lost at rcpt", want: Unsent},
+			{name: "lost in content", want: Unsent, raw: tooMuch},
+			{name: "lost after the dot, taken", want: Unknown, arrives: true, dots: 1},
+			{name: "lost after the dot, not taken", want: Unknown, dots: 1},
+			{name: "answer too late", want: Unknown, arrives: true, dots: 1},
+			{name: "lost after the 250", want: Sent, arrives: true, dots: 1},
+		}
+		for i := range faults {
+			name := faults[i].name
+			faults[i].meets = func() func() {
+				r.mu.Lock()
+				r.fault = name
+				r.mu.Unlock()
+				if name == "answer too late" {
+					s.o.DotTimeout = 50 * time.Millisecond
+				}
+				return func() { s.o.DotTimeout = o.DotTimeout }
+			}
+		}
+		faults = append(faults, fault{name: "nobody listens", want: Unsent, down: true, hint: "connection refused", meets: func() func() {
+			s.o.Port = 1
+			return func() { s.o.Port = o.Port }
+		}})
+		return s, arrived, faults
 	})
 }
