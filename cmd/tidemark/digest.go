@@ -63,9 +63,9 @@ func (a *app) digestCommand() *cobra.Command {
 		Long: `Build every recipient's mail as a sealed .eml in mail.out (default outbox), and
 record it in the archive, so that ` + "`tidemark reproduce`" + ` can make it again.
 
-With --send the mails are delivered under the rules of the ledger: whoever has
-the report of this period already is not mailed again. Without it nothing is
-sent. The digest of sales agents is held (exit 14) while ownership is missing,
+With --send the mails are delivered under the rules of the ledger: whoever was
+sent the report of this period already is not mailed again, and what an earlier
+run left unsent goes out. Without it nothing is sent. The digest of sales agents is held (exit 14) while ownership is missing,
 unreadable or empty.`,
 		Example: "  tidemark digest --role sales_agent --period latest-7d\n  tidemark digest --role global_admin --period last-month --send",
 		Args:    cobra.NoArgs,

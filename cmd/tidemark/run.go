@@ -28,10 +28,15 @@ func (a *app) runCommand() *cobra.Command {
 		Short: "Run a configured job now",
 		Long: `Run a configured job now, as the scheduler would.
 
-What was delivered already for the period is not sent again, and the output says
-who has it; --again sends it once more and records why. With --slot the job runs
-for that nominal time: relative periods count from it. --from and --to run every
-slot of the schedule in those days, the oldest first.`,
+What was sent already for the period is not sent again, and the output says who
+has it; what an earlier run left unsent goes out, and what failed is named (exit
+12). --again sends once more and records why; an edition that has not left yet is
+replaced. With --slot the job runs for that nominal time, which has come: relative
+periods count from it. --from and --to run every slot of the schedule in those
+days, the oldest first.
+
+Mails that the relay puts off are waited for. Stopped in between, the run goes on
+with ` + "`tidemark serve`" + ` or with the same command once more.`,
 		Example: `  tidemark run nightly
   tidemark run weekly-sales --slot 2026-11-16T07:00:00+01:00
   tidemark run weekly-sales --from 2026-10-01 --to 2026-10-31
@@ -238,8 +243,9 @@ func (a *app) serveCommand() *cobra.Command {
 		Use:   "serve",
 		Short: "Run the configured jobs on their schedules until told to stop",
 		Long: `Run the configured jobs on their schedules until SIGINT or SIGTERM. What has
-begun to leave is then finished, the rest goes on at the next start. Several
-processes may serve one ledger.`,
+begun to leave is then finished, the rest goes on at the next start. Mails that
+wait are delivered whatever began them. No job waits for another, unless it has
+an after. Several processes may serve one ledger.`,
 		Example: "  tidemark serve",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
