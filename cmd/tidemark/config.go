@@ -128,7 +128,9 @@ type mailConfig struct {
 	Divert       string      `yaml:"divert"`
 	SMTP         smtpConfig  `yaml:"smtp"`
 	DKIM         dkimConfig  `yaml:"dkim"`
-	DailyLimit   int         `yaml:"daily_limit"` // mails in 24 hours; 0: no limit
+	DailyLimit   int         `yaml:"daily_limit"`    // mails in 24 hours; 0: no limit
+	Pace         int         `yaml:"pace"`           // mails a minute; 0: 25 for Exchange Online, no limit elsewhere
+	Within       string      `yaml:"deliver_within"` // how long a mail is tried, e.g. 12h, the default
 	Brake        brakeConfig `yaml:"brake"`
 }
 
@@ -182,22 +184,6 @@ type jobConfig struct {
 	Otherwise string `yaml:"otherwise"`
 	CatchUp   string `yaml:"catch_up"`
 	Send      bool   `yaml:"send"`
-}
-
-// recipientsConfig is a list of recipients, or the file that holds them.
-type recipientsConfig struct {
-	List []recipientConfig
-	File string
-}
-
-func (r *recipientsConfig) UnmarshalYAML(b []byte) error {
-	if yaml.Unmarshal(b, &r.List) == nil {
-		return nil
-	}
-	var f fileConfig
-	err := yaml.Unmarshal(b, &f)
-	r.File = f.File
-	return err
 }
 
 // namesConfig is one name or a list of names.

@@ -165,8 +165,8 @@ func (a *app) releaseCommand() *cobra.Command {
 		Long:    "Let a held run go on. `serve` delivers its mails, exactly those that were sealed\nwhen it was held, or makes them when it was held before it had any; `run JOB --slot\nT` does it at once.",
 		Example: "  tidemark release weekly-sales@2026-11-16T06:00:00Z",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withLedger(cmd.Context(), func(_ *config, l *ledger.Ledger) error {
-				if err := l.Release(cmd.Context(), args[0], a.now().Add(jobs.DefaultDeliverWithin), jobs.Released); err != nil {
+			return a.withLedger(cmd.Context(), func(c *config, l *ledger.Ledger) error {
+				if err := l.Release(cmd.Context(), args[0], a.now().Add(c.within()), jobs.Released); err != nil {
 					return err
 				}
 				a.printf("released: `tidemark serve` goes on with %s\n", args[0])
@@ -286,7 +286,7 @@ func (a *app) resend(ctx context.Context, c *config, id, why string) (err error)
 		return err
 	}
 	defer func() { err = errors.Join(err, done()) }()
-	if err := r.Ledger.Again(ctx, id, a.now().Add(jobs.DefaultDeliverWithin), "again: "+why); err != nil {
+	if err := r.Ledger.Again(ctx, id, a.now().Add(c.within()), "again: "+why); err != nil {
 		return err
 	}
 	d, err := r.Ledger.Delivery(ctx, id)

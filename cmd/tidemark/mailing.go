@@ -129,7 +129,7 @@ func (a *app) runDigest(ctx context.Context, c *config, l *ledger.Ledger, run *l
 		return out, err
 	}
 	defer func() { err = errors.Join(err, done()) }()
-	s := jobs.Sending{Ledger: l, Run: run, Again: m.again, Brake: c.brake(), Deliverer: deliverer, Recorder: recorder}
+	s := jobs.Sending{Ledger: l, Run: run, Again: m.again, Brake: c.brake(), Deliverer: deliverer, Recorder: recorder, Within: c.within()}
 	if m.period.FollowsWatermark() {
 		s.Previous = m.previous
 	}

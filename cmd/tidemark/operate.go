@@ -89,8 +89,17 @@ func (a *app) sender(c *config) (mail.Sender, error) {
 
 func (c *config) outbox() string { return c.path(cmp.Or(c.Mail.Out, "outbox")) }
 
+// within is how long a mail is tried.
+func (c *config) within() time.Duration {
+	d, _ := time.ParseDuration(c.Mail.Within) // validated with the configuration
+	return cmp.Or(d, jobs.DefaultDeliverWithin)
+}
+
 // pace is how many mails a minute the host takes, 0 for any number.
 func (c *config) pace() int {
+	if c.Mail.Pace > 0 {
+		return c.Mail.Pace
+	}
 	if host := strings.ToLower(c.Mail.SMTP.Host); c.Mail.Kind == "smtp" && (strings.HasSuffix(host, ".office365.com") || strings.HasSuffix(host, ".outlook.com")) {
 		return jobs.ExchangePace
 	}

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/goccy/go-yaml"
+
 	"tidemark/data"
 	"tidemark/data/archive"
 	"tidemark/jobs"
@@ -23,6 +25,22 @@ import (
 
 // defaultFrom stands in where no mail.from is set; nothing can be sent from it.
 const defaultFrom = "tidemark <tidemark@localhost.localdomain>"
+
+// recipientsConfig is a list of recipients, or the file that holds them.
+type recipientsConfig struct {
+	List []recipientConfig
+	File string
+}
+
+func (r *recipientsConfig) UnmarshalYAML(b []byte) error {
+	if yaml.Unmarshal(b, &r.List) == nil {
+		return nil
+	}
+	var f fileConfig
+	err := yaml.Unmarshal(b, &f)
+	r.File = f.File
+	return err
+}
 
 // recipients returns everybody who may get a report.
 func (c *config) recipients() ([]reports.Recipient, error) {

@@ -85,7 +85,7 @@ func (a *app) runJob(ctx context.Context, c *config, name string, slot time.Time
 	defer func() { err = errors.Join(err, done()) }()
 	i := slices.IndexFunc(c.Jobs, func(j jobConfig) bool { return j.Name == name })
 	if i < 0 {
-		return usagef("there is no job %q; `tidemark jobs` lists them", name)
+		return a.runStored(ctx, r, name, slot)
 	}
 	if only != "" || again != "" {
 		if err := a.canNarrow(c, c.Jobs[i], only); err != nil {
@@ -93,6 +93,26 @@ func (a *app) runJob(ctx context.Context, c *config, name string, slot time.Time
 		}
 	}
 	return a.execute(ctx, r, r.Jobs[i], slot, only, again)
+}
+
+// runStored goes on with a run whose mails are stored and may leave, of a job that
+// is not configured: a digest from the command line that was stopped or released.
+func (a *app) runStored(ctx context.Context, r *jobs.Runner, name string, slot time.Time) error {
+	id := ledger.RunID(name, slot)
+	stored, err := r.Ledger.Run(ctx, id)
+	if errors.Is(err, ledger.ErrNotFound) || err == nil && !(stored.State == ledger.Queued && stored.Cleared) {
+		return usagef("there is no job %q; `tidemark jobs` lists them", name)
+	} else if err != nil {
+		return err
+	}
+	run, err := r.Ledger.ClaimRun(ctx, id)
+	if err != nil {
+		return err
+	}
+	if run == nil {
+		return fmt.Errorf("run %s: %w; `tidemark runs` shows it", id, errBusy)
+	}
+	return a.finish(ctx, r, jobs.Job{Name: name}, run)
 }
 
 // backfill runs every slot of the job's schedule in a range of days, in its zone.

@@ -226,6 +226,12 @@ func (k *checker) mail() {
 	if m.DailyLimit < 0 {
 		k.report("mail.daily_limit", "must not be negative", "0 sets no limit")
 	}
+	if m.Pace < 0 {
+		k.report("mail.pace", "must not be negative", "mails a minute; 0 is 25 for Exchange Online and no limit elsewhere")
+	}
+	if d, err := time.ParseDuration(m.Within); m.Within != "" && (err != nil || d <= 0) {
+		k.report("mail.deliver_within", fmt.Sprintf("%q is not a duration", m.Within), "want e.g. 12h, the default")
+	}
 	k.brake()
 	if p := k.c.Pages; p.BaseURL != "" {
 		if u, err := url.Parse(p.BaseURL); err != nil || u.Scheme != "https" || u.Host == "" || u.String() != p.BaseURL || u.User != nil || u.RawQuery != "" || u.Fragment != "" {

@@ -304,11 +304,12 @@ func (l *Ledger) Abandon(ctx context.Context, r *Run, why string) error {
 }
 
 // Waiting returns how many mails wait that nobody tries: their run has ended, or
-// was due before a time and nobody took it. Those of held runs are not among them.
+// was due before a time and nobody took it. Those of held runs and of paused jobs
+// are not among them.
 func (l *Ledger) Waiting(ctx context.Context, before time.Time) (n int, err error) {
 	err = l.db.QueryRowContext(ctx, `SELECT count(*) FROM deliveries d LEFT JOIN runs r ON r.id = d.run
 		WHERE d.state IN ('pending', 'sending') AND (r.id IS NULL OR r.state IN ('done', 'warned', 'failed', 'skipped')
-			OR r.state = 'queued' AND r.due < $1 OR r.state = 'running' AND r.lease < $1)`, before.UnixMilli()).Scan(&n)
+			OR r.state = 'queued' AND r.due < $1 AND NOT EXISTS (SELECT 1 FROM pauses p WHERE p.job = r.job) OR r.state = 'running' AND r.lease < $1)`, before.UnixMilli()).Scan(&n)
 	if err != nil {
 		err = fmt.Errorf("count waiting mails: %w", err)
 	}

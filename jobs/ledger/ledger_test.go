@@ -420,6 +420,15 @@ func TestAgain_ARunIsDeliveredByItsHolderOnly(t *testing.T) {
 	if n := must[int](t)(l.Waiting(ctx, c.now().Add(time.Minute))); n != 1 {
 		t.Errorf("%d mails wait for somebody who serves, want 1", n)
 	}
+	if err := l.Pause(ctx, "weekly", "holiday"); err != nil {
+		t.Fatal(err)
+	}
+	if n := must[int](t)(l.Waiting(ctx, c.now().Add(time.Minute))); n != 0 {
+		t.Errorf("%d mails of a paused job count as waiting", n)
+	}
+	if err := l.Resume(ctx, "weekly"); err != nil {
+		t.Fatal(err)
+	}
 	r = must[*Run](t)(l.Claim(ctx, ""))
 	if r == nil || !r.Cleared {
 		t.Fatalf("the released run: %+v", r)

@@ -99,7 +99,8 @@ func (l *Ledger) Skip(ctx context.Context, job string, slot time.Time, why strin
 // LastPlanned returns the newest slot of its schedule that was planned or skipped
 // for a job; ok is false for a job that was never planned.
 func (l *Ledger) LastPlanned(ctx context.Context, job string) (slot time.Time, ok bool, err error) {
-	return l.lastSlot(ctx, `SELECT max(slot) FROM runs WHERE job = $1 AND asked = 0`, job)
+	// The newest by the index: hourly jobs have thousands of slots.
+	return l.lastSlot(ctx, `SELECT max(slot) FROM (SELECT slot FROM runs WHERE job = $1 AND asked = 0 ORDER BY slot DESC LIMIT 1) AS newest`, job)
 }
 
 // LastSlot returns the newest slot of a job that has come, those among them that
