@@ -253,10 +253,9 @@ func (k *checker) mail() {
 	}
 }
 
-// jobName is what a run's id, a shell and the path of a ping can all carry.
-var jobName = regexp.MustCompile(`^[\pL\pN][\pL\pN._-]*$`)
-
 func (k *checker) jobs() {
+	// What a run's id, a shell and the path of a ping can all carry.
+	jobName := regexp.MustCompile(`^[\pL\pN][\pL\pN._-]*$`)
 	names := map[string]bool{}
 	for i, j := range k.c.Jobs {
 		key := fmt.Sprintf("jobs[%d]", i)
