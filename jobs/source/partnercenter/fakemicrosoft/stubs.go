@@ -3,11 +3,6 @@ package fakemicrosoft
 import "net/http"
 
 type insights struct{}
-type container struct{}
-
-func (container) signatures() []string { return nil }
-
-func (s *Server) serveStorage(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }
 
 func (s *Server) serveInsights(w http.ResponseWriter, _ *http.Request, _ token) {
 	apiError(w, 404, "1000", "Not found.")
