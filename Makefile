@@ -11,13 +11,16 @@ CHURN_DATA ?= $(SHARED_DATA)/churn
 CHROMIUM ?= $(or $(shell command -v chromium),$(shell command -v chromium-browser),$(shell command -v google-chrome))
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: assets ## build bin/tidemark with the chart script inside
 	go build -o bin/tidemark ./cmd/tidemark
 
 demo: assets ## the whole pipeline on the built-in sample, into out/
 	go run ./cmd/tidemark demo --out $(OUT)
+
+fake-microsoft: ## Microsoft's side on loopback, to point tidemark at; ARGS="-customers 50 -fault 429%10", ARGS=-help tells all
+	go run ./jobs/source/partnercenter/fakemicrosoft/serve $(ARGS)
 
 test: assets ## every test but the browser's
 	TIDEMARK_SHARED_DATA=$(SHARED_DATA) go test -tags "$(TAGS)" ./...
@@ -96,4 +99,4 @@ check: lint build test ## what must be green before a commit
 clean: ## remove what the other targets made
 	rm -rf bin $(OUT) templates/assets/node_modules reports/compat/node_modules templates/assets/dist/*.js templates/assets/dist/*.txt
 
-.PHONY: help build demo test test-browser test-kill test-postfix test-postgres test-interop test-churn bench-archive bench-charts bench-smtp lint bench golden fuzz assets check clean
+.PHONY: help build demo fake-microsoft test test-browser test-kill test-postfix test-postgres test-interop test-churn bench-archive bench-charts bench-smtp lint bench golden fuzz assets check clean

@@ -17,6 +17,13 @@ import (
 
 const root = "../.."
 
+// fakeMicrosoft is for tests; serve, below it, is a program of its own that runs
+// it by hand, and is wired in its own main.
+const (
+	fakeMicrosoft = "jobs/source/partnercenter/fakemicrosoft"
+	fakeServe     = fakeMicrosoft + "/serve"
+)
+
 // level of a package: it may import only packages of a lower level. Leaves
 // (level 0) import no other package of the module.
 func level(path string) (int, bool) {
@@ -24,6 +31,8 @@ func level(path string) (int, bool) {
 	case p == "templates", p == "reports/mail", p == "jobs/ledger":
 		return 0, true
 	case p == "reports/chart", p == "reports/chart/raster":
+		return 0, true
+	case p == fakeMicrosoft: // tests measure a client by it, so it shares nothing with one
 		return 0, true
 	case p == "data":
 		return 10, true
@@ -91,7 +100,8 @@ func TestImports_RunStrictlyDownward(t *testing.T) {
 		}
 		for _, imp := range p.Imports {
 			source := strings.HasPrefix(imp, "tidemark/jobs/source/") && imp != "tidemark/jobs/source/flatfile"
-			if source && p.ImportPath != "tidemark/cmd/tidemark" {
+			byHand := p.ImportPath == "tidemark/"+fakeServe && imp == "tidemark/"+fakeMicrosoft
+			if source && !byHand && (p.ImportPath != "tidemark/cmd/tidemark" || strings.HasPrefix(imp, "tidemark/"+fakeMicrosoft)) {
 				t.Errorf("%s imports %s: sources are wired by cmd/tidemark only", p.ImportPath, imp)
 			}
 		}
@@ -173,6 +183,9 @@ func calls(f *ast.File, pkg, name string) int {
 func TestClockAndEnvironment_AreReadInOnePlace(t *testing.T) {
 	clocks := 0
 	for path, f := range sources(t) {
+		if strings.HasPrefix(path, fakeServe+"/") {
+			continue
+		}
 		clocks += calls(f, "time", "Now")
 		for _, name := range []string{"Getenv", "LookupEnv", "Environ"} {
 			if n := calls(f, "os", name); n > 0 && !strings.HasPrefix(path, "cmd/") {

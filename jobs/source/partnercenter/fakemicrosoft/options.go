@@ -5,11 +5,15 @@ import (
 	"time"
 )
 
+// DefaultClient is the app that may sign in, if the options name no other.
+const DefaultClient = "11111111-2222-4333-8444-555555555555"
+
 // Options sets how the server behaves; the zero value is a well-behaved one.
 type Options struct {
 	// Marker is part of every secret that the server makes: tokens, signatures.
 	Marker  string
 	Latency time.Duration // waited, in earnest, before each answer
+	Port    int           // the first of five ports in a row; 0: any
 	Log     int           // requests kept for Requests; 0: 20,000, negative: none. Count counts all.
 	// PageSize is the largest page of customers; 0: 1000.
 	PageSize int
@@ -23,7 +27,7 @@ type Options struct {
 
 // LoginOptions sets the sign-in.
 type LoginOptions struct {
-	ClientID     string // default 11111111-2222-4333-8444-555555555555
+	ClientID     string // default DefaultClient
 	ClientSecret string // default "client-secret" and the marker
 	RefreshToken string // the first one; default "refresh-token" and the marker
 	Certificate  *x509.Certificate
@@ -62,7 +66,7 @@ type UsageOptions struct {
 func (o Options) withDefaults() Options {
 	def(&o.Log, 20000)
 	def(&o.PageSize, 1000)
-	def(&o.Login.ClientID, "11111111-2222-4333-8444-555555555555")
+	def(&o.Login.ClientID, DefaultClient)
 	def(&o.Login.ClientSecret, "client-secret"+o.Marker)
 	def(&o.Login.RefreshToken, "refresh-token"+o.Marker)
 	def(&o.Login.TokenLife, time.Hour)

@@ -70,8 +70,12 @@ func (s *Server) Start() (Endpoints, error) {
 		Storage: s.serveStorage}
 	urls := make(map[string]string)
 	var listeners []net.Listener
-	for _, host := range hosts() {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for i, host := range hosts() {
+		port := 0
+		if s.opt.Port != 0 {
+			port = s.opt.Port + i
+		}
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
 			for _, l := range listeners {
 				err = errors.Join(err, l.Close())
