@@ -7,6 +7,3 @@ type insights struct{}
 func (s *Server) serveInsights(w http.ResponseWriter, _ *http.Request, _ token) {
 	apiError(w, 404, "1000", "Not found.")
 }
-func (s *Server) serveAnalytics(w http.ResponseWriter, _ *http.Request, _ token, _ []string) {
-	apiError(w, 404, "1000", "Not found.")
-}
