@@ -194,7 +194,11 @@ func (s *Server) spend(w http.ResponseWriter) bool {
 
 // tooMany is the body of a throttled call, which is not that of other errors.
 func tooMany(seconds int) string {
-	return fmt.Sprintf(`{"statusCode":429,"message":"Rate limit is exceeded. Try again in %d seconds."}`, seconds)
+	return fmt.Sprintf(`{"statusCode":429,"message":%q}`, throttled(seconds))
+}
+
+func throttled(seconds int) string {
+	return fmt.Sprintf("Rate limit is exceeded. Try again in %d seconds.", seconds)
 }
 
 // echo sets the headers of every answer.

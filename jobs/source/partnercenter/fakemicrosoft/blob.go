@@ -19,6 +19,10 @@ func (s *Server) serveBlob(w http.ResponseWriter, r *http.Request) {
 		xmlError(w, 405, "UnsupportedHttpVerb", "The resource doesn't support the specified HTTP verb.")
 		return
 	}
+	if strings.HasPrefix(r.URL.Path, "/rep/") {
+		s.serveReport(w, r)
+		return
+	}
 	i := strings.LastIndex(r.URL.Path, "/")
 	dir, name := r.URL.Path[:max(0, i)], r.URL.Path[i+1:]
 	s.mu.Lock()

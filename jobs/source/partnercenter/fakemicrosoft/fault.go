@@ -28,6 +28,8 @@ type Fault struct {
 	Header    map[string]string
 	RetryDate time.Duration // Retry-After as an HTTP date so far ahead of the clock
 	Body      string
+	Code      string              // without a body: the error's code, in the shape that the host's errors have,
+	Text      string              // and what it says
 	Repeat    bool                // send the page before again
 	Cut       int                 // close the connection after so many bytes of body
 	Piece     int                 // send the body in pieces of so many bytes,

@@ -53,7 +53,7 @@ func TestFaults_ReplaceTheAnswer(t *testing.T) {
 		after  string
 		part   string
 	}{
-		{TooMany(57), 429, "57", `{"statusCode":429,"message":"Rate limit is exceeded. Try again in 57 seconds."}`},
+		{TooMany(57), 429, "57", `"message":"Rate limit is exceeded. Try again in 57 seconds.","statusCode":429}`},
 		{TooManyUntil(15 * time.Minute), 429, "Tue, 10 Feb 2026 06:15:00 GMT", ""},
 		{NumberCode(400, 2000), 400, "", `"code":2000,`},
 		{NoContent(30).On(API, ""), 204, "30", ""},
@@ -175,5 +175,30 @@ func TestFaults_DuplicateAndReorderPagesLoseNothing(t *testing.T) {
 func TestByName_KnowsEachFaultOnce(t *testing.T) {
 	if names := FaultNames(); len(names) != 27 {
 		t.Errorf("got %d names, want 27: %q", len(names), names)
+	}
+}
+
+func TestFaults_SpeakAsTheirHostDoes(t *testing.T) {
+	f := start(t, nil, Options{})
+	tok := f.token(ResourceGraph)
+	f.Script(TooMany(3).On(Graph, ""), ExpiredToken().On(Graph, ""), Failing(503).On(Blob, ""), Failing(503).On(Login, ""))
+	wantStatus(t, f.get(f.at.Graph+"/v1.0/x", tok), 429, `{"error":{"code":"TooManyRequests",`)
+	wantStatus(t, f.get(f.at.Graph+"/v1.0/x", tok), 401, `{"error":{"code":"InvalidAuthenticationToken",`)
+	wantStatus(t, f.get(f.at.Blob+"/x", ""), 503, "<Error><Code>ServerBusy</Code>")
+	wantStatus(t, f.login("/oauth2/token"), 503, "AADSTS90033")
+}
+
+func TestRequests_AreKeptUpToALimitAndCountedBeyond(t *testing.T) {
+	f := start(t, nil, Options{Log: 2})
+	for range 3 {
+		f.get(f.at.API+"/v1/customers", "", "X-Locale", "nl-NL")
+	}
+	got := f.Requests()
+	if len(got) != 2 || f.Count(API) != 3 || got[1].Host != API || got[1].Method != "GET" || got[1].Header.Get("X-Locale") != "nl-NL" || got[1].Status != 401 {
+		t.Errorf("got %d of %d: %+v", len(got), f.Count(API), got)
+	}
+	f.Forget()
+	if len(f.Requests()) != 0 || f.Count(API) != 0 {
+		t.Error("nothing was forgotten")
 	}
 }

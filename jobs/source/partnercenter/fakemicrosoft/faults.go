@@ -13,17 +13,17 @@ import (
 // TooMany is 429 with Retry-After in seconds, in the body that throttling has.
 func TooMany(seconds int) Fault {
 	return Fault{Name: "429", Host: API, Status: 429, Header: map[string]string{"Retry-After": strconv.Itoa(seconds)},
-		Body: tooMany(seconds)}
+		Code: "TooManyRequests", Text: throttled(seconds)}
 }
 
 // TooManyUntil is 429 with Retry-After as an HTTP date.
 func TooManyUntil(ahead time.Duration) Fault {
-	return Fault{Name: "429-date", Host: API, Status: 429, RetryDate: ahead, Body: tooMany(int(ahead / time.Second))}
+	return Fault{Name: "429-date", Host: API, Status: 429, RetryDate: ahead, Code: "TooManyRequests", Text: throttled(int(ahead / time.Second))}
 }
 
-// Failing is a 5xx in the Partner Center API's shape.
+// Failing is a 5xx.
 func Failing(status int) Fault {
-	return Fault{Name: strconv.Itoa(status), Host: API, Status: status, Body: apiBody("800003", "An unexpected error occurred.")}
+	return Fault{Name: strconv.Itoa(status), Host: API, Status: status, Code: "800003", Text: "An unexpected error occurred."}
 }
 
 // Refused is an error answer of the Partner Center API.
@@ -67,7 +67,7 @@ func BOM() Fault {
 
 // ExpiredToken is the 401 of a token that is no longer good.
 func ExpiredToken() Fault {
-	return Fault{Name: "401", Host: API, Status: 401, Body: apiBody("400", "Access denied: the token is expired.")}
+	return Fault{Name: "401", Host: API, Status: 401, Code: "400", Text: "Access denied: the token is expired."}
 }
 
 // NoMFA is the 401 of a user's token without the claim of multi-factor authentication.

@@ -16,7 +16,8 @@ type operation struct {
 	id       string
 	feed     Feed
 	basic    bool
-	polls    int // that still find it running
+	polls    int  // that still find it running
+	late     bool // it has not started when it is first asked for
 	done     string
 	inline   bool
 	fail     string
@@ -124,6 +125,7 @@ func (s *Server) startExport(w http.ResponseWriter, r *http.Request, billed bool
 	if f.Done != "" {
 		op.done = f.Done
 	}
+	op.late = op.polls > 1
 	if op.fail == "" && (s.partner.Usage == nil || s.partner.Usage.Blobs(feed) == 0) {
 		op.fail, op.message = "5000", "No data available"
 	}
@@ -152,6 +154,9 @@ func (s *Server) pollOperation(w http.ResponseWriter, r *http.Request, id string
 	case op.polls > 0:
 		op.polls--
 		o["@odata.type"], o["status"] = kind+"runningOperation", "running"
+		if op.late {
+			o["status"], op.late = "notStarted", false
+		}
 		w.Header().Set("Retry-After", fmt.Sprint(s.opt.Export.RetryAfter))
 	case op.fail != "":
 		o["@odata.type"], o["status"] = kind+"failedOperation", "failed"

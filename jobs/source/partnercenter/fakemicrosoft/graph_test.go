@@ -31,7 +31,7 @@ func (f *fixture) export(tok, path, body string) (o map[string]any, polls int) {
 		if poll.status != 200 {
 			f.t.Fatalf("poll: %d %s", poll.status, poll.body)
 		}
-		if o["status"] != "running" {
+		if o["status"] != "running" && o["status"] != "notStarted" {
 			return o, polls
 		}
 		if poll.header.Get("Retry-After") == "" || o["@odata.type"] != "#microsoft.graph.partners.billing.runningOperation" {

@@ -149,10 +149,12 @@ func readContinuation(tok string) (offset, size int, ok bool) {
 	return offset, size, err == nil && n == 2 && size > 0
 }
 
-// lowerQuery returns the query with its names in lower case.
+// lowerQuery returns the query with its names in lower case. A semicolon is part
+// of a value.
 func lowerQuery(r *http.Request) url.Values {
 	q := make(url.Values)
-	for k, v := range r.URL.Query() {
+	values, _ := url.ParseQuery(strings.ReplaceAll(r.URL.RawQuery, ";", "%3B"))
+	for k, v := range values {
 		q[strings.ToLower(k)] = v
 	}
 	return q

@@ -56,11 +56,13 @@ type BudgetOptions struct {
 	Window   time.Duration // by the server's clock; 0: a minute
 }
 
-// UsageOptions sets the estimated usage and the utilization records.
+// UsageOptions sets the utilization records and Insights.
 type UsageOptions struct {
 	// NotReady is how many times utilization records are answered with 204.
 	NotReady int
 	PageSize int // of utilization records; 0: 1000
+	// Redacted is the answer to a user who is a report viewer only, in Insights.
+	Redacted bool
 }
 
 func (o Options) withDefaults() Options {

@@ -131,12 +131,12 @@ func (s *Server) host(name string, h http.HandlerFunc) http.Handler {
 			entry.Status = rep.status
 			s.mu.Unlock()
 		}()
-		s.answer(rep, r, h)
+		s.answer(name, rep, r, h)
 	})
 }
 
 // answer is the handler's answer, or the fault's in its place.
-func (s *Server) answer(rep *reply, r *http.Request, h http.HandlerFunc) {
+func (s *Server) answer(host string, rep *reply, r *http.Request, h http.HandlerFunc) {
 	f := rep.fault
 	switch {
 	case f == nil:
@@ -146,7 +146,7 @@ func (s *Server) answer(rep *reply, r *http.Request, h http.HandlerFunc) {
 		rep.status = 0
 		panic(http.ErrAbortHandler)
 	case f.Status != 0:
-		s.standIn(rep, r, f)
+		s.standIn(host, rep, r, f)
 		rep.finish()
 		return
 	case f.Repeat:
@@ -165,20 +165,46 @@ func (s *Server) answer(rep *reply, r *http.Request, h http.HandlerFunc) {
 }
 
 // standIn answers with the fault's own status, headers and body.
-func (s *Server) standIn(w http.ResponseWriter, r *http.Request, f *Fault) {
+func (s *Server) standIn(host string, w http.ResponseWriter, r *http.Request, f *Fault) {
 	for k, v := range f.Header {
 		w.Header().Set(k, v)
 	}
 	if f.RetryDate != 0 {
 		w.Header().Set("Retry-After", s.now().Add(f.RetryDate).UTC().Format(http.TimeFormat))
 	}
-	if f.Body != "" && w.Header().Get("Content-Type") == "" {
-		w.Header().Set("Content-Type", jsonType)
+	body, kind := f.Body, jsonType
+	if body == "" && f.Code != "" {
+		body, kind = f.errorBody(host)
+	}
+	if body != "" && w.Header().Get("Content-Type") == "" {
+		w.Header().Set("Content-Type", kind)
 	}
 	w.WriteHeader(f.Status)
 	if r.Method != http.MethodHead {
-		_, _ = io.WriteString(w, f.Body)
+		_, _ = io.WriteString(w, body)
 	}
+}
+
+// errorBody is a fault's error in the shape that a host's errors have.
+func (f *Fault) errorBody(host string) (body, kind string) {
+	switch {
+	case host == Login:
+		return string(encode(object{"error": "temporarily_unavailable", "error_description": "AADSTS90033: " + f.Text, "error_codes": []int{90033}})), jsonType
+	case host == Graph:
+		code := f.Code
+		switch {
+		case f.Status == http.StatusUnauthorized:
+			code = "InvalidAuthenticationToken"
+		case f.Status >= 500:
+			code = "serviceNotAvailable"
+		}
+		return string(encode(object{"error": object{"code": code, "message": f.Text}})), jsonType
+	case host == Blob || host == Storage:
+		return storageError("ServerBusy", f.Text), "application/xml"
+	case f.Status == http.StatusTooManyRequests:
+		return string(encode(object{"statusCode": 429, "message": f.Text})), jsonType
+	}
+	return apiBody(f.Code, f.Text), jsonType
 }
 
 // reply writes an answer the way a fault wants it.
