@@ -1,9 +1,6 @@
 package fakemicrosoft
 
-import (
-	"strconv"
-	"unicode/utf8"
-)
+import "strconv"
 
 // Line is one line of daily rated usage: the attributes of the partner billing
 // export, in its order. Decimals are written as JSON numbers, digit by digit.
@@ -146,10 +143,7 @@ func appendJSON(b []byte, s string) []byte {
 	start := 0
 	for i := 0; i < len(s); i++ {
 		c := s[i]
-		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
-			continue
-		}
-		if c >= utf8.RuneSelf {
+		if c >= ' ' && c != '"' && c != '\\' {
 			continue // UTF-8 stands as it is
 		}
 		b = append(b, s[start:i]...)

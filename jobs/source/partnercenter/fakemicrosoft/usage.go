@@ -4,25 +4,27 @@ import (
 	"fmt"
 	"iter"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"time"
 )
 
 // generated is usage made up line by line, never held: each resource of each
-// Azure subscription has a line a day.
+// Azure subscription has a line a day, and each seventh one a second line that a
+// benefit covers.
 type generated struct {
-	z         Size
-	partner   *Partner
-	resources []resource
+	z       Size
+	seed    uint64
+	partner *Partner
+	active  []active
+	meters  []meter
 }
 
-// resource is what stays the same in all lines of a resource.
-type resource struct {
-	currency string
-	line     Line
-	quantity int64 // about so much a day, in ten-thousandths
-	price    int64 // effective, in millionths of a dollar
-	split    bool  // two lines a day, the second one covered by a benefit
+// active is an Azure subscription that is in use.
+type active struct {
+	customer *Customer
+	plan     *Subscription
+	*Entitlement
 }
 
 // rate is how many euros, or whatever is billed in, a dollar is, in ten-thousandths.
@@ -31,34 +33,39 @@ const rate = 9211
 // meter is one of the meters that usage is made up from.
 type meter struct {
 	category, sub, name, unit, service, kind string
-	price                                    int64
+	price                                    int64 // of the list, in millionths of a dollar
+
+	id, product, sku, path, list, effective string // made from the others
 }
 
 func meters() []meter {
-	return []meter{
-		{"Virtual Machines", "Dv3 Series", "D2 v3", "1 Hour", "Microsoft.Compute", "virtualMachines", 96000},
-		{"Storage", "Blob Storage", "Hot LRS Data Stored", "1 GB/Month", "Microsoft.Storage", "storageAccounts", 19200},
-		{"SQL Database", "Single Standard", "S0 DTUs", "1/Day", "Microsoft.Sql", "servers", 484000},
-		{"Bandwidth", "", "Data Transfer Out", "1 GB", "Microsoft.Network", "publicIPAddresses", 80000},
-		{"Azure App Service", "Premium v3 Plan", "P1 v3", "1 Hour", "Microsoft.Web", "serverFarms", 113000},
-		{"Azure Monitor", "", "Data Ingestion", "1 GB", "microsoft.operationalinsights", "workspaces", 2300000},
+	all := []meter{
+		{category: "Virtual Machines", sub: "Dv3 Series", name: "D2 v3", unit: "1 Hour", service: "Microsoft.Compute", kind: "virtualMachines", price: 96000},
+		{category: "Storage", sub: "Blob Storage", name: "Hot LRS Data Stored", unit: "1 GB/Month", service: "Microsoft.Storage", kind: "storageAccounts", price: 19200},
+		{category: "SQL Database", sub: "Single Standard", name: "S0 DTUs", unit: "1/Day", service: "Microsoft.Sql", kind: "servers", price: 484000},
+		{category: "Bandwidth", name: "Data Transfer Out", unit: "1 GB", service: "Microsoft.Network", kind: "publicIPAddresses", price: 80000},
+		{category: "Azure App Service", sub: "Premium v3 Plan", name: "P1 v3", unit: "1 Hour", service: "Microsoft.Web", kind: "serverFarms", price: 113000},
+		{category: "Azure Monitor", name: "Data Ingestion", unit: "1 GB", service: "microsoft.operationalinsights", kind: "workspaces", price: 2300000},
 	}
+	for i := range all {
+		m := &all[i]
+		m.id, m.product = fmt.Sprintf("5f0c7c77-1d1f-4c55-9d52-7e1f6a9b3c%02x", i), fmt.Sprintf("DZH318Z0SYN%d", i)
+		m.sku, m.path = "Az "+m.name, "/providers/"+m.service+"/"+m.kind+"/Res-"
+		m.list, m.effective = dec(m.price, 6), dec(m.price*85/100, 6)
+	}
+	return all
 }
 
 func newGenerated(r *rand.Rand, p *Partner, z Size) *generated {
-	u := &generated{z: z, partner: p}
-	all := meters()
+	u := &generated{z: z, seed: r.Uint64(), partner: p, meters: meters()}
 	for _, c := range p.Customers {
 		for _, s := range c.Subscriptions {
 			if !s.Plan() || s.Status != "active" {
 				continue
 			}
 			for k, e := range s.Entitlements {
-				if e.Status != "active" || k%5 == 4 { // a fifth is idle
-					continue
-				}
-				for n := range z.Lines {
-					u.resources = append(u.resources, newResource(r, p, c, s, e, all[n%len(all)], n))
+				if e.Status == "active" && k%5 != 4 { // a fifth is idle
+					u.active = append(u.active, active{c, s, e})
 				}
 			}
 		}
@@ -66,27 +73,33 @@ func newGenerated(r *rand.Rand, p *Partner, z Size) *generated {
 	return u
 }
 
-func newResource(r *rand.Rand, p *Partner, c *Customer, s *Subscription, e *Entitlement, m meter, n int) resource {
-	group := pick(r, "rg-prod", "RG-Test", "rg-data")
-	pec := n%4 != 3
-	line := Line{PartnerID: p.TenantID, PartnerName: p.Name, CustomerID: c.ID, CustomerName: c.Name, CustomerDomainName: c.Domain,
-		CustomerCountry: c.Country, MpnID: p.MpnID, Tier2MpnID: s.PartnerID, ProductID: "DZH318Z0SYN" + strconv.Itoa(n%len(meters())),
-		SkuID: "0001", AvailabilityID: "DZH318ZAVAIL", SkuName: "Az " + m.name, ProductName: m.category, PublisherName: "Microsoft",
-		SubscriptionID: s.ID, SubscriptionDescription: s.OfferName, EntitlementID: e.ID, EntitlementDescription: e.FriendlyName,
-		MeterType: m.unit, MeterCategory: m.category, MeterSubCategory: m.sub, MeterName: m.name, MeterRegion: "EU West",
-		MeterID: fmt.Sprintf("5f0c7c77-1d1f-4c55-9d52-7e1f6a9b3c%02x", n%len(meters())), Unit: m.unit, UnitType: m.unit,
-		ResourceLocation: "EUWest", ConsumedService: m.service, ResourceGroup: group, ChargeType: "new",
-		ResourceURI: fmt.Sprintf("/subscriptions/%s/resourceGroups/%s/providers/%s/%s/Res-%d", e.ID, group, m.service, m.kind, n),
-		UnitPrice:   dec(m.price, 6), BillingCurrency: c.Currency, PricingCurrency: "USD", PCToBCExchangeRate: dec(rate, 4),
-		Tags: `{"env":"prod","note":"a, b"}`, AdditionalInfo: `{"ServiceType":"Standard"}`,
-		PartnerEarnedCreditPercentage: "0", CreditPercentage: "0", CreditType: "Credit Not Applied"}
-	price := m.price
-	if pec {
-		price = price * 85 / 100
-		line.PartnerEarnedCreditPercentage, line.CreditType = "15", "Partner Earned Credit Applied"
+// base is what all lines of an Azure subscription share.
+func (u *generated) base(a active, f Feed) Line {
+	return Line{PartnerID: u.partner.TenantID, PartnerName: u.partner.Name, CustomerID: a.customer.ID, CustomerName: a.customer.Name,
+		CustomerDomainName: a.customer.Domain, CustomerCountry: a.customer.Country, InvoiceNumber: f.Invoice, MpnID: u.partner.MpnID,
+		Tier2MpnID: a.plan.PartnerID, SkuID: "0001", AvailabilityID: "DZH318ZAVAIL", PublisherName: "Microsoft", SubscriptionID: a.plan.ID,
+		SubscriptionDescription: a.plan.OfferName, EntitlementID: a.ID, EntitlementDescription: a.FriendlyName, MeterRegion: "EU West",
+		ResourceLocation: "EUWest", ChargeType: "new", BillingCurrency: a.customer.Currency, PricingCurrency: "USD",
+		PCToBCExchangeRate: dec(rate, 4), Tags: `{"env":"prod","note":"a, b"}`, AdditionalInfo: `{"ServiceType":"Standard"}`,
+		CreditPercentage: "0"}
+}
+
+// resource sets the fields of a subscription's nth resource and returns its
+// effective price in millionths of a dollar.
+func (u *generated) resource(l *Line, n int) int64 {
+	m := &u.meters[n%len(u.meters)]
+	l.ProductID, l.SkuName, l.ProductName, l.MeterID = m.product, m.sku, m.category, m.id
+	l.MeterType, l.MeterCategory, l.MeterSubCategory, l.MeterName, l.Unit, l.UnitType = m.unit, m.category, m.sub, m.name, m.unit, m.unit
+	l.ConsumedService, l.ResourceGroup = m.service, [...]string{"rg-prod", "RG-Test", "rg-data"}[n%3]
+	l.ResourceURI = "/subscriptions/" + l.EntitlementID + "/resourceGroups/" + l.ResourceGroup + m.path + strconv.Itoa(n)
+	l.UnitPrice, l.EffectiveUnitPrice = m.list, m.effective
+	l.PartnerEarnedCreditPercentage, l.CreditType = "15", "Partner Earned Credit Applied"
+	l.BenefitID, l.BenefitOrderID, l.BenefitType = "", "", ""
+	if n%4 == 3 {
+		l.EffectiveUnitPrice, l.PartnerEarnedCreditPercentage, l.CreditType = m.list, "0", "Credit Not Applied"
+		return m.price
 	}
-	line.EffectiveUnitPrice = dec(price, 6)
-	return resource{currency: c.Currency, line: line, quantity: 1000 + r.Int64N(300000), price: price, split: n%7 == 6}
+	return m.price * 85 / 100
 }
 
 // days returns the days with usage that a feed covers: usage appears a day late.
@@ -123,61 +136,64 @@ func (u *generated) currency(f Feed) string {
 
 // Blobs returns a number of blobs for each day of f.
 func (u *generated) Blobs(f Feed) int {
-	currency, n := u.currency(f), 0
-	for i := range u.resources {
-		if u.resources[i].currency == currency {
-			n++
-		}
-	}
-	if n == 0 {
+	currency := u.currency(f)
+	if !slices.ContainsFunc(u.active, func(a active) bool { return a.customer.Currency == currency }) {
 		return 0
 	}
 	_, days := u.days(f)
 	return days * u.z.BlobsPerDay
 }
 
-// Lines yields the lines of a day, or of a share of them.
+// Lines yields the lines of a day, or of a share of its Azure subscriptions.
 func (u *generated) Lines(f Feed, blob int) iter.Seq[*Line] {
 	return func(yield func(*Line) bool) {
 		from, _ := u.days(f)
 		d := from.AddDate(0, 0, blob/u.z.BlobsPerDay)
 		share, currency := blob%u.z.BlobsPerDay, u.currency(f)
-		var line Line
-		for i := range u.resources {
-			res := &u.resources[i]
-			if res.currency != currency || i%u.z.BlobsPerDay != share {
+		start, end, used := stamp(month(d)), stamp(month(d).AddDate(0, 1, 0).Add(-time.Second)), stamp(d)
+		for i, a := range u.active {
+			if a.customer.Currency != currency || i%u.z.BlobsPerDay != share {
 				continue
 			}
-			res.on(&line, d, i)
-			line.InvoiceNumber = f.Invoice
-			if !yield(&line) {
-				return
-			}
-			if !res.split {
-				continue
-			}
-			line.BenefitID, line.BenefitOrderID, line.BenefitType = "ben-1", "order-1", "SavingsPlan"
-			line.EffectiveUnitPrice, line.PricingPreTaxTotal, line.BillingPreTaxTotal = "0", "0", "0"
-			if !yield(&line) {
-				return
+			line := u.base(a, f)
+			line.ChargeStartDate, line.ChargeEndDate, line.UsageDate = start, end, used
+			for n := range u.z.Lines {
+				price := u.resource(&line, n)
+				u.price(&line, price, d, i, n)
+				if !yield(&line) {
+					return
+				}
+				if n%7 == 6 && !yield(covered(&line)) {
+					return
+				}
 			}
 		}
 	}
 }
 
-// on makes the line of a day.
-func (res *resource) on(line *Line, d time.Time, seed int) {
-	*line = res.line
-	start := month(d)
-	line.ChargeStartDate = stamp(start)
-	line.ChargeEndDate = stamp(start.AddDate(0, 1, 0).Add(-time.Second))
-	line.UsageDate = stamp(d)
-	swing := int64((uint64(d.Unix()/86400)*2654435761 + uint64(seed)*40503) >> 7 % 41) // 80 to 120 per cent
-	q := res.quantity * (80 + swing) / 100
-	cost := q * res.price // in ten-thousand-millionths of a dollar
-	line.Quantity = dec(q, 4)
-	line.PricingPreTaxTotal = dec(cost, 10)
-	line.BillingPreTaxTotal = dec(cost*rate/1e12, 2) // rounded down to cents
+// price sets the quantity and what it costs.
+func (u *generated) price(l *Line, price int64, d time.Time, sub, n int) {
+	usual := int64(mix(u.seed, uint64(sub), uint64(n))%300000) + 1000 // about so much a day, in ten-thousandths
+	swing := int64(mix(u.seed, uint64(d.Unix()), uint64(sub*131+n)) % 41)
+	q := usual * (80 + swing) / 100 // 80 to 120 per cent
+	cost := q * price               // in ten-thousand-millionths of a dollar
+	l.Quantity, l.PricingPreTaxTotal = dec(q, 4), dec(cost, 10)
+	l.BillingPreTaxTotal = dec(cost*rate/1e12, 2) // rounded down to cents
+}
+
+// covered turns l into the line of the same day's use that a savings plan covers.
+func covered(l *Line) *Line {
+	l.BenefitID, l.BenefitOrderID, l.BenefitType = "ben-1", "order-1", "SavingsPlan"
+	l.EffectiveUnitPrice, l.PricingPreTaxTotal, l.BillingPreTaxTotal = "0", "0", "0"
+	return l
+}
+
+// mix scatters three numbers.
+func mix(a, b, c uint64) uint64 {
+	h := a ^ b*0x9e3779b97f4a7c15 ^ c*0xc2b2ae3d27d4eb4f
+	h ^= h >> 29
+	h *= 0xbf58476d1ce4e5b9
+	return h ^ h>>32
 }
 
 // invoices returns one invoice for each currency and month that is over and wholly
