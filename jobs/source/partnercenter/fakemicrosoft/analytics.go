@@ -15,7 +15,8 @@ import (
 const analyticsMax = 10000
 
 // serveAnalytics is the analytics API, which has an envelope, upper-case ids and
-// times without an offset of its own. Only users may ask.
+// times without an offset of its own (Partner Center analytics resources). Only
+// users may ask.
 func (s *Server) serveAnalytics(w http.ResponseWriter, r *http.Request, tok token, route []string) {
 	if !userOnly(w, tok) {
 		return

@@ -120,7 +120,9 @@ func (s *Server) serveSubscription(w http.ResponseWriter, r *http.Request, tok t
 
 // customer finds a customer that does not refuse, or answers why there is none.
 func (s *Server) customer(w http.ResponseWriter, id string) *Customer {
+	s.mu.Lock()
 	c := s.index[fold(id)]
+	s.mu.Unlock()
 	switch {
 	case len(id) != 36:
 		apiError(w, 400, "900118", "The customer id is not valid.")
@@ -148,7 +150,8 @@ func (c *Customer) subscription(id string) *Subscription {
 }
 
 // counted tells whether a call below a customer counts against the budget:
-// the customer, its subscriptions, one of them, and Azure entitlements.
+// the customer, its subscriptions, one of them, and Azure entitlements (Partner
+// Center API throttling guidance).
 func counted(rest []string) bool {
 	switch len(rest) {
 	case 0:
@@ -192,7 +195,8 @@ func (s *Server) spend(w http.ResponseWriter) bool {
 	return false
 }
 
-// tooMany is the body of a throttled call, which is not that of other errors.
+// tooMany is the body of a throttled call, which is not that of other errors
+// (Partner Center API throttling guidance).
 func tooMany(seconds int) string {
 	return fmt.Sprintf(`{"statusCode":429,"message":%q}`, throttled(seconds))
 }
@@ -201,7 +205,7 @@ func throttled(seconds int) string {
 	return fmt.Sprintf("Rate limit is exceeded. Try again in %d seconds.", seconds)
 }
 
-// echo sets the headers of every answer.
+// echo sets the headers of every answer (Partner Center REST headers).
 func (s *Server) echo(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	for _, k := range []string{"MS-RequestId", "MS-CorrelationId"} {
@@ -219,7 +223,8 @@ func apiBody(code, text string) string {
 	return string(encode(map[string]any{"code": code, "description": text, "data": []any{}, "source": "PartnerFD"}))
 }
 
-// apiError answers in the Partner Center API's shape of an error.
+// apiError answers in the Partner Center API's shape of an error (Partner Center
+// REST error codes).
 func apiError(w http.ResponseWriter, status int, code, text string) {
 	if status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", "OAuth realm=urn:cpsvc:cpid:fake")

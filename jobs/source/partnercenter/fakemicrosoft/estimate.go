@@ -73,7 +73,8 @@ func userOnly(w http.ResponseWriter, tok token) bool {
 // offset writes a time with its offset, as usage records do.
 func offset(t time.Time) string { return t.Format("2006-01-02T15:04:05-07:00") }
 
-// record is what all usage records have. A plan's cost has a currency code, a
+// record is what all usage records have (Partner Center REST, customer usage
+// resources). A plan's cost has a currency code, a
 // legacy offer's a culture.
 func (s *Server) record(kind, id, name, currency string, total *sum, plan bool) object {
 	o := object{"resourceId": id, "id": id, "resourceName": name, "name": name, "lastModifiedDate": offset(s.now().UTC()),

@@ -181,7 +181,8 @@ func TestByName_KnowsEachFaultOnce(t *testing.T) {
 func TestFaults_SpeakAsTheirHostDoes(t *testing.T) {
 	f := start(t, nil, Options{})
 	tok := f.token(ResourceGraph)
-	f.Script(TooMany(3).On(Graph, ""), ExpiredToken().On(Graph, ""), Failing(503).On(Blob, ""), Failing(503).On(Login, ""))
+	f.Script(Refused(403, "900150").On(Graph, ""), TooMany(3).On(Graph, ""), ExpiredToken().On(Graph, ""), Failing(503).On(Blob, ""), Failing(503).On(Login, ""))
+	wantStatus(t, f.get(f.at.Graph+"/v1.0/x", tok), 403, `{"error":{"code":"Authorization_RequestDenied",`)
 	wantStatus(t, f.get(f.at.Graph+"/v1.0/x", tok), 429, `{"error":{"code":"TooManyRequests",`)
 	wantStatus(t, f.get(f.at.Graph+"/v1.0/x", tok), 401, `{"error":{"code":"InvalidAuthenticationToken",`)
 	wantStatus(t, f.get(f.at.Blob+"/x", ""), 503, "<Error><Code>ServerBusy</Code>")

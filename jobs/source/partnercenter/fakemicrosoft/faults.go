@@ -26,12 +26,12 @@ func Failing(status int) Fault {
 	return Fault{Name: strconv.Itoa(status), Host: API, Status: status, Code: "800003", Text: "An unexpected error occurred."}
 }
 
-// Refused is an error answer of the Partner Center API.
+// Refused is an error answer. On Graph, a 403 says that the permission is missing.
 func Refused(status int, code string) Fault {
-	return Fault{Name: "refused", Host: API, Status: status, Body: apiBody(code, "The call was refused.")}
+	return Fault{Name: "refused", Host: API, Status: status, Code: code, Text: "The call was refused."}
 }
 
-// NumberCode is an error whose code is a number.
+// NumberCode is an error whose code is a number, as Partner Center was seen to send.
 func NumberCode(status, code int) Fault {
 	return Fault{Name: "number-code", Host: API, Status: status,
 		Body: fmt.Sprintf(`{"code":%d,"description":"The call failed.","data":[],"source":"PartnerFD"}`, code)}
@@ -60,7 +60,7 @@ func Slow(piece int, gate <-chan struct{}) Fault {
 	return Fault{Name: "slow", Host: API, Piece: piece, Gate: gate}
 }
 
-// BOM puts a byte order mark before the body.
+// BOM puts a byte order mark before the body, as Partner Center was seen to do.
 func BOM() Fault {
 	return Fault{Name: "bom", Host: API, Edit: func(b []byte) []byte { return append([]byte("\ufeff"), b...) }}
 }
@@ -72,7 +72,7 @@ func ExpiredToken() Fault {
 
 // NoMFA is the 401 of a user's token without the claim of multi-factor authentication.
 func NoMFA() Fault {
-	return Fault{Name: "no-mfa", Host: API, Status: 401, Body: apiBody("900421", "MFA required.")}
+	return Fault{Name: "no-mfa", Host: API, Status: 401, Code: "900421", Text: "MFA required."}
 }
 
 // DuplicatePage sends the page before once more.

@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// CostExports says which Cost Management exports in FOCUS format there are. The
+// CostExports says which Cost Management exports in FOCUS format there are (Cost
+// Management improved exports; FOCUS columns of Azure, as FinOps hubs read them). The
 // rows come from the partner's usage, with a credit, a correction, a reservation
 // and a marketplace charge for each customer and month.
 type CostExports struct {

@@ -59,7 +59,8 @@ func newExports() exports {
 		sas: make(map[string]signature)}
 }
 
-// serveGraph is the partner billing export of Microsoft Graph.
+// serveGraph is the partner billing export of Microsoft Graph: export, operation,
+// manifest, blobs (Graph API reference, partner billing).
 func (s *Server) serveGraph(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("request-id", "6d1b3d0e-0000-4000-8000-000000000001")
 	if id := r.Header.Get("client-request-id"); id != "" {

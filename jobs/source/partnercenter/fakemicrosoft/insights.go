@@ -43,7 +43,8 @@ type execution struct {
 const executionAsks = 3
 
 // serveInsights is the Insights API. It wants a user with the executive report
-// viewer's role: a report viewer's answers are redacted.
+// viewer's role: a report viewer's answers are redacted (Partner Insights
+// programmatic access).
 func (s *Server) serveInsights(w http.ResponseWriter, r *http.Request, tok token) {
 	w.Header().Set("X-RateLimit-Limit", "10")
 	w.Header().Set("X-RateLimit-Remaining", "8")
@@ -115,16 +116,16 @@ func (s *Server) insightsQueries(w http.ResponseWriter, r *http.Request, sub str
 				text = query.Text
 			}
 		}
-		columns, span, err := parseInsightsQuery(text)
+		plan, err := parseInsightsQuery(text)
 		if err != nil {
 			s.insightsAnswer(w, 400, err.Error())
 			return
 		}
-		from, to := s.span(span)
+		from, to := s.span(plan.span)
 		var rows []any
-		for _, rec := range s.azureUsage(columns, from, to) {
+		for _, rec := range s.azureUsage(plan, from, to) {
 			o := object{}
-			for i, c := range columns {
+			for i, c := range plan.columns {
 				o[c] = rec[i]
 			}
 			rows = append(rows, o)
@@ -169,7 +170,7 @@ func (s *Server) insightsQuery(w http.ResponseWriter, r *http.Request) {
 		s.insightsAnswer(w, 400, "A value is missing.")
 		return
 	}
-	if _, _, err := parseInsightsQuery(ask.Query); err != nil {
+	if _, err := parseInsightsQuery(ask.Query); err != nil {
 		s.insightsAnswer(w, 400, err.Error())
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -33,6 +34,12 @@ func TestInsights_GoFromQueryToFile(t *testing.T) {
 	wantStatus(t, f.do(http.MethodPost, base+"ScheduledQueries", tok, `{"Name":"q","Query":"SELECT MeterCategory FROM AzureUsage"}`), 400, "MeterCategory")
 	wantStatus(t, f.get(base+"ScheduledQueries?queryId="+q, tok), 200, "LAST_MONTH")
 	wantStatus(t, f.get(base+"ScheduledQueries/testQueryResult?queryId="+q, tok), 200, `"Month":"2026-01-01"`)
+	a = f.get(base+"ScheduledQueries/testQueryResult?exportQuery="+url.QueryEscape(
+		"select Month, IsACRDuplicateAtPGALevel from AzureUsage where IsACRDuplicateAtPGALevel=0 and Month >= '2026-01-01' limit 3"), tok)
+	wantStatus(t, a, 200, `"totalCount":3`)
+	if strings.Contains(a.body, `"IsACRDuplicateAtPGALevel":"1"`) {
+		t.Errorf("filtered: %s", a.body)
+	}
 	early := `{"ReportName":"r","QueryId":"` + q + `","StartTime":"2026-02-10T09:00:00Z","RecurrenceInterval":24}`
 	wantStatus(t, f.do(http.MethodPost, base+"ScheduledReport", tok, early), 400, "4 hours")
 	wantStatus(t, f.do(http.MethodPost, base+"ScheduledReport", tok, strings.Replace(early, "Z", "", 1)), 500, "date")

@@ -2,10 +2,13 @@ package fakemicrosoft
 
 import (
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"math/big"
 	"net/http"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -17,35 +20,87 @@ func azureUsageColumns() []string {
 		"UsageQuantity", "MonthlySubscriptionLevelACR", "IsACRDuplicateAtPGALevel", "IsDuplicateAtMpnLevel"}
 }
 
-// parseInsightsQuery reads SELECT columns FROM AzureUsage ... TIMESPAN x; WHERE,
-// ORDER BY and LIMIT are read over.
-func parseInsightsQuery(text string) (columns []string, span string, err error) {
-	words := strings.Fields(strings.ReplaceAll(text, ",", " "))
+// insightsPlan is a query that was read.
+type insightsPlan struct {
+	columns []string
+	where   [][3]string // column, operator, value
+	limit   int         // 0: none
+	span    string
+}
+
+// parseInsightsQuery reads SELECT columns FROM AzureUsage [WHERE column op value
+// AND ...] [LIMIT n] [TIMESPAN x], without regard to case. ORDER BY, LIKE and IN
+// are read over.
+func parseInsightsQuery(text string) (insightsPlan, error) {
+	plan := insightsPlan{span: "LAST_3_MONTHS"}
+	words := regexp.MustCompile(`'[^']*'|[<>!]?=|[<>]|[^\s,'<>!=]+`).FindAllString(text, -1)
 	i := slices.IndexFunc(words, func(w string) bool { return strings.EqualFold(w, "FROM") })
 	if i < 2 || !strings.EqualFold(words[0], "SELECT") || i+1 >= len(words) {
-		return nil, "", fmt.Errorf("the query is not SELECT ... FROM")
+		return plan, errors.New("the query is not SELECT ... FROM")
 	}
 	if !strings.EqualFold(words[i+1], "AzureUsage") {
-		return nil, "", fmt.Errorf("table %s does not exist", words[i+1])
+		return plan, fmt.Errorf("table %s does not exist", words[i+1])
 	}
-	known := append(azureUsageColumns(), "ACR_USD", "SubscriptionCount", "CustomerCount", "CustomerTenantCount")
 	for _, w := range words[1:i] {
 		if strings.EqualFold(w, "DISTINCT") {
 			continue
 		}
-		at := slices.IndexFunc(known, func(c string) bool { return strings.EqualFold(c, w) })
-		if at < 0 {
-			return nil, "", fmt.Errorf("column %s does not exist", w)
+		c, err := insightsColumn(w)
+		if err != nil {
+			return plan, err
 		}
-		columns = append(columns, known[at])
+		plan.columns = append(plan.columns, c)
 	}
-	span = "LAST_3_MONTHS"
-	for k, w := range words[:len(words)-1] {
-		if strings.EqualFold(w, "TIMESPAN") {
-			span = strings.ToUpper(words[k+1])
+	return plan, plan.clauses(words[i+2:])
+}
+
+// clauses reads what stands behind the table.
+func (q *insightsPlan) clauses(words []string) error {
+	for i := 0; i < len(words); i++ {
+		switch strings.ToUpper(words[i]) {
+		case "WHERE", "AND":
+			if i+3 >= len(words) {
+				return errors.New("the condition is not whole")
+			}
+			c, err := insightsColumn(words[i+1])
+			if err != nil {
+				return err
+			}
+			q.where = append(q.where, [3]string{c, words[i+2], strings.Trim(words[i+3], "'")})
+			i += 3
+		case "LIMIT":
+			if i+1 < len(words) {
+				q.limit, _ = strconv.Atoi(words[i+1])
+			}
+		case "TIMESPAN":
+			if i+1 < len(words) {
+				q.span = strings.ToUpper(words[i+1])
+			}
 		}
 	}
-	return columns, span, nil
+	return nil
+}
+
+// insightsColumn spells a column or metric as the dataset does.
+func insightsColumn(name string) (string, error) {
+	for _, c := range append(azureUsageColumns(), "ACR_USD", "SubscriptionCount", "CustomerCount", "CustomerTenantCount") {
+		if strings.EqualFold(c, name) {
+			return c, nil
+		}
+	}
+	return "", fmt.Errorf("column %s does not exist", name)
+}
+
+// keeps tells whether conditions hold for a record, given by a lookup.
+func (q *insightsPlan) keeps(value func(column string) string) bool {
+	for _, w := range q.where {
+		c := strings.Compare(strings.ToLower(value(w[0])), strings.ToLower(w[2]))
+		ok := map[string]bool{"=": c == 0, "!=": c != 0, "<": c < 0, ">": c > 0, "<=": c <= 0, ">=": c >= 0}
+		if holds, known := ok[w[1]]; known && !holds {
+			return false
+		}
+	}
+	return true
 }
 
 // span returns the months of a time span, the end exclusive.
@@ -61,18 +116,22 @@ func (s *Server) span(name string) (from, to time.Time) {
 // azureUsage makes the records of the months between: one for each Azure
 // subscription and meter category, and the same once more, marked as a duplicate,
 // for another location of the partner.
-func (s *Server) azureUsage(columns []string, from, to time.Time) [][]string {
+func (s *Server) azureUsage(plan insightsPlan, from, to time.Time) [][]string {
 	var records [][]string
 	for _, m := range s.usageMonths(from, to) {
-		keys, by := m.keys, m.sums
-		for _, k := range keys {
-			l := by[k].line
+		for _, k := range m.keys {
 			for copied := range 2 {
-				record := make([]string, len(columns))
-				for i, c := range columns {
-					record[i] = s.azureUsageValue(c, l, m.month, by[k], copied)
+				value := func(c string) string { return s.azureUsageValue(c, m.sums[k].line, m.month, m.sums[k], copied) }
+				if !plan.keeps(value) {
+					continue
 				}
-				records = append(records, record)
+				record := make([]string, len(plan.columns))
+				for i, c := range plan.columns {
+					record[i] = value(c)
+				}
+				if records = append(records, record); len(records) == plan.limit {
+					return records
+				}
 			}
 		}
 	}
@@ -135,12 +194,11 @@ func (s *Server) serveReport(w http.ResponseWriter, r *http.Request) {
 			ex = e
 		}
 	}
-	var columns []string
-	span := ""
+	var plan insightsPlan
 	if ex != nil {
 		for _, q := range s.reports.queries {
 			if q.ID == ex.report.Query {
-				columns, span, _ = parseInsightsQuery(q.Text)
+				plan, _ = parseInsightsQuery(q.Text)
 			}
 		}
 	}
@@ -149,7 +207,7 @@ func (s *Server) serveReport(w http.ResponseWriter, r *http.Request) {
 		xmlError(w, 403, "AuthenticationFailed", "Server failed to authenticate the request.")
 		return
 	}
-	from, to := s.span(span)
+	from, to := s.span(plan.span)
 	if !ex.report.From.IsZero() && !ex.report.To.IsZero() {
 		from, to = ex.report.From, ex.report.To
 	}
@@ -159,5 +217,5 @@ func (s *Server) serveReport(w http.ResponseWriter, r *http.Request) {
 		out.Comma = '\t'
 	}
 	// An error is the reader's having gone away.
-	_ = out.WriteAll(append([][]string{columns}, s.azureUsage(columns, from, to)...))
+	_ = out.WriteAll(append([][]string{plan.columns}, s.azureUsage(plan, from, to)...))
 }

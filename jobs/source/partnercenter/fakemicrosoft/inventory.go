@@ -13,7 +13,7 @@ import (
 type object = map[string]any
 
 // listCustomers pages by size; the next page is asked for with seekOperation and
-// the continuation token in a header.
+// the continuation token in a header (Partner Center REST, paged collections).
 func (s *Server) listCustomers(w http.ResponseWriter, r *http.Request) {
 	q := lowerQuery(r)
 	size := s.opt.PageSize
@@ -64,7 +64,8 @@ func customerJSON(c *Customer) object {
 		"attributes": object{"objectType": "Customer"}}
 }
 
-// listSubscriptions gives all in one page.
+// listSubscriptions gives all in one page (Partner Center REST, subscription
+// resources).
 func (s *Server) listSubscriptions(w http.ResponseWriter, _ *http.Request, c *Customer) {
 	items := make([]any, 0, len(c.Subscriptions))
 	for _, sub := range c.Subscriptions {
@@ -94,7 +95,8 @@ func subscriptionJSON(c *Customer, s *Subscription) object {
 	return o
 }
 
-// listEntitlements gives the Azure subscriptions of an Azure plan.
+// listEntitlements gives the Azure subscriptions of an Azure plan (Partner Center
+// REST, Azure entitlements).
 func (s *Server) listEntitlements(w http.ResponseWriter, _ *http.Request, c *Customer, sub *Subscription) {
 	if !sub.Plan() {
 		apiError(w, 400, "800011", "The subscription is not a valid Azure subscription.")
@@ -109,7 +111,8 @@ func (s *Server) listEntitlements(w http.ResponseWriter, _ *http.Request, c *Cus
 }
 
 // listInvoices gives the invoices of the billed months. Its fields are those that
-// name an invoice; sums are left at zero.
+// name an invoice; sums are left at zero. Of all answers this one alone is made
+// from memory: a client should not lean on more than id, month and currency.
 func (s *Server) listInvoices(w http.ResponseWriter, _ *http.Request) {
 	items := make([]any, 0, len(s.partner.Invoices))
 	for _, inv := range s.partner.Invoices {

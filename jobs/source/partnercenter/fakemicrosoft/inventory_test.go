@@ -163,3 +163,23 @@ func TestBudget_ThrottlesInAnotherShapeUntilTheWindowEnds(t *testing.T) {
 	f.clock.t = f.clock.t.Add(7 * time.Second)
 	wantStatus(t, f.get(subs, tok), 200, "")
 }
+
+func TestUpdate_LetsCustomersComeAndGo(t *testing.T) {
+	f := start(t, nil, Options{})
+	tok := f.token(ResourceAPI)
+	gone := f.p.Customers[0].ID
+	f.Update(func(p *Partner) { p.Customers = append(p.Customers[1:], oneCustomer().Customers...) })
+	wantStatus(t, f.get(f.at.API+"/v1/customers/"+gone+"/subscriptions", tok), 404, "60003")
+	wantStatus(t, f.get(f.at.API+"/v1/customers/0a3f4c1e-5b7d-4f0e-9a11-2c6d8e9f0a01/subscriptions", tok), 200, "a21e0b77")
+	if all, _ := f.allCustomers(tok, "3"); len(all) != 7 || all[0] == gone {
+		t.Errorf("got %q", all)
+	}
+}
+
+func TestInvoices_NameTheBilledMonths(t *testing.T) {
+	f := start(t, nil, Options{})
+	it := first(f.get(f.at.API+"/v1/invoices", f.token(ResourceAPI)).object(t))
+	if it["id"] != f.p.Invoices[0].ID || it["currencyCode"] != "EUR" || it["billingPeriodStartDate"] != "2026-01-01T00:00:00Z" {
+		t.Errorf("got %v", it)
+	}
+}

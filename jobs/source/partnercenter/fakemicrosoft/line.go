@@ -3,7 +3,7 @@ package fakemicrosoft
 import "strconv"
 
 // Line is one line of daily rated usage: the attributes of the partner billing
-// export, in its order. Decimals are written as JSON numbers, digit by digit.
+// export, in its order (Graph resource reference, billing attribute set). Decimals are written as JSON numbers, digit by digit.
 type Line struct {
 	PartnerID, PartnerName                              string
 	CustomerID, CustomerName                            string

@@ -131,7 +131,7 @@ func (s *Server) Expire() {
 }
 
 // serveLogin is the token endpoint, version 1 with a resource and numbers as
-// strings, version 2 with scopes.
+// strings, version 2 with scopes (Partner Center REST authentication).
 func (s *Server) serveLogin(w http.ResponseWriter, r *http.Request) {
 	tenant, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	v2 := strings.EqualFold(path, "oauth2/v2.0/token")

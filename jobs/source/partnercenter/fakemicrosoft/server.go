@@ -58,10 +58,20 @@ func NewWith(p *Partner, now func() time.Time, o Options) *Server {
 	s.log = requestLog{counts: make(map[string]int), limit: s.opt.Log}
 	s.tokens = newTokens(s.opt.Login)
 	s.exports = newExports()
-	for _, c := range p.Customers {
+	s.Update(func(*Partner) {})
+	return s
+}
+
+// Update changes the truth between two extractions. What a customer or a
+// subscription holds may be changed without it, customers may not come or go.
+func (s *Server) Update(change func(*Partner)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(s.partner)
+	clear(s.index)
+	for _, c := range s.partner.Customers {
 		s.index[fold(c.ID)] = c
 	}
-	return s
 }
 
 // Start listens on loopback, each host on a port of its own.
@@ -125,7 +135,7 @@ func (s *Server) host(name string, h http.HandlerFunc) http.Handler {
 				return
 			}
 		}
-		rep := &reply{w: w, fault: f, status: http.StatusOK}
+		rep := &reply{w: w, fault: f, status: http.StatusOK, gone: r.Context().Done()}
 		defer func() {
 			s.mu.Lock()
 			entry.Status = rep.status
@@ -195,6 +205,8 @@ func (f *Fault) errorBody(host string) (body, kind string) {
 		switch {
 		case f.Status == http.StatusUnauthorized:
 			code = "InvalidAuthenticationToken"
+		case f.Status == http.StatusForbidden:
+			code = "Authorization_RequestDenied"
 		case f.Status >= 500:
 			code = "serviceNotAvailable"
 		}
@@ -213,7 +225,8 @@ type reply struct {
 	fault  *Fault
 	status int
 	sent   int
-	buf    bytes.Buffer // the whole body, if the fault edits it
+	gone   <-chan struct{} // the reader went away
+	buf    bytes.Buffer    // the whole body, if the fault edits it
 }
 
 func (p *reply) Header() http.Header { return p.w.Header() }
@@ -250,7 +263,11 @@ func (p *reply) send(b []byte) (int, error) {
 	}
 	for done := 0; done < len(b); {
 		if f.Gate != nil {
-			<-f.Gate
+			select {
+			case <-f.Gate:
+			case <-p.gone:
+				panic(http.ErrAbortHandler)
+			}
 		}
 		n, err := p.w.Write(b[done:min(len(b), done+f.Piece)])
 		done += n

@@ -21,7 +21,8 @@ type utilizationQuery struct {
 }
 
 // utilizations are a legacy subscription's records of use. Data that is not ready
-// is answered with 204 and Retry-After.
+// is answered with 204 and Retry-After (Partner Center REST, utilization records
+// for Azure).
 func (s *Server) utilizations(w http.ResponseWriter, r *http.Request, c *Customer, sub *Subscription) {
 	if !sub.Legacy() {
 		apiError(w, 400, "800011", "The subscription is not a valid Azure subscription: utilization records are for legacy offers only.")
