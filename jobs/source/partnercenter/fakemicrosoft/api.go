@@ -53,7 +53,7 @@ func (s *Server) serveV1(w http.ResponseWriter, r *http.Request, tok token, part
 		}
 		return
 	case route == "invoices":
-		s.listInvoices(w, r)
+		s.listInvoices(w)
 		return
 	case route == "usagesummary":
 		s.partnerSummary(w, tok)

@@ -110,16 +110,24 @@ func (s *Server) listEntitlements(w http.ResponseWriter, _ *http.Request, c *Cus
 	writeJSON(w, 200, collection(len(items), items, "/customers/"+c.ID+"/subscriptions/"+sub.ID+"/azureEntitlements"))
 }
 
-// listInvoices gives the invoices of the billed months. Its fields are those that
-// name an invoice; sums are left at zero. Of all answers this one alone is made
-// from memory: a client should not lean on more than id, month and currency.
-func (s *Server) listInvoices(w http.ResponseWriter, _ *http.Request) {
+// listInvoices gives the invoices of the billed months in one page: size and
+// offset count for legacy invoices only (Partner Center REST, collection of
+// invoices). Sums are left at zero. Of the period, some answers have the two
+// dates, some only the invoice's own, which falls into the month after.
+func (s *Server) listInvoices(w http.ResponseWriter) {
 	items := make([]any, 0, len(s.partner.Invoices))
-	for _, inv := range s.partner.Invoices {
+	for i, inv := range s.partner.Invoices {
 		end := inv.Month.AddDate(0, 1, 0)
-		items = append(items, object{"id": inv.ID, "invoiceDate": stamp(end.AddDate(0, 0, 7)), "billingPeriodStartDate": stamp(inv.Month),
-			"billingPeriodEndDate": stamp(end.AddDate(0, 0, -1)), "totalCharges": 0, "paidAmount": 0, "currencyCode": inv.Currency,
-			"invoiceType": "OneTime", "documentType": "invoice", "attributes": object{"objectType": "Invoice"}})
+		o := object{"id": inv.ID, "invoiceDate": stamp(end.AddDate(0, 0, 7)), "totalCharges": 0, "paidAmount": 0, "currencyCode": inv.Currency,
+			"invoiceType": "OneTime", "documentType": "invoice", "pdfDownloadLink": "/invoices/" + inv.ID + "/documents/statement",
+			"invoiceDetails": []any{object{"invoiceLineItemType": "usage_line_items", "billingProvider": "one_time",
+				"links":      object{"self": selfLink("/invoices/OneTime-" + inv.ID + "/lineitems/OneTime/UsageLineItems")},
+				"attributes": object{"objectType": "InvoiceDetail"}}},
+			"links": object{"self": selfLink("/invoices/OneTime-" + inv.ID)}, "attributes": object{"objectType": "Invoice"}}
+		if i%2 == 0 {
+			o["billingPeriodStartDate"], o["billingPeriodEndDate"] = stamp(inv.Month), stamp(end.AddDate(0, 0, -1))
+		}
+		items = append(items, o)
 	}
 	writeJSON(w, 200, collection(len(items), items, "/invoices"))
 }
