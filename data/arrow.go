@@ -71,6 +71,7 @@ func CustomersSchema() *arrow.Schema {
 	return arrow.NewSchema([]arrow.Field{
 		day("snapshot_date"), dict("customer_id"), textOpt("name"), textOpt("domain"), dictOpt("country"),
 		dayOpt("first_seen"), textOpt("contact"), textOpt("phone"), textOpt("email"), dict("source"),
+		dictOpt("refused"), dayOpt("refused_since"), {Name: "refused_nights", Type: arrow.PrimitiveTypes.Int32, Nullable: true},
 	}, nil)
 }
 

@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"iter"
 	"strings"
+	"time"
 )
 
 // CustomerID names one customer of the partner, always in lower case.
@@ -126,6 +127,7 @@ type Tally struct {
 	Rounded    int64            // values with more than 18 decimals, rounded half-even
 	Bytes      int64            // input bytes read so far, for progress
 	TotalBytes int64            // input bytes in all, 0 when unknown
+	Covers     *Period          // usage days that the input is complete for, set before the first row; nil: those that have rows
 }
 
 // Skip counts one row that was left out for the given reason.
@@ -154,3 +156,30 @@ func (e *RowError) Error() string {
 	}
 	return fmt.Sprintf("%s:%d: column %s: %q: %s", e.File, e.Line, e.Column, e.Value, e.Reason)
 }
+
+// CustomerError is one customer that an inventory source could not read. The
+// others are kept; what the archive last knew of this one stays.
+type CustomerError struct {
+	CustomerID CustomerID
+	Reason     string // short and the same while the cause is, e.g. "403 20002"
+	Permanent  bool   // another try gives the same
+	Err        error
+}
+
+func (e *CustomerError) Error() string {
+	return fmt.Sprintf("customer %s: %v", e.CustomerID, e.Err)
+}
+func (e *CustomerError) Unwrap() error { return e.Err }
+
+// Unfinished ends a sequence whose time was over. What was read is kept by the
+// source: the next run goes on there.
+type Unfinished struct {
+	Err   error
+	After time.Duration // the time that was allowed
+	Done  string        // how far it was, e.g. "310 of 5000 customers are read"
+}
+
+func (e *Unfinished) Error() string {
+	return fmt.Sprintf("%v after %s: %s; run again to go on there", e.Err, e.After, e.Done)
+}
+func (e *Unfinished) Unwrap() error { return e.Err }

@@ -71,6 +71,21 @@ type Customer struct {
 	Phone      *string    `parquet:"phone,optional"`
 	Email      *string    `parquet:"email,optional"`
 	Source     string     `parquet:"source,dict"` // the source's kind, e.g. "tables"
+
+	// What could not be read of the customer's subscriptions, which then are the
+	// last ones known: all nil when they were read.
+	Refused       *string `parquet:"refused,optional,dict"`       // why, e.g. "403 20002"
+	RefusedSince  *Day    `parquet:"refused_since,optional,date"` // first snapshot of those that were refused for this reason
+	RefusedNights *int32  `parquet:"refused_nights,optional"`     // how many these are; 0 for a cause that passes
+}
+
+// UnreachableNights is after how many snapshots with the same permanent refusal
+// a customer is no longer expected.
+const UnreachableNights = 3
+
+// Unreachable reports whether the customer is no longer expected to be read.
+func (c Customer) Unreachable() bool {
+	return c.RefusedNights != nil && *c.RefusedNights >= UnreachableNights
 }
 
 // Subscription is one Azure subscription as an inventory snapshot found it.

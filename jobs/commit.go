@@ -18,8 +18,17 @@ import (
 func (x *extraction) commitUsage(ctx context.Context) error {
 	staged := x.run.Staged()
 	days := x.Days
+	if c := x.tally.Covers; c != nil && days != nil {
+		if c.From > days.To {
+			return fmt.Errorf("read usage: the source has none of %s to %s; what it has begins on %s", days.From, days.To, c.From)
+		}
+		days = &data.Period{From: max(days.From, c.From), To: days.To}
+	}
 	if days == nil && staged.Rows > 0 {
 		days = &data.Period{From: staged.First, To: staged.Last}
+		if c := x.tally.Covers; c != nil {
+			days.From = min(c.From, days.To)
+		}
 	}
 	if days == nil {
 		x.out.Warnings = append(x.out.Warnings, "the input has no usage row")
@@ -65,12 +74,12 @@ func (x *extraction) delivery(days data.Period, rows int64) archive.Delivery {
 	return d
 }
 
-// coverage says of how many customers the inventory told, and how many of them
-// are not whole because of the bad rows of the delivery, each of them another
-// customer's at worst.
+// coverage says how many customers the inventory told of that are expected to be
+// read, and how many of them are not whole: they refused, or there are bad rows in
+// the delivery, each of them another customer's at worst.
 func (x *extraction) coverage(d *archive.Delivery) {
-	d.Failed = int(d.Quarantined)
-	d.Expected = x.named
+	d.Failed = int(d.Quarantined) + len(x.refused) - x.unreachable
+	d.Expected = x.named - x.unreachable
 	d.Read = max(0, d.Expected-d.Failed)
 }
 
@@ -99,7 +108,7 @@ func (x *extraction) commitInventory(ctx context.Context) error {
 			return fmt.Errorf("derive inventory from usage: %w", err)
 		}
 	}
-	goodCustomers, goodSubscriptions := len(x.customers), len(x.subscriptions)
+	goodCustomers, goodSubscriptions := len(x.customers), len(x.subscriptions)-x.carried
 	if err := x.carryUnread(ctx, view); err != nil {
 		return fmt.Errorf("read the inventory before: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"tidemark/data"
 	"tidemark/data/archive"
+	"tidemark/transform"
 )
 
 // unsureDays is how long after the first covered day a first usage day says
@@ -93,4 +94,30 @@ func newestInventory(ctx context.Context, view *archive.View) (map[data.Customer
 		subscriptions[row.SubscriptionID] = row
 	}
 	return customers, subscriptions, nil
+}
+
+// createdBefore returns the creation dates that the snapshots up to a day have,
+// of each subscription the newest.
+func createdBefore(ctx context.Context, view *archive.View, day data.Day) (map[data.SubscriptionID]data.Subscription, error) {
+	days := view.Snapshots(archive.Subscriptions)
+	all := map[data.SubscriptionID]data.Subscription{}
+	for rec, err := range view.Scan(ctx, archive.Subscriptions, data.Period{From: days[0], To: day}, "subscription_id", "created", "created_basis") {
+		if err != nil {
+			return nil, err
+		}
+		var ids, bases transform.IDs
+		c := transform.ColumnsOf(rec)
+		id, created, basis := c.IDs("subscription_id", &ids), c.Days("created"), c.IDs("created_basis", &bases)
+		if err := c.Err(); err != nil {
+			return nil, err
+		}
+		for i := range c.Rows() {
+			s := data.Subscription{SubscriptionID: data.SubscriptionID(ids.Text(id.At(i)))}
+			if day, known := created.At(i); known && basis.At(i) != transform.NoID {
+				s.Created, s.CreatedBasis = new(data.Day(day)), new(data.Basis(bases.Text(basis.At(i))))
+			}
+			all[s.SubscriptionID] = s
+		}
+	}
+	return all, nil
 }

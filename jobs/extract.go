@@ -32,6 +32,8 @@ type Extract struct {
 	Run     string    // run id, unique
 	Started time.Time // when the run began
 
+	Exclude map[data.CustomerID]bool // customers that are left out everywhere
+
 	MaxBad   float64           // share of bad rows that is accepted per table; 0 means DefaultMaxBad
 	Progress func(*data.Tally) // called now and then while usage is read; nil for none
 }
@@ -49,6 +51,7 @@ type Extracted struct {
 	Committed   []archive.Committed `json:"committed"` // per table, unchanged ones included
 	Seal        string              `json:"seal"`      // over the archive's heads after the run
 	Warnings    []string            `json:"warnings"`
+	Notes       []string            `json:"notes"` // worth telling, nothing to do about
 }
 
 // Changed reports whether the run committed anything.
@@ -65,7 +68,11 @@ type extraction struct {
 
 	customers     []data.Customer
 	subscriptions []data.Subscription
-	named         int      // customers that the inventory has, bad rows included
+	named         int                                     // customers that the inventory has, bad rows included
+	refused       map[data.CustomerID]*data.CustomerError // of them those that could not be read
+	unreachable   int                                     // of these those no longer expected
+	carried       int                                     // last known subscriptions of customers that refused
+	leftOut       map[string]int64
 	seen          observed // what the usage says about ids and names
 }
 
@@ -79,7 +86,7 @@ func (e Extract) Extract(ctx context.Context) (Extracted, error) {
 	if err != nil {
 		return Extracted{}, err
 	}
-	x := &extraction{Extract: e, run: run, seen: newObserved()}
+	x := &extraction{Extract: e, run: run, seen: newObserved(), refused: map[data.CustomerID]*data.CustomerError{}, leftOut: map[string]int64{}}
 	x.out = Extracted{Run: e.Run, Quarantined: map[string]int64{}}
 	if err := x.all(ctx); err != nil {
 		return x.out, errors.Join(err, run.Abort())
@@ -112,7 +119,10 @@ func (x *extraction) all(ctx context.Context) error {
 		return err
 	}
 	x.out.Seal = record.Seal
-	x.out.LeftOut, x.out.Rounded = x.tally.LeftOut, x.tally.Rounded
+	for reason, n := range x.tally.LeftOut {
+		x.leftOut[reason] += n
+	}
+	x.out.LeftOut, x.out.Rounded = x.leftOut, x.tally.Rounded
 	for _, table := range []archive.Table{archive.Customers, archive.Subscriptions, archive.UsageTable} {
 		if n := x.out.Quarantined[string(table)]; n > 0 {
 			x.out.Warnings = append(x.out.Warnings, fmt.Sprintf("%d %s rows are in quarantine: see quarantine/%s/%s.jsonl in the archive", n, table, x.Run, table))
@@ -127,11 +137,11 @@ func (x *extraction) readInventory(ctx context.Context) error {
 	}
 	var err error
 	var customers, subscriptions data.Tally
-	x.customers, err = collect(x, archive.Customers, x.Inventory.Customers(ctx, &customers))
+	x.customers, err = collect(x, archive.Customers, &customers, x.Inventory.Customers(ctx, &customers), customerID)
 	if err != nil {
 		return err
 	}
-	x.subscriptions, err = collect(x, archive.Subscriptions, x.Inventory.Subscriptions(ctx, &subscriptions))
+	x.subscriptions, err = collect(x, archive.Subscriptions, &subscriptions, x.Inventory.Subscriptions(ctx, &subscriptions), func(s data.Subscription) data.CustomerID { return s.CustomerID })
 	if err != nil {
 		return err
 	}
@@ -143,6 +153,9 @@ func (x *extraction) readInventory(ctx context.Context) error {
 		return err
 	}
 	if err := x.refuseBad(ctx, archive.Subscriptions, int64(len(x.subscriptions))); err != nil {
+		return err
+	}
+	if err := x.completeInventory(ctx); err != nil {
 		return err
 	}
 	return x.refuseEmptied(ctx)
@@ -168,22 +181,34 @@ func (x *extraction) refuseEmptied(ctx context.Context) error {
 
 // collect gathers the good rows of an inventory table, which is small enough
 // for memory, and quarantines the others.
-func collect[T any](x *extraction, table archive.Table, rows iter.Seq2[T, error]) ([]T, error) {
+func collect[T any](x *extraction, table archive.Table, tally *data.Tally, rows iter.Seq2[T, error], owner func(T) data.CustomerID) ([]T, error) {
 	var good []T
 	for row, err := range rows {
-		if err == nil {
+		switch {
+		case err == nil && x.Exclude[owner(row)]:
+			tally.Skip("excluded customer")
+		case err == nil:
 			good = append(good, row)
-			continue
+		default:
+			if err := x.quarantine(table, err); err != nil {
+				return nil, err
+			}
 		}
-		if err := x.quarantine(table, err); err != nil {
-			return nil, err
-		}
+	}
+	for reason, n := range tally.LeftOut {
+		x.leftOut[string(table)+": "+reason] += n
 	}
 	return good, nil
 }
 
-// quarantine keeps a bad row aside; any other error is returned as it is.
+// quarantine keeps a bad row aside, and a customer who could not be read in
+// mind; any other error is returned as it is.
 func (x *extraction) quarantine(table archive.Table, err error) error {
+	var refused *data.CustomerError
+	if errors.As(err, &refused) {
+		x.refused[refused.CustomerID] = refused
+		return nil
+	}
 	var bad *data.RowError
 	if !errors.As(err, &bad) {
 		return fmt.Errorf("read %s: %w", table, err)
@@ -192,16 +217,37 @@ func (x *extraction) quarantine(table archive.Table, err error) error {
 	return x.run.Quarantine(table, bad)
 }
 
+// lateUsage is why rows are left out that come with a later billing period.
+const lateUsage = "late usage of days before those that the source covers"
+
 // progressEvery is how many rows pass between two calls of Progress.
 const progressEvery = 4096
 
 func (x *extraction) readUsage(ctx context.Context) error {
 	good := int64(0)
+	view, err := x.Archive.View(ctx, nil)
+	if err != nil {
+		return err
+	}
+	known := map[data.Day]bool{}
+	for _, d := range view.UsageDays() {
+		known[d.Day] = true
+	}
 	for row, err := range x.Usage.Usage(ctx, x.Days, &x.tally) {
 		if err != nil {
 			if err := x.quarantine(archive.UsageTable, err); err != nil {
 				return err
 			}
+			continue
+		}
+		if x.Exclude[row.CustomerID] {
+			x.tally.Skip("usage of an excluded customer")
+			continue
+		}
+		// Late usage of a day before what the input covers belongs to the archive
+		// only if that has the day: alone it would pass for all of the day's usage.
+		if c := x.tally.Covers; c != nil && row.Day < c.From && (x.Days != nil || !known[row.Day]) {
+			x.tally.Skip(lateUsage)
 			continue
 		}
 		feed := archive.Feed{Source: x.Usage.Kind(), Scope: row.Origin.Scope, Currency: row.Currency}

@@ -118,6 +118,9 @@ func (l *loader) all(ctx context.Context) error {
 	if err := l.inventory(ctx); err != nil {
 		return fmt.Errorf("read inventory: %w", err)
 	}
+	if err := l.refused(ctx); err != nil {
+		return fmt.Errorf("read inventory: %w", err)
+	}
 	upToEnd := data.Period{From: in.Extracted[0], To: in.Period.To}
 	var err error
 	if in.Usage, err = transform.UsageSpan(l.mem, scanSpans(ctx, l.view, upToEnd)); err != nil {
@@ -186,6 +189,27 @@ func versionsOf(view *archive.View) map[string]int64 {
 		versions[string(table)] = version
 	}
 	return versions
+}
+
+// refused notes the customers whom the newest snapshot could not read: those
+// that are new to it or may pass, and how many are not expected any more.
+func (l *loader) refused(ctx context.Context) error {
+	for c, err := range l.view.Customers(ctx) {
+		switch {
+		case err != nil:
+			return err
+		case c.Refused == nil:
+		case c.Unreachable():
+			l.p.Freshness.Unreachable = append(l.p.Freshness.Unreachable, c.CustomerID)
+		default:
+			f := reports.FailedCustomer{ID: c.CustomerID, Reason: *c.Refused}
+			if c.Name != nil {
+				f.Name = *c.Name
+			}
+			l.p.Freshness.Failed = append(l.p.Freshness.Failed, f)
+		}
+	}
+	return nil
 }
 
 // inventory reads the snapshots from the last one at or before the previous

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/apache/arrow/go/v17/arrow/memory"
 
@@ -81,6 +82,7 @@ func (f Freshness) within(scope Scope) Freshness {
 		}
 	}
 	f.Failed = failed
+	f.Unreachable = slices.DeleteFunc(slices.Clone(f.Unreachable), func(id data.CustomerID) bool { return !scope.Contains(id) })
 	if !scope.all() {
 		f.Quarantined = 0 // of the portfolio as a whole
 	}

@@ -14,7 +14,7 @@ func (b *builder) freshness() []string {
 	if c.Watermark != nil {
 		lines[0] = b.t("fresh.watermark", b.day(*c.Watermark)) + " " + lines[0]
 	}
-	total := len(b.bg.Customers)
+	total := len(b.bg.Customers) - len(f.Unreachable)
 	for _, failed := range f.Failed {
 		if _, known := b.bg.Customers[failed.ID]; !known {
 			total++

@@ -36,7 +36,8 @@ type Freshness struct {
 	Extracted   *data.Day // day of the newest extraction
 	Sources     []string  // kinds, e.g. "tables"
 	Failed      []FailedCustomer
-	Quarantined int64 // rows that were not accepted
+	Unreachable []data.CustomerID // customers that refuse for long: neither expected nor told
+	Quarantined int64             // rows that were not accepted
 }
 
 // FailedCustomer is a customer that the extraction could not read.

@@ -50,6 +50,9 @@ func codeCustomer(c *rowCoder, r *data.Customer) {
 	textOpt(c, &r.Phone)
 	textOpt(c, &r.Email)
 	text(c, &r.Source)
+	textOpt(c, &r.Refused)
+	int32Opt(c, &r.RefusedSince)
+	int32Opt(c, &r.RefusedNights)
 }
 
 func codeSubscription(c *rowCoder, r *data.Subscription) {

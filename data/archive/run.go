@@ -67,7 +67,7 @@ type Delivery struct {
 	// days and is not delivered again goes.
 	Days data.Period
 	// Full says that the delivery is all there is of each (scope, billing
-	// period) in it: other days of those go too.
+	// period) in it: other days of those go too, and rows may lie before Days.
 	Full bool
 
 	Expected int // customers the source was asked for

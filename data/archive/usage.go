@@ -173,7 +173,7 @@ func (r *Run) checkDelivery(d Delivery) error {
 	case n > maxDays:
 		return fmt.Errorf("the delivery reaches from %s to %s, more than ten years: check the dates in the input", d.Days.From, d.Days.To)
 	}
-	if r.staged.Rows > 0 && (r.staged.First < d.Days.From || r.staged.Last > d.Days.To) {
+	if early := r.staged.First < d.Days.From && !d.Full; r.staged.Rows > 0 && (early || r.staged.Last > d.Days.To) {
 		return fmt.Errorf("rows of %s to %s are staged, but the delivery is of %s to %s", r.staged.First, r.staged.Last, d.Days.From, d.Days.To)
 	}
 	for f := range r.feeds {

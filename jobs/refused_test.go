@@ -1,0 +1,231 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tidemark/data"
+	"tidemark/data/archive"
+	"tidemark/reports"
+)
+
+// nightly is a partner whose inventory is read night after night.
+type nightly struct {
+	*lab
+	day data.Day
+}
+
+func newNightly(t *testing.T) *nightly {
+	return &nightly{newLab(t), data.DayOf(time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC))}
+}
+
+// entitled is a subscription of which only the plan's date is known.
+func entitled(id, customer string) data.Subscription {
+	created, basis := data.DayOf(time.Date(2024, 3, 11, 0, 0, 0, 0, time.UTC)), data.BasisPlan
+	return data.Subscription{SubscriptionID: data.SubscriptionID(id), CustomerID: data.CustomerID(customer), Status: data.StatusActive,
+		Created: &created, CreatedBasis: &basis}
+}
+
+func refuses(customer, reason string, permanent bool) error {
+	return &data.CustomerError{CustomerID: data.CustomerID(customer), Reason: reason, Permanent: permanent, Err: errors.New("answered " + reason)}
+}
+
+// night takes one snapshot; rows are those of subscriptions, or errors.
+func (n *nightly) night(customers []string, rows ...any) Extracted {
+	n.t.Helper()
+	n.day++
+	source := &fakeSource{kind: "net", subscriptions: rows, usage: []any{used(n.day-1, customers[0], "s1")}}
+	for _, id := range customers {
+		source.customers = append(source.customers, data.Customer{CustomerID: data.CustomerID(id)})
+	}
+	out, err := n.extract(Extract{Usage: source, Inventory: source, InventoryDay: n.day})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return out
+}
+
+// told is what a night's warnings and notes say, shortened to what matters here.
+func told(out Extracted) string {
+	var all []string
+	for _, w := range slices.Concat(out.Warnings, out.Notes) {
+		for _, what := range []string{"could not be read", "is unreachable since", "can be read again"} {
+			if strings.Contains(w, what) {
+				all = append(all, what)
+			}
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
+func TestRefused_ThreeNightsAndBack(t *testing.T) {
+	n := newNightly(t)
+	both := []string{"a", "b"}
+	gone := refuses("b", "403 20002", true)
+	steps := []struct {
+		rows     []any
+		told     string
+		coverage archive.Coverage
+	}{
+		{[]any{entitled("s1", "a"), entitled("s2", "b")}, "", archive.Coverage{Expected: 2, Read: 2}},
+		{[]any{entitled("s1", "a"), gone}, "could not be read", archive.Coverage{Expected: 2, Read: 1, Failed: 1}},
+		{[]any{entitled("s1", "a"), gone}, "could not be read", archive.Coverage{Expected: 2, Read: 1, Failed: 1}},
+		{[]any{entitled("s1", "a"), gone}, "is unreachable since", archive.Coverage{Expected: 1, Read: 1}},
+		{[]any{entitled("s1", "a"), gone}, "", archive.Coverage{Expected: 1, Read: 1}},
+		{[]any{entitled("s1", "a"), gone}, "", archive.Coverage{Expected: 1, Read: 1}},
+		{[]any{entitled("s1", "a"), entitled("s2", "b")}, "can be read again", archive.Coverage{Expected: 2, Read: 2}},
+		{[]any{entitled("s1", "a"), gone}, "could not be read", archive.Coverage{Expected: 2, Read: 1, Failed: 1}},
+	}
+	for i, step := range steps {
+		out := n.night(both, step.rows...)
+		if got := told(out); got != step.told {
+			t.Errorf("night %d: told %q, want %q (%q)", i+1, got, step.told, out.Warnings)
+		}
+		l := &loader{view: n.view(), p: &reports.Portfolio{}}
+		if err := l.refused(n.t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if f := l.p.Freshness; len(f.Failed) != step.coverage.Failed || len(f.Unreachable) != 2-step.coverage.Expected {
+			t.Errorf("night %d: freshness %+v", i+1, f)
+		}
+		parts := n.view().Parts(archive.Subscriptions)
+		last := parts[len(parts)-1]
+		if last.Coverage != step.coverage || last.Rows != 2 {
+			t.Errorf("night %d: coverage %+v, %d subscriptions, want %+v and 2", i+1, last.Coverage, last.Rows, step.coverage)
+		}
+	}
+}
+
+func TestRefused_InAnotherWayCountsAnew(t *testing.T) {
+	n := newNightly(t)
+	var got []string
+	for _, err := range []error{refuses("b", "403 20002", true), refuses("b", "403 20002", true), refuses("b", "404 60003", true), refuses("b", "404 60003", true),
+		refuses("b", "500", false), refuses("b", "500", false), refuses("b", "500", false), refuses("b", "500", false),
+		refuses("b", "404 60003", true), refuses("b", "404 60003", true), refuses("b", "404 60003", true)} {
+		got = append(got, told(n.night([]string{"a", "b"}, entitled("s1", "a"), err)))
+	}
+	want := slices.Repeat([]string{"could not be read"}, 10)
+	if diff := cmp.Diff(append(want, "is unreachable since"), got); diff != "" {
+		t.Errorf("want -, got +:\n%s", diff)
+	}
+}
+
+func TestRefused_TheSameNightAgainChangesNothing(t *testing.T) {
+	n := newNightly(t)
+	rows := []any{entitled("s1", "a"), refuses("b", "403 20002", true)}
+	n.night([]string{"a", "b"}, entitled("s1", "a"), entitled("s2", "b"))
+	first := n.night([]string{"a", "b"}, rows...)
+	n.day--
+	again := n.night([]string{"a", "b"}, rows...)
+	if again.Changed() || told(again) != told(first) {
+		t.Errorf("changed %v, told %q", again.Changed(), told(again))
+	}
+}
+
+// TestRefused_ManyAreCounted keeps a bad night from filling the mail.
+func TestRefused_ManyAreCounted(t *testing.T) {
+	n := newNightly(t)
+	customers, rows := []string{"a"}, []any{entitled("s1", "a")}
+	for i := range 30 {
+		id := fmt.Sprintf("c%02d", i)
+		customers, rows = append(customers, id), append(rows, refuses(id, "500", false))
+	}
+	out := n.night(customers, rows...)
+	if len(out.Warnings) != maxNamed+1 || out.Warnings[maxNamed] != "20 more customers could not be read" {
+		t.Errorf("warnings %q", out.Warnings)
+	}
+}
+
+// dates are the creation dates of the newest snapshot.
+func (n *nightly) dates() map[string]string {
+	n.t.Helper()
+	got := map[string]string{}
+	for s, err := range n.view().Subscriptions(n.t.Context()) {
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		got[string(s.SubscriptionID)] = fmt.Sprintf("%s %s", s.Created, *s.CreatedBasis)
+	}
+	return got
+}
+
+func TestFirstSeen(t *testing.T) {
+	n := newNightly(t)
+	all := []string{"a", "b", "c"}
+	n.night(all, entitled("s1", "a"), entitled("s2", "a"), refuses("c", "500", false)) // 2 November, the first
+	n.day += 9                                                                         // nothing for nine nights
+	n.night(all, entitled("s1", "a"), entitled("s3", "b"), refuses("c", "500", false))
+	n.night(all, entitled("s1", "a"), entitled("s3", "b"), entitled("s4", "c"), entitled("s2", "a"))
+	n.night(all, entitled("s1", "a"), entitled("s3", "b"), entitled("s4", "c"), entitled("s2", "a"), entitled("s5", "c"))
+	want := map[string]string{
+		"s1": "2024-03-11 plan",       // there from the first snapshot on
+		"s2": "2024-03-11 plan",       // away for a snapshot
+		"s3": "2026-11-12 first_seen", // new after a gap: the first snapshot that has it
+		"s4": "2024-03-11 plan",       // of a customer who could not be read before
+		"s5": "2026-11-14 first_seen", // new, of that customer
+	}
+	if diff := cmp.Diff(want, n.dates()); diff != "" {
+		t.Errorf("want -, got +:\n%s", diff)
+	}
+}
+
+func TestExclude_LeavesOutEverywhere(t *testing.T) {
+	l := newLab(t)
+	day := data.DayOf(l.now)
+	source := &fakeSource{kind: "net", customers: []any{data.Customer{CustomerID: "a"}, data.Customer{CustomerID: "b"}},
+		subscriptions: []any{entitled("s1", "a"), entitled("s2", "b")}, usage: []any{used(day-1, "a", "s1"), used(day-1, "b", "s2")}}
+	out, err := l.extract(Extract{Usage: source, Inventory: source, InventoryDay: day, Exclude: map[data.CustomerID]bool{"b": true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out.Customers != 1 || out.Subs != 1 || l.view().Parts(archive.UsageTable)[0].Rows != 1 {
+		t.Errorf("extracted %+v", out)
+	}
+	if diff := cmp.Diff(map[string]int64{"customers: excluded customer": 1, "subscriptions: excluded customer": 1, "usage of an excluded customer": 1}, out.LeftOut); diff != "" {
+		t.Errorf("left out: want -, got +:\n%s", diff)
+	}
+}
+
+// covering is a source that says what its input covers.
+type covering struct {
+	*fakeSource
+	covers data.Period
+}
+
+func (c *covering) Usage(ctx context.Context, want *data.Period, tally *data.Tally) iter.Seq2[data.Usage, error] {
+	return func(yield func(data.Usage, error) bool) {
+		tally.Covers = &c.covers
+		c.fakeSource.Usage(ctx, want, tally)(yield)
+	}
+}
+
+// TestCovers_LateUsageAloneIsNoDay has a late row of a day that was never
+// extracted: it must not make that day a known one, and belongs to it once it is.
+func TestCovers_LateUsageAloneIsNoDay(t *testing.T) {
+	l := newLab(t)
+	day := data.DayOf(l.now)
+	for i, source := range []*covering{
+		{&fakeSource{kind: "net", usage: []any{used(day-60, "a", "s1"), used(day-2, "a", "s1")}}, data.Period{From: day - 30, To: day}},
+		{&fakeSource{kind: "net", usage: []any{used(day-60, "a", "s1"), used(day-2, "a", "s1")}}, data.Period{From: day - 90, To: day}},
+		{&fakeSource{kind: "net", usage: []any{used(day-60, "a", "s1"), used(day-2, "a", "s1")}}, data.Period{From: day - 30, To: day}},
+	} {
+		out, err := l.extract(Extract{Usage: source})
+		if err != nil {
+			t.Fatal(err)
+		}
+		days := l.view().UsageDays()
+		want := []int{29, 89, 89}[i]
+		late := []int64{1, 0, 0}[i]
+		if len(days) != want || out.LeftOut[lateUsage] != late {
+			t.Errorf("run %d: %d days from %s, left out %v; want %d days", i+1, len(days), days[0].Day, out.LeftOut, want)
+		}
+	}
+}
