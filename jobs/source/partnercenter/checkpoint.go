@@ -1,0 +1,230 @@
+package partnercenter
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+// checkpoint is what an extraction has read so far, so that one that was stopped
+// goes on where it was. It is a folder:
+//
+//	lock               held while an extraction runs
+//	answers.jsonl      a header line, then one line for each answer
+//	blobs/*.json.gz    usage files that are whole, with what they hold beside them
+//	billed.json        the invoices that the archive has; stays when the rest goes
+//
+// It holds customers' names and usage, no secret, and only its owner may read it.
+type checkpoint struct {
+	dir string
+
+	mu      sync.Mutex
+	file    *os.File
+	lock    *flock.Flock
+	answers map[string]json.RawMessage
+	resumed bool // there were answers of an earlier run
+}
+
+const checkpointVersion = 1
+
+type checkpointHeader struct {
+	Version int       `json:"version"`
+	For     string    `json:"for"` // what is extracted; another answer set otherwise
+	Started time.Time `json:"started"`
+}
+
+type answerLine struct {
+	Key    string          `json:"key"`
+	Answer json.RawMessage `json:"answer"`
+}
+
+// keepFor is how long the answers of a stopped extraction count: then they are
+// too old to be called a snapshot of a day, and secured addresses have ended.
+const keepFor = 20 * time.Hour
+
+var errNewerCheckpoint = errors.New("it was written by a newer tidemark")
+
+// openCheckpoint locks the folder and reads what is there. Answers for
+// something else, or too old ones, are removed.
+func openCheckpoint(dir, what string, now time.Time) (*checkpoint, error) {
+	if err := os.MkdirAll(filepath.Join(dir, "blobs"), 0o700); err != nil {
+		return nil, err
+	}
+	c := &checkpoint{dir: dir, answers: map[string]json.RawMessage{}, lock: flock.New(filepath.Join(dir, "lock"), flock.SetPermissions(0o600))}
+	locked, err := c.lock.TryLock()
+	if err == nil && !locked {
+		err = errors.New("another extraction is running")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock %s: %w", dir, err)
+	}
+	if err := c.load(what, now); err != nil {
+		return nil, errors.Join(fmt.Errorf("read checkpoint %s: %w", c.path(), err), c.lock.Unlock())
+	}
+	return c, nil
+}
+
+func (c *checkpoint) path() string { return filepath.Join(c.dir, "answers.jsonl") }
+
+func (c *checkpoint) load(what string, now time.Time) error {
+	f, err := os.OpenFile(c.path(), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	c.file = f
+	whole, header, err := c.read(f)
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	age := now.Sub(header.Started)
+	if header.Version == 0 || header.For != what || age > keepFor || age < -time.Hour {
+		return c.begin(what, now)
+	}
+	c.resumed = len(c.answers) > 0
+	if err := f.Truncate(whole); err != nil { // what a crash left behind of a line
+		return err
+	}
+	_, err = f.Seek(whole, io.SeekStart)
+	return err
+}
+
+// read takes in the whole lines; whole is where they end.
+func (c *checkpoint) read(f *os.File) (whole int64, h checkpointHeader, err error) {
+	r := bufio.NewReader(f)
+	for {
+		line, err := r.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			return whole, h, nil
+		}
+		if err != nil {
+			return 0, h, err
+		}
+		if whole == 0 {
+			if json.Unmarshal(line, &h) != nil || h.Version < 1 {
+				return 0, checkpointHeader{}, nil // not even a header: begin anew
+			}
+			if h.Version > checkpointVersion {
+				return 0, h, fmt.Errorf("%w (version %d, this one knows %d): use that one, or remove the folder to begin anew", errNewerCheckpoint, h.Version, checkpointVersion)
+			}
+		} else {
+			var a answerLine
+			if json.Unmarshal(line, &a) != nil {
+				return whole, h, nil // damaged: what follows is read again
+			}
+			c.answers[a.Key] = a.Answer
+		}
+		whole += int64(len(line))
+	}
+}
+
+// begin starts anew: every answer and blob goes, the list of invoices stays.
+func (c *checkpoint) begin(what string, now time.Time) error {
+	c.answers, c.resumed = map[string]json.RawMessage{}, false
+	if err := os.RemoveAll(c.blobs()); err != nil {
+		return err
+	}
+	if err := os.Mkdir(c.blobs(), 0o700); err != nil {
+		return err
+	}
+	if err := c.file.Truncate(0); err != nil {
+		return err
+	}
+	if _, err := c.file.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	return c.append(checkpointHeader{checkpointVersion, what, now.UTC()})
+}
+
+func (c *checkpoint) blobs() string { return filepath.Join(c.dir, "blobs") }
+
+func (c *checkpoint) append(v any) error {
+	var b bytes.Buffer
+	if err := json.NewEncoder(&b).Encode(v); err != nil {
+		return err
+	}
+	if _, err := c.file.Write(b.Bytes()); err != nil {
+		return fmt.Errorf("write checkpoint %s: %w", c.path(), err)
+	}
+	return c.file.Sync()
+}
+
+// close gives the folder back; what was read stays for the next run.
+func (c *checkpoint) close() error {
+	return errors.Join(c.file.Close(), c.lock.Unlock())
+}
+
+// clear removes what was read: it is in the archive.
+func (c *checkpoint) clear() error {
+	return errors.Join(os.Remove(c.path()), os.RemoveAll(c.blobs()))
+}
+
+// once returns the answer that the checkpoint has for a key, or asks and keeps
+// the answer.
+func once[T any](c *checkpoint, key string, ask func() (T, error)) (T, error) {
+	c.mu.Lock()
+	kept, found := c.answers[key]
+	c.mu.Unlock()
+	var v T
+	if found && json.Unmarshal(kept, &v) == nil {
+		return v, nil
+	}
+	v, err := ask()
+	if err != nil {
+		return v, err
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return v, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.answers[key] = b
+	return v, c.append(answerLine{key, b})
+}
+
+// billed is an invoice whose usage the archive has.
+type billed struct {
+	Currency string    `json:"currency"`
+	Period   string    `json:"period"` // e.g. "2026-10"; empty for an invoice without usage
+	ETag     string    `json:"etag"`
+	Read     time.Time `json:"read"`
+}
+
+// key tells apart what is restated as a whole.
+func (b billed) key() string { return b.Currency + " " + b.Period }
+
+func (c *checkpoint) billedPath() string { return filepath.Join(c.dir, "billed.json") }
+
+// readBilled returns the invoices that the archive has, by id.
+func (c *checkpoint) readBilled() (map[string]billed, error) {
+	all := map[string]billed{}
+	b, err := os.ReadFile(c.billedPath())
+	if errors.Is(err, fs.ErrNotExist) {
+		return all, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &all)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w; remove it to have every invoice read again", c.billedPath(), err)
+	}
+	return all, nil
+}
+
+func (c *checkpoint) writeBilled(all map[string]billed) error {
+	b, err := json.MarshalIndent(all, "", "  ")
+	if err != nil {
+		return err
+	}
+	return replaceFile(c.billedPath(), append(b, '\n'))
+}

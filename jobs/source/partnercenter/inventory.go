@@ -1,0 +1,397 @@
+package partnercenter
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"tidemark/data"
+	"tidemark/jobs/source/partnercenter/retry"
+)
+
+// customer is a customer of Partner Center, as far as it is used.
+type customer struct {
+	ID      text `json:"id"`
+	Profile struct {
+		TenantID    text `json:"tenantId"`
+		Domain      text `json:"domain"`
+		CompanyName text `json:"companyName"`
+	} `json:"companyProfile"`
+	Relationship text `json:"relationshipToPartner"`
+}
+
+func (c customer) id() data.CustomerID {
+	return data.CustomerID(data.CleanID(firstOf(string(c.ID), string(c.Profile.TenantID))))
+}
+
+// plan is a subscription of Partner Center: an Azure plan, an Azure subscription
+// of the old kind, or licences.
+type plan struct {
+	ID           text  `json:"id"`
+	Entitlement  text  `json:"entitlementId"`
+	OfferID      text  `json:"offerId"`
+	OfferName    text  `json:"offerName"`
+	FriendlyName text  `json:"friendlyName"`
+	Created      text  `json:"creationDate"`
+	End          text  `json:"commitmentEndDate"`
+	Status       text  `json:"status"`
+	AutoRenew    *bool `json:"autoRenewEnabled"`
+	Trial        *bool `json:"isTrial"`
+	BillingType  text  `json:"billingType"`
+}
+
+const (
+	offerAzurePlan = "dzh318z0bps6:0001"
+	offerOldAzure  = "ms-azr-"
+)
+
+// azure reports whether the subscription is Azure's. Billing by usage is what
+// all of them share; the offers stand in where it is not stated.
+func (p plan) azure() bool {
+	offer := data.CleanID(string(p.OfferID))
+	return data.CleanID(string(p.BillingType)) == "usage" || strings.HasPrefix(offer, offerAzurePlan) || strings.HasPrefix(offer, offerOldAzure)
+}
+
+// old reports whether it is an Azure subscription itself, not a plan that holds
+// some.
+func (p plan) old() bool {
+	return strings.HasPrefix(data.CleanID(string(p.OfferID)), offerOldAzure)
+}
+
+// entitlement is an Azure subscription inside a plan.
+type entitlement struct {
+	ID           text `json:"id"`
+	FriendlyName text `json:"friendlyName"`
+	Status       text `json:"status"`
+}
+
+// Customers yields the customers that the partner resells to, in the order of
+// their ids. Others, such as those the partner only advises, are left out.
+func (s *Source) Customers(ctx context.Context, tally *data.Tally) iter.Seq2[data.Customer, error] {
+	return func(yield func(data.Customer, error) bool) {
+		all, err := within(ctx, s, func(ctx context.Context) ([]customer, error) { return s.readCustomers(ctx, tally) })
+		if err != nil {
+			yield(data.Customer{}, s.failed(err))
+			return
+		}
+		for i, c := range all {
+			if ctx.Err() != nil {
+				yield(data.Customer{}, ctx.Err())
+				return
+			}
+			tally.Read++
+			row := data.Customer{CustomerID: c.id(), Name: data.Optional(clean(c.Profile.CompanyName)),
+				Domain: data.Optional(data.CleanID(string(c.Profile.Domain))), Source: s.Kind()}
+			if row.CustomerID == "" {
+				err := &data.RowError{File: "customers", Line: int64(i + 1), Column: "id", Reason: "missing: every customer needs one"}
+				if !yield(data.Customer{}, err) {
+					return
+				}
+				continue
+			}
+			if !yield(row, nil) {
+				return
+			}
+		}
+	}
+}
+
+// readCustomers returns the customers that are wanted, each once, sorted.
+func (s *Source) readCustomers(ctx context.Context, tally *data.Tally) ([]customer, error) {
+	s.stopped = "the list of customers is not whole"
+	all, err := readAll[customer](ctx, s.pc, s.cp, fmt.Sprintf("/v1/customers?size=%d", s.o.PageSize))
+	if err != nil {
+		return nil, err
+	}
+	seen := map[data.CustomerID]bool{}
+	wanted := all[:0:0]
+	for _, c := range all {
+		id := c.id()
+		relation := data.CleanID(string(c.Relationship))
+		switch {
+		case id != "" && seen[id]: // a page may come twice
+			continue
+		case s.exclude[id]:
+			tally.Skip("customer in source.exclude")
+			continue
+		case relation == "advisor" || relation == "none" || relation == "microsoft_support":
+			tally.Skip("customer with the relationship " + relation)
+			continue
+		}
+		seen[id] = true
+		wanted = append(wanted, c)
+	}
+	slices.SortStableFunc(wanted, func(a, b customer) int { return cmp.Compare(a.id(), b.id()) })
+	return wanted, nil
+}
+
+// clean is a name without what no name holds at its ends.
+func clean(t text) string { return strings.TrimSpace(string(t)) }
+
+// Subscriptions yields the Azure subscriptions of all customers, in the order of
+// customers and ids. A customer who could not be read is a [*data.CustomerError].
+// Where nobody could be read, the cause is the whole partner's, and the sequence
+// ends with it.
+func (s *Source) Subscriptions(ctx context.Context, tally *data.Tally) iter.Seq2[data.Subscription, error] {
+	return func(yield func(data.Subscription, error) bool) {
+		results, err := within(ctx, s, func(ctx context.Context) ([]result, error) { return s.readSubscriptions(ctx, tally) })
+		if err != nil {
+			yield(data.Subscription{}, s.failed(err))
+			return
+		}
+		rows, dropped := onlyOnce(results)
+		for reason, n := range dropped {
+			for range n {
+				tally.Skip(reason)
+			}
+		}
+		for _, r := range results {
+			if r.err != nil {
+				tally.Read++
+				if !yield(data.Subscription{}, r.err) {
+					return
+				}
+			}
+			for _, row := range rows[r.customer] {
+				if ctx.Err() != nil {
+					yield(data.Subscription{}, ctx.Err())
+					return
+				}
+				tally.Read++
+				if !yield(row, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// result is what was read of one customer.
+type result struct {
+	customer data.CustomerID
+	rows     []data.Subscription
+	licences int
+	unknown  []string // statuses nobody knows here
+	err      *data.CustomerError
+}
+
+func (s *Source) readSubscriptions(ctx context.Context, tally *data.Tally) ([]result, error) {
+	customers, err := s.readCustomers(ctx, &data.Tally{})
+	if err != nil {
+		return nil, err
+	}
+	customers = slices.DeleteFunc(customers, func(c customer) bool { return c.id() == "" })
+	results := make([]result, len(customers))
+	read := atomic.Int64{}
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(s.o.Parallel)
+	for i, c := range customers {
+		group.Go(func() error {
+			if err := groupCtx.Err(); err != nil {
+				return err
+			}
+			r, err := s.readCustomer(groupCtx, c.id())
+			if err != nil {
+				return err
+			}
+			results[i] = r
+			n := read.Add(1)
+			s.progress("customers", int(n), len(customers))
+			return nil
+		})
+	}
+	err = group.Wait()
+	s.stopped = fmt.Sprintf("%d of %d customers are read", read.Load(), len(customers))
+	if err != nil {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return nil, retry.ErrNoTime
+		}
+		return nil, err
+	}
+	return results, s.count(results, tally)
+}
+
+// count adds to the tally what was passed over. It is an error when no customer
+// could be read: then it is not the customers'.
+func (s *Source) count(results []result, tally *data.Tally) error {
+	failed := 0
+	for _, r := range results {
+		if r.err != nil {
+			failed++
+		}
+		for range r.licences {
+			tally.Skip("subscription that is not Azure's")
+		}
+		for _, status := range r.unknown {
+			tally.Skip(fmt.Sprintf("note: status %q is not known, the subscription counts as unknown", status))
+		}
+	}
+	if failed > 0 && failed == len(results) {
+		return fmt.Errorf("none of %d customers can be read: %w", failed, results[0].err.Err) // not one customer's error any more
+	}
+	return nil
+}
+
+// readCustomer reads one customer's subscriptions. A refusal that concerns this
+// customer is part of the result.
+func (s *Source) readCustomer(ctx context.Context, id data.CustomerID) (result, error) {
+	r := result{customer: id}
+	path := "/v1/customers/" + url.PathEscape(string(id)) + "/subscriptions"
+	plans, err := readAll[plan](ctx, s.pc, s.cp, path)
+	if err != nil {
+		return r.refused(err)
+	}
+	for _, p := range plans {
+		if !p.azure() {
+			r.licences++
+			continue
+		}
+		if p.old() {
+			r.add(p, entitlement{ID: text(firstOf(string(p.Entitlement), string(p.ID))), FriendlyName: p.FriendlyName, Status: p.Status})
+			continue
+		}
+		inside, err := readAll[entitlement](ctx, s.pc, s.cp, path+"/"+url.PathEscape(string(p.ID))+"/azureEntitlements")
+		if err != nil {
+			return r.refused(err)
+		}
+		for _, e := range inside {
+			r.add(p, e)
+		}
+	}
+	slices.SortStableFunc(r.rows, func(a, b data.Subscription) int { return cmp.Compare(a.SubscriptionID, b.SubscriptionID) })
+	return r, nil
+}
+
+// refused takes an error for the customer's own where it is an answer about this
+// customer, or none; any other is returned.
+func (r result) refused(err error) (result, error) {
+	var refused *retry.StatusError
+	var gaveUp *retry.GaveUp
+	switch {
+	case errors.As(err, &refused):
+		e := parseAPIError(refused.Body)
+		if e.Code == codeNoMFA || e.Code == codeNoRole || refused.Status == http.StatusUnauthorized || errors.Is(err, retry.ErrNoTime) {
+			return r, err
+		}
+		r.err = &data.CustomerError{CustomerID: r.customer, Reason: strings.TrimSpace(fmt.Sprintf("%d %s", refused.Status, shorten(e.Code))), Err: err,
+			Permanent: refused.Status/100 == 4 && refused.Status != http.StatusTooManyRequests && refused.Status != http.StatusRequestTimeout}
+		if e.Code == codeNoRelation {
+			r.err.Reason += " no commerce relationship"
+		}
+	case errors.As(err, &gaveUp), errors.Is(err, errEndless):
+		r.err = &data.CustomerError{CustomerID: r.customer, Reason: "no whole answer", Err: err}
+	default:
+		return r, err
+	}
+	r.rows = nil
+	return r, nil
+}
+
+func (r *result) add(p plan, e entitlement) {
+	status, known := statusOf(e.Status)
+	if !known {
+		r.unknown = append(r.unknown, shorten(string(e.Status)))
+	}
+	if of, _ := statusOf(p.Status); status == data.StatusActive && of.Ended() {
+		status = of // nothing runs in a plan that is suspended
+	}
+	row := data.Subscription{
+		SubscriptionID: data.SubscriptionID(data.CleanID(string(e.ID))), CustomerID: r.customer,
+		Name: data.Optional(clean(e.FriendlyName)), Offer: data.Optional(clean(p.OfferName)),
+		Status: status, AutoRenew: p.AutoRenew, Trial: p.Trial, CommitmentEnd: dayOf(p.End),
+	}
+	if !p.old() {
+		row.PlanID = data.Optional(data.CleanID(string(p.ID)))
+	}
+	if row.Created = dayOf(p.Created); row.Created != nil {
+		basis := data.BasisPlan
+		if p.old() {
+			basis = data.BasisSource
+		}
+		row.CreatedBasis = &basis
+	}
+	r.rows = append(r.rows, row)
+}
+
+// statusOf maps a status of Partner Center. One that nobody knows is
+// [data.StatusUnknown], and known is false.
+func statusOf(t text) (s data.Status, known bool) {
+	switch data.CleanID(string(t)) {
+	case "active":
+		return data.StatusActive, true
+	case "suspended", "disabled":
+		return data.StatusSuspended, true
+	case "deleted":
+		return data.StatusDeprovisioned, true
+	case "expired":
+		return data.StatusExpired, true
+	case "pending":
+		return data.StatusPending, true
+	case "", "none":
+		return data.StatusUnknown, true
+	}
+	return data.StatusUnknown, false
+}
+
+// farAway is from when on a date means "never".
+const farAway = 2200
+
+// dayOf reads a time of Partner Center, with or without an offset: without one
+// it is UTC. One that cannot be read, or that means never, is nil.
+func dayOf(t text) *data.Day {
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", time.DateOnly} {
+		at, err := time.Parse(layout, strings.TrimSpace(string(t)))
+		if err != nil {
+			continue
+		}
+		if at = at.UTC(); at.Year() < 1990 || at.Year() >= farAway {
+			return nil
+		}
+		day := data.DayOf(at)
+		return &day
+	}
+	return nil
+}
+
+// onlyOnce gives each subscription to one customer: one that moved to another is
+// listed by both for a while, and counts where it is active.
+func onlyOnce(results []result) (rows map[data.CustomerID][]data.Subscription, dropped map[string]int) {
+	type place struct{ customer, row int }
+	at := map[data.SubscriptionID]place{}
+	dropped = map[string]int{}
+	for c, r := range results {
+		for i, row := range r.rows {
+			switch first, found := at[row.SubscriptionID]; {
+			case row.SubscriptionID == "":
+				dropped["subscription without an id"]++
+			case !found:
+				at[row.SubscriptionID] = place{c, i}
+			default:
+				if row.Status == data.StatusActive && results[first.customer].rows[first.row].Status != data.StatusActive {
+					at[row.SubscriptionID] = place{c, i}
+				}
+				if first.customer != c { // within one customer it is a page that came twice
+					dropped["subscription listed for a second customer"]++
+				}
+			}
+		}
+	}
+	rows = map[data.CustomerID][]data.Subscription{}
+	for _, id := range slices.Sorted(maps.Keys(at)) {
+		p := at[id]
+		r := results[p.customer]
+		rows[r.customer] = append(rows[r.customer], r.rows[p.row])
+	}
+	return rows, dropped
+}

@@ -1,0 +1,127 @@
+package partnercenter
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"tidemark/data"
+	"tidemark/jobs/source/partnercenter/retry"
+)
+
+// invoice is an invoice of Partner Center, as far as it is used.
+type invoice struct {
+	ID       string `json:"id"`
+	Date     text   `json:"invoiceDate"`
+	From     text   `json:"billingPeriodStartDate"`
+	To       text   `json:"billingPeriodEndDate"`
+	Currency string `json:"currencyCode"`
+}
+
+// month is the billing period by the invoice; "" when it does not say.
+func (i invoice) month() string {
+	day := dayOf(i.From)
+	if day == nil {
+		return ""
+	}
+	return monthOf(*day)
+}
+
+// usageInvoice is how the ids of invoices begin that hold usage of Azure plans.
+const usageInvoice = "G"
+
+// listInvoices returns the invoices with usage of Azure plans, the newest last.
+// Where the app may not list them, those that the configuration names stand in.
+func (s *Source) listInvoices(ctx context.Context, tally *data.Tally) ([]invoice, error) {
+	var named []invoice
+	for _, id := range s.o.Invoices {
+		named = append(named, invoice{ID: strings.ToUpper(strings.TrimSpace(id))})
+	}
+	all, err := readAll[invoice](ctx, s.pc, s.cp, "/v1/invoices?size=200&offset=0")
+	var refused *retry.StatusError
+	switch {
+	case errors.As(err, &refused) && (refused.Status == http.StatusForbidden || refused.Status == http.StatusNotFound):
+		tally.Skip(fmt.Sprintf("note: invoices cannot be listed (%d): billed usage is read of those that source.invoices names, %d", refused.Status, len(named)))
+		return named, nil
+	case err != nil:
+		return nil, fmt.Errorf("list invoices: %w", err)
+	}
+	seen := map[string]bool{}
+	var wanted []invoice
+	for _, inv := range slices.Concat(all, named) {
+		inv.ID, inv.Currency = strings.TrimSpace(inv.ID), strings.ToUpper(inv.Currency)
+		if !strings.HasPrefix(strings.ToUpper(inv.ID), usageInvoice) || seen[inv.ID] {
+			continue
+		}
+		seen[inv.ID] = true
+		if inv.Currency != "" && !slices.Contains(s.currencies, inv.Currency) {
+			tally.Skip(fmt.Sprintf("note: invoice in %s, which source.currencies does not name", shorten(inv.Currency)))
+			continue
+		}
+		wanted = append(wanted, inv)
+	}
+	slices.SortStableFunc(wanted, func(a, b invoice) int { return cmp.Or(cmp.Compare(a.month(), b.month()), cmp.Compare(a.ID, b.ID)) })
+	return wanted, nil
+}
+
+// invoicesFor returns the invoices whose usage is to be read, and the others:
+// to be read are those of the last two billing periods, and of the months to fill
+// back, that the archive lacks; with days given, those of these days. Of a period
+// that has a new invoice all are read.
+func (s *Source) invoicesFor(ctx context.Context, want *data.Period, tally *data.Tally) (todo, others []invoice, err error) {
+	known, err := s.cp.readBilled()
+	if err != nil {
+		return nil, nil, err
+	}
+	s.billed = known
+	all, err := s.listInvoices(ctx, tally)
+	if err != nil {
+		return nil, nil, err
+	}
+	first := firstOfMonth(data.DayOf(s.o.Now().UTC()))
+	for range max(s.o.Backfill, 2) {
+		first = firstOfMonth(first - 1)
+	}
+	since := monthOf(first)
+	newPeriod := map[string]bool{}
+	for _, inv := range all {
+		_, read := known[inv.ID]
+		switch {
+		case want != nil:
+			newPeriod[inv.period()] = newPeriod[inv.period()] || inv.month() == "" || inv.overlaps(*want)
+		case !read && (inv.month() == "" || inv.month() >= since):
+			newPeriod[inv.period()] = true
+		}
+	}
+	for _, inv := range all {
+		if newPeriod[inv.period()] {
+			todo = append(todo, inv)
+		} else {
+			others = append(others, inv)
+		}
+	}
+	return todo, others, nil
+}
+
+// period tells apart what invoices replace together. One that does not say its
+// month stands alone.
+func (i invoice) period() string {
+	return i.Currency + " " + cmp.Or(i.month(), i.ID)
+}
+
+// overlaps reports whether the invoice's period has one of the days.
+func (i invoice) overlaps(p data.Period) bool {
+	from := dayOf(i.From)
+	if from == nil {
+		return true
+	}
+	to := dayOf(i.To)
+	if to == nil || *to < *from {
+		to = from
+	}
+	return *from <= p.To && *to >= p.From
+}

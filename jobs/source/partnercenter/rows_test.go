@@ -1,0 +1,365 @@
+package partnercenter
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tidemark/data"
+	"tidemark/jobs/source/partnercenter/fakemicrosoft"
+)
+
+// handMade is a partner with usage written down by hand.
+func handMade(lines ...fakemicrosoft.Line) *fakemicrosoft.Partner {
+	return &fakemicrosoft.Partner{TenantID: "9D0C1F5E-1111-4222-8333-444455556666", Currencies: []string{"EUR"},
+		Usage: fakemicrosoft.Fixed{{Currency: "EUR", Period: "current"}: lines}}
+}
+
+func line(change func(*fakemicrosoft.Line)) fakemicrosoft.Line {
+	l := fakemicrosoft.Line{CustomerID: "0A3F4C1E-5B7D-4F0E-9A11-2C6D8E9F0A01", CustomerName: "Noordzee", EntitlementID: "C0FFEE00-1111-4222-8333-444455556666",
+		EntitlementDescription: "nzl-prod", ChargeStartDate: "2026-11-01T00:00:00Z", ChargeEndDate: "2026-11-30T23:59:59Z", UsageDate: "2026-11-09T00:00:00Z",
+		MeterCategory: "Storage", MeterSubCategory: "Blob Storage", MeterID: "5F0C7C77-1D1F-4C55-9D52-7E1F6A9B3C10", MeterRegion: "EU West",
+		ConsumedService: "Microsoft.Storage", Unit: "1 GB/Month", UnitType: "1 GB/Month", Quantity: "3.214", ChargeType: "new",
+		BillingPreTaxTotal: "0.04", BillingCurrency: "EUR", PricingPreTaxTotal: "0.0524", PricingCurrency: "USD"}
+	if change != nil {
+		change(&l)
+	}
+	return l
+}
+
+// shown is a row as text: the fields that a line decides.
+func shown(u data.Usage) string {
+	text := func(p *string) string {
+		if p == nil {
+			return "-"
+		}
+		return *p
+	}
+	number := func(d *data.Decimal) string {
+		if d == nil {
+			return "-"
+		}
+		return d.String()
+	}
+	sub := "-"
+	if u.SubscriptionID != nil {
+		sub = string(*u.SubscriptionID)
+	}
+	return strings.Join([]string{u.Day.String(), string(u.CustomerID), sub, u.Category, text(u.Service), text(u.Unit), u.Currency, string(u.ChargeCategory),
+		text(u.BillingPeriod), number(u.Quantity), number(u.Cost), number(u.CostUSD)}, " | ")
+}
+
+func TestUsage_LineByLine(t *testing.T) {
+	const plain = "2026-11-09 | 0a3f4c1e-5b7d-4f0e-9a11-2c6d8e9f0a01 | c0ffee00-1111-4222-8333-444455556666 | Storage | Microsoft.Storage | 1 GB/Month | EUR | usage | 2026-11 | 3.214 | 0.04 | 0.0524"
+	with := func(old, now string) string { return strings.Replace(plain, old, now, 1) }
+	tests := []struct {
+		name   string
+		change func(*fakemicrosoft.Line)
+		want   string // a row, or the column and reason of a refusal
+	}{
+		{"as it should be", nil, plain},
+		{"a zero entitlement is none", func(l *fakemicrosoft.Line) { l.EntitlementID = "00000000-0000-0000-0000-000000000000" }, with("c0ffee00-1111-4222-8333-444455556666", "-")},
+		{"an empty entitlement is none", func(l *fakemicrosoft.Line) { l.EntitlementID = "" }, with("c0ffee00-1111-4222-8333-444455556666", "-")},
+		{"late usage belongs to the period that bills it", func(l *fakemicrosoft.Line) {
+			l.ChargeStartDate, l.UsageDate = "2026-10-01T00:00:00Z", "2026-10-31T00:00:00Z"
+		}, with("2026-11-09", "2026-10-31")},
+		{"a day with an offset is its UTC day", func(l *fakemicrosoft.Line) { l.UsageDate = "2026-11-09T23:30:00-02:00" }, with("2026-11-09", "2026-11-10")},
+		{"without a category the product stands in", func(l *fakemicrosoft.Line) { l.MeterCategory, l.ProductName = "", "Blob Storage" }, with("Storage |", "Blob Storage |")},
+		{"a refund is a credit", func(l *fakemicrosoft.Line) { l.ChargeType, l.BillingPreTaxTotal = "refund", "-0.04" }, strings.Replace(with("usage", "credit"), "0.04", "-0.04", 1)},
+		{"22 digits are exact to the 18th decimal", func(l *fakemicrosoft.Line) { l.BillingPreTaxTotal = "120.5682999999995904716" }, with("0.04", "120.568299999999590472")},
+		{"an exponent is a number", func(l *fakemicrosoft.Line) { l.Quantity = "1.5E-7" }, with("3.214", "0.00000015")},
+		{"no pricing currency, no dollars", func(l *fakemicrosoft.Line) { l.PricingCurrency = "" }, with("0.0524", "-")},
+		{"no customer", func(l *fakemicrosoft.Line) { l.CustomerID = "" }, "CustomerId: missing: every row needs one"},
+		{"no day", func(l *fakemicrosoft.Line) { l.UsageDate = "soon" }, "UsageDate: not a date: want YYYY-MM-DDTHH:MM:SSZ"},
+		{"another currency than asked for", func(l *fakemicrosoft.Line) { l.BillingCurrency = "GBP" }, "BillingCurrency: not the currency that was asked for, EUR"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			// A line of the newest month stands beside, which decides about the period.
+			s := newSide(t, handMade(line(nil), line(test.change)), fakemicrosoft.Options{})
+			var tally data.Tally
+			var got []string
+			for row, err := range s.source().Usage(t.Context(), nil, &tally) {
+				var bad *data.RowError
+				switch {
+				case errors.As(err, &bad):
+					got = append(got, bad.Column+": "+bad.Reason)
+					if bad.Line != 2 || !strings.HasPrefix(bad.File, "unbilled usage in EUR, current period/") {
+						t.Errorf("place %s:%d", bad.File, bad.Line)
+					}
+				case err != nil:
+					t.Fatal(err)
+				default:
+					got = append(got, shown(row))
+				}
+			}
+			if diff := cmp.Diff([]string{plain, test.want}, got); diff != "" {
+				t.Errorf("want -, got +:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestUsage_MissingColumns(t *testing.T) {
+	for _, column := range []string{"ChargeStartDate", "EntitlementId", "MeterCategory", "PricingPreTaxTotal"} {
+		t.Run(column, func(t *testing.T) {
+			s := newSide(t, smallPartner(), fakemicrosoft.Options{})
+			s.server.Script(fakemicrosoft.MissingColumn(column).EveryNth(1))
+			u := s.usage(s.source(), nil)
+			if len(u.Rows) == 0 || len(u.Bad) > 0 {
+				t.Errorf("%d rows, bad %q", len(u.Rows), u.Bad)
+			}
+		})
+	}
+}
+
+// TestUsage_WhatIsUnbilledFollowsTheRemoteCalendar asks in the first hour of a
+// month, while the remote side still calls the month before the current one.
+func TestUsage_WhatIsUnbilledFollowsTheRemoteCalendar(t *testing.T) {
+	p := handMade(line(nil))
+	s := newSide(t, p, fakemicrosoft.Options{})
+	s.clock.at = time.Date(2026, 12, 1, 0, 20, 0, 0, time.UTC)
+	u := s.usage(s.source(), nil)
+	if len(u.Rows) != 1 || *u.Rows[0].BillingPeriod != "2026-11" {
+		t.Errorf("rows %v", u.Rows)
+	}
+}
+
+func TestUsage_DaysThatAreAskedFor(t *testing.T) {
+	s := newSide(t, smallPartner(), fakemicrosoft.Options{})
+	want := data.Period{From: s.day("2026-10-30"), To: s.day("2026-11-02")}
+	all := s.usage(s.source(), nil)
+	s.options.Work = t.TempDir()
+	some := s.usage(s.source(), &want)
+	n := 0
+	for _, row := range all.Rows {
+		if want.Contains(row.Day) {
+			n++
+		}
+	}
+	if len(some.Rows) != n || n == 0 {
+		t.Errorf("%d rows, want %d", len(some.Rows), n)
+	}
+}
+
+func TestSubscriptions_ARefusalIsOneCustomers(t *testing.T) {
+	p := smallPartner()
+	p.Customers[3].Refuse = &fakemicrosoft.Refusal{Status: 403, Code: "20002"}
+	p.Customers[8].Refuse = &fakemicrosoft.Refusal{Status: 500, Code: "800003"}
+	s := newSide(t, p, fakemicrosoft.Options{})
+	inv := s.inventory(s.source())
+	s.isTruth(inv)
+	want := []string{strings.ToLower(p.Customers[3].ID) + " 403 20002 no commerce relationship true", strings.ToLower(p.Customers[8].ID) + " 500 800003 false"}
+	slices.Sort(want)
+	if diff := cmp.Diff(want, inv.Refused); diff != "" {
+		t.Errorf("want -, got +:\n%s", diff)
+	}
+}
+
+func TestSubscriptions_WhenNobodyCanBeReadItIsThePartners(t *testing.T) {
+	p := smallPartner()
+	for _, c := range p.Customers {
+		c.Refuse = &fakemicrosoft.Refusal{Status: 403, Code: "900124"}
+	}
+	s := newSide(t, p, fakemicrosoft.Options{})
+	if _, err := readInventory(t.Context(), s.source()); err == nil || !strings.Contains(err.Error(), "Microsoft Partner Agreement is not accepted") {
+		t.Errorf("err = %v", err)
+	}
+}
+
+func TestInventory_Odd(t *testing.T) {
+	t.Run("an empty partner", func(t *testing.T) {
+		s := newSide(t, &fakemicrosoft.Partner{TenantID: "9d0c1f5e-1111-4222-8333-444455556666"}, fakemicrosoft.Options{})
+		inv := s.inventory(s.source())
+		u := s.usage(s.source(), nil)
+		if len(inv.Customers)+len(inv.Subscriptions)+len(u.Rows) != 0 {
+			t.Errorf("read %v, %v", inv, u)
+		}
+	})
+	t.Run("customers that are only advised are left out", func(t *testing.T) {
+		p := smallPartner()
+		p.Customers[2].Relationship, p.Customers[5].Relationship = "advisor", "none"
+		s := newSide(t, p, fakemicrosoft.Options{})
+		inv := s.inventory(s.source())
+		s.isTruth(inv)
+		if inv.LeftOut["customer with the relationship advisor"] != 1 || inv.LeftOut["customer with the relationship none"] != 1 {
+			t.Errorf("left out %v", inv.LeftOut)
+		}
+	})
+	t.Run("excluded customers are not asked for", func(t *testing.T) {
+		s := newSide(t, smallPartner(), fakemicrosoft.Options{})
+		s.options.Exclude = []string{strings.ToUpper(s.partner.Customers[4].ID)}
+		source := s.source()
+		inv := s.inventory(source)
+		if len(inv.Customers) != 19 {
+			t.Errorf("%d customers", len(inv.Customers))
+		}
+		for _, r := range s.server.Requests() {
+			if strings.Contains(strings.ToLower(r.Path), strings.ToLower(s.partner.Customers[4].ID)) {
+				t.Errorf("asked for %s", r.Path)
+			}
+		}
+	})
+	t.Run("a status that nobody knows", func(t *testing.T) {
+		s := newSide(t, smallPartner(), fakemicrosoft.Options{})
+		s.server.Script(fakemicrosoft.UnknownStatus("resting").On(fakemicrosoft.API, "azureEntitlements").EveryNth(1))
+		inv := s.inventory(s.source())
+		s.isTruth(inv)
+		unknown := 0
+		for _, sub := range inv.Subscriptions {
+			if sub.Status == data.StatusUnknown {
+				unknown++
+			}
+		}
+		if unknown == 0 || inv.LeftOut[`note: status "resting" is not known, the subscription counts as unknown`] == 0 {
+			t.Errorf("%d unknown, left out %v", unknown, inv.LeftOut)
+		}
+	})
+	t.Run("fields that are missing", func(t *testing.T) {
+		for _, field := range []string{"companyProfile", "relationshipToPartner", "friendlyName", "commitmentEndDate", "attributes", "autoRenewEnabled"} {
+			s := newSide(t, smallPartner(), fakemicrosoft.Options{})
+			s.server.Script(fakemicrosoft.MissingField(field).EveryNth(1))
+			if inv := s.inventory(s.source()); len(inv.Customers) != 20 || len(inv.Subscriptions) < 40 {
+				t.Errorf("without %s: %d customers, %d subscriptions", field, len(inv.Customers), len(inv.Subscriptions))
+			}
+		}
+	})
+	t.Run("pages that lead in a circle", func(t *testing.T) {
+		s := newSide(t, smallPartner(), fakemicrosoft.Options{})
+		s.server.Script(fakemicrosoft.DuplicatePage().On(fakemicrosoft.API, "seek").EveryNth(1))
+		if _, err := readInventory(t.Context(), s.source()); !errors.Is(err, errEndless) {
+			t.Errorf("err = %v", err)
+		}
+	})
+	t.Run("204 in mid-paging for ever is no end", func(t *testing.T) {
+		s := newSide(t, smallPartner(), fakemicrosoft.Options{})
+		s.server.Script(fakemicrosoft.NoContent(1).On(fakemicrosoft.API, "seek").EveryNth(1))
+		if _, err := readInventory(t.Context(), s.source()); err == nil || !strings.Contains(err.Error(), "204") {
+			t.Errorf("err = %v", err)
+		}
+	})
+}
+
+func TestStatuses(t *testing.T) {
+	for text, want := range map[string]string{"active": "active", "Suspended": "suspended", "deleted": "deprovisioned", "expired": "expired",
+		"pending": "pending", "disabled": "suspended", "none": "unknown", "": "unknown"} {
+		if got, known := statusOf(textOf(text)); string(got) != want || !known {
+			t.Errorf("%q is %s", text, got)
+		}
+	}
+}
+
+func textOf(s string) text { return text(s) }
+
+func TestBackfill_SaysHowMuchBeforeItReads(t *testing.T) {
+	s := newSide(t, fakemicrosoft.NewPartner(4, fakemicrosoft.Size{Customers: 5, Days: 220, Today: start}), fakemicrosoft.Options{})
+	s.options.Backfill = 6
+	source := s.source()
+	offer, err := source.Backfill(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if offer.Invoices != 6 || offer.Blobs < 150 {
+		t.Errorf("offer %+v", offer)
+	}
+	for _, r := range s.server.Requests() {
+		if r.Host == fakemicrosoft.Blob && r.Method != "HEAD" {
+			t.Fatalf("%s %s before anybody said yes", r.Method, r.Path)
+		}
+	}
+	u := s.usage(source, nil)
+	months := map[string]bool{}
+	for _, row := range u.Rows {
+		months[*row.BillingPeriod] = true
+	}
+	if len(months) != 7 {
+		t.Errorf("months %v", months)
+	}
+}
+
+// TestProbe_FindsEachProblem has one thing after the other go wrong.
+func TestProbe_FindsEachProblem(t *testing.T) {
+	probe := func(s *side) (ok, problems []string) {
+		s.source().Probe(context.WithoutCancel(s.t.Context()), func(f string) { ok = append(ok, f) }, func(err error) { problems = append(problems, err.Error()) })
+		return ok, problems
+	}
+	t.Run("nothing", func(t *testing.T) {
+		s := newSide(t, smallPartner(), fakemicrosoft.Options{})
+		ok, problems := probe(s)
+		if len(problems) > 0 || len(ok) != 7 {
+			t.Errorf("ok %q, problems %q", ok, problems)
+		}
+		for _, r := range s.server.Requests() {
+			if r.Host != fakemicrosoft.Login && r.Method != "GET" {
+				t.Errorf("%s %s: a check starts nothing", r.Method, r.Path)
+			}
+		}
+	})
+	for name, test := range map[string]struct {
+		options fakemicrosoft.Options
+		want    []string
+	}{
+		"no permission for billing":  {fakemicrosoft.Options{DenyGraph: true}, []string{"PartnerBilling.Read.All"}},
+		"no right in Partner Center": {fakemicrosoft.Options{DenyAPI: true}, []string{"customers:"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, problems := probe(newSide(t, smallPartner(), test.options))
+			all := strings.Join(problems, "\n")
+			for _, want := range test.want {
+				if !strings.Contains(all, want) {
+					t.Errorf("problems %q lack %q", problems, want)
+				}
+			}
+		})
+	}
+}
+
+// TestUsage_ALaterInvoiceOfAPeriodBringsTheOthersAlong has a second invoice for a
+// month that the archive has: what it replaces is the month as a whole.
+func TestUsage_ALaterInvoiceOfAPeriodBringsTheOthersAlong(t *testing.T) {
+	of := func(cost string) []fakemicrosoft.Line {
+		return []fakemicrosoft.Line{line(func(l *fakemicrosoft.Line) {
+			l.ChargeStartDate, l.UsageDate, l.BillingPreTaxTotal = "2026-10-01T00:00:00Z", "2026-10-09T00:00:00Z", cost
+		})}
+	}
+	october := time.Date(2026, 10, 1, 0, 0, 0, 0, time.UTC)
+	p := handMade(line(nil))
+	p.Usage.(fakemicrosoft.Fixed)[fakemicrosoft.Feed{Invoice: "G000000001"}] = of("5")
+	p.Usage.(fakemicrosoft.Fixed)[fakemicrosoft.Feed{Invoice: "G000000002"}] = of("-1.5")
+	p.Invoices = []fakemicrosoft.Invoice{{ID: "G000000001", Currency: "EUR", Month: october}}
+	s := newSide(t, p, fakemicrosoft.Options{})
+	for _, want := range []map[string]string{
+		{"2026-10 EUR": "1 rows, 5.00", "2026-11 EUR": "1 rows, 0.04"},
+		{"2026-11 EUR": "1 rows, 0.04"},
+		{"2026-10 EUR": "2 rows, 3.50", "2026-11 EUR": "1 rows, 0.04"},
+	} {
+		source := s.source()
+		if diff := cmp.Diff(want, s.usage(source, nil).byPeriod()); diff != "" {
+			t.Errorf("want -, read +:\n%s", diff)
+		}
+		if err := source.Done(); err != nil {
+			t.Fatal(err)
+		}
+		if _, has := want["2026-10 EUR"]; !has {
+			s.server.Update(func(p *fakemicrosoft.Partner) {
+				p.Invoices = append(p.Invoices, fakemicrosoft.Invoice{ID: "G000000002", Currency: "EUR", Month: october})
+			})
+		}
+	}
+}
+
+// TestUsage_InvoicesThatAreNamed has the list of invoices closed to the app: those
+// of the configuration are read, and their usage is not there twice.
+func TestUsage_InvoicesThatAreNamed(t *testing.T) {
+	s := newSide(t, smallPartner(), fakemicrosoft.Options{})
+	s.server.Script(fakemicrosoft.Refused(403, "900150").On(fakemicrosoft.API, "/v1/invoices").EveryNth(1))
+	for _, inv := range s.partner.Invoices {
+		s.options.Invoices = append(s.options.Invoices, strings.ToLower(inv.ID))
+	}
+	s.isAllUsage(s.usage(s.source(), nil))
+}

@@ -1,0 +1,394 @@
+package partnercenter
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"iter"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"tidemark/data"
+)
+
+// Usage yields the daily rated usage: of each currency the unbilled usage of the
+// current and the last billing period, and the billed usage of the invoices that
+// the archive lacks, which takes the place of what was unbilled. Each export is
+// all there is of its billing period. Everything is on disk, and whole, before
+// the first row is yielded.
+func (s *Source) Usage(ctx context.Context, want *data.Period, tally *data.Tally) iter.Seq2[data.Usage, error] {
+	return func(yield func(data.Usage, error) bool) {
+		_, err := within(ctx, s, func(timed context.Context) (struct{}, error) {
+			feeds, err := s.fetchAll(timed, want, tally)
+			if err != nil {
+				return struct{}{}, s.failed(err)
+			}
+			r := &reading{source: s, want: want, tally: tally, yield: yield}
+			return struct{}{}, r.all(ctx, feeds)
+		})
+		if err != nil && !errors.Is(err, errStopped) {
+			yield(data.Usage{}, err)
+		}
+	}
+}
+
+// errStopped says that the consumer wants no more rows.
+var errStopped = errors.New("stopped")
+
+// fetchAll downloads what is wanted, in the order of periods and currencies.
+func (s *Source) fetchAll(ctx context.Context, want *data.Period, tally *data.Tally) ([]*feed, error) {
+	if len(s.currencies) == 0 {
+		return nil, errors.New("currencies is missing: name the billing currencies of the partner, e.g. [EUR]; an export is of one")
+	}
+	feeds, err := s.fetchBilled(ctx, want, tally)
+	if err != nil {
+		return nil, err
+	}
+	unbilled, err := s.fetchUnbilled(ctx, want)
+	if err != nil {
+		return nil, err
+	}
+	feeds = append(feeds, unbilled...)
+	today := data.DayOf(s.o.Now().UTC())
+	tally.Covers = &data.Period{From: today + 1, To: today} // nothing yet
+	for _, f := range feeds {
+		for _, b := range f.blobs {
+			tally.TotalBytes += b.Size
+		}
+		if first, err := data.ParseDay(f.period + "-01"); err == nil {
+			tally.Covers.From = min(tally.Covers.From, first)
+		}
+	}
+	return feeds, nil
+}
+
+// fetchBilled downloads the invoices that the archive lacks. Together with one
+// are read all others of its billing period: they replace what was there.
+func (s *Source) fetchBilled(ctx context.Context, want *data.Period, tally *data.Tally) ([]*feed, error) {
+	todo, others, err := s.invoicesFor(ctx, want, tally)
+	if err != nil {
+		return nil, err
+	}
+	var feeds []*feed
+	periods := map[string]bool{}
+	for len(todo) > 0 {
+		for _, inv := range todo {
+			f, err := s.fetch(ctx, export{Invoice: inv.ID, Currency: inv.Currency})
+			if err != nil {
+				return nil, err
+			}
+			known := billed{Currency: inv.Currency, Read: s.o.Now().UTC()}
+			if f != nil {
+				f.period, f.Currency = cmp.Or(f.newest(), inv.month()), cmp.Or(inv.Currency, f.currency())
+				known.Currency, known.Period, known.ETag = f.Currency, f.period, f.etag
+				periods[known.key()] = true
+				feeds = append(feeds, f)
+			}
+			s.billed[inv.ID] = known
+		}
+		var rest []invoice
+		todo = nil
+		for _, inv := range others {
+			if known := s.billed[inv.ID]; known.Period != "" && periods[known.key()] {
+				todo = append(todo, inv)
+			} else {
+				rest = append(rest, inv)
+			}
+		}
+		others = rest
+	}
+	return feeds, nil
+}
+
+// fetchUnbilled downloads what is not billed yet: an invoice has the last word
+// about its period, whatever is still exported as unbilled.
+func (s *Source) fetchUnbilled(ctx context.Context, want *data.Period) ([]*feed, error) {
+	current := firstOfMonth(data.DayOf(s.o.Now().UTC()))
+	taken := map[string]bool{}
+	for _, b := range s.billed {
+		taken[b.key()] = true
+	}
+	var feeds []*feed
+	for _, currency := range s.currencies {
+		for _, first := range []data.Day{firstOfMonth(current - 1), current} {
+			e := export{Currency: currency, Period: "current"}
+			if first < current {
+				e.Period = "last"
+			}
+			if want != nil && want.To < first || e.Period == "last" && taken[currency+" "+monthOf(first)] {
+				continue
+			}
+			f, err := s.fetch(ctx, e)
+			if err != nil {
+				return nil, err
+			}
+			if f == nil || f.newest() == "" {
+				continue
+			}
+			if f.period = f.newest(); !taken[currency+" "+f.period] {
+				feeds = append(feeds, f)
+			}
+		}
+	}
+	return feeds, nil
+}
+
+func monthOf(d data.Day) string { return d.Time().Format("2006-01") }
+
+func firstOfMonth(d data.Day) data.Day {
+	t := d.Time()
+	return d - data.Day(t.Day()-1)
+}
+
+// newest is the billing period of an export: the latest month in which a charge
+// of it began. Late usage carries the month before, and what "current" means
+// changes on a day that only the remote side knows, so the rows say it.
+func (f *feed) newest() string {
+	month := ""
+	for _, b := range f.blobs {
+		month = max(month, b.Newest)
+	}
+	return month
+}
+
+// currency is the one that the lines of an export are billed in.
+func (f *feed) currency() string {
+	for _, b := range f.blobs {
+		if b.Currency != "" {
+			return b.Currency
+		}
+	}
+	return ""
+}
+
+// textIn finds the beginning of a text column in a line without decoding it. A
+// line where it is not found has none: decoding tells what is wrong with it.
+func textIn(line []byte, column string, length int) string {
+	_, rest, found := bytes.Cut(line, []byte(`"`+column+`":"`))
+	if !found || len(rest) < length {
+		return ""
+	}
+	return string(rest[:length])
+}
+
+func isMonth(s string) bool {
+	_, err := data.ParseDay(s + "-01")
+	return err == nil
+}
+
+// reading is one pass over the rows.
+type reading struct {
+	source *Source
+	want   *data.Period
+	tally  *data.Tally
+	yield  func(data.Usage, error) bool
+}
+
+func (r *reading) all(ctx context.Context, feeds []*feed) error {
+	for _, f := range feeds {
+		for _, b := range f.blobs {
+			if err := r.blob(ctx, f, b); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (r *reading) blob(ctx context.Context, f *feed, b blobFile) error {
+	file, err := os.Open(b.Path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }() // only read
+	before, counted := r.tally.Bytes, &counter{Reader: file}
+	n := int64(0)
+	err = eachLine(counted, func(line []byte) error {
+		n++
+		r.tally.Bytes = before + counted.n
+		if n%1024 == 1 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return r.line(ctx, f, b, n, line)
+	})
+	if err == nil {
+		r.tally.Bytes = before + b.Size
+	}
+	return err
+}
+
+type counter struct {
+	io.Reader
+	n int64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// line yields one line; errStopped ends the sequence.
+func (r *reading) line(ctx context.Context, f *feed, b blobFile, n int64, line []byte) error {
+	u, err := r.usage(f, line)
+	switch bad := (*data.RowError)(nil); {
+	case errors.As(err, &bad):
+		bad.File, bad.Line = f.String()+"/"+filepath.Base(b.Name), n
+	case r.want != nil && !r.want.Contains(u.Day):
+		return nil
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	r.tally.Read++
+	if !r.yield(u, err) {
+		return errStopped
+	}
+	return nil
+}
+
+// rated is a line of daily rated usage, as far as it is used.
+type rated struct {
+	PartnerID              text
+	CustomerID             text
+	CustomerName           text
+	EntitlementID          text
+	EntitlementDescription text
+	UsageDate              text
+	MeterCategory          text
+	MeterSubCategory       text
+	MeterID                text
+	MeterRegion            text
+	ResourceLocation       text
+	ConsumedService        text
+	ProductName            text
+	Unit                   text
+	UnitType               text
+	Quantity               text
+	ChargeType             text
+	BillingPreTaxTotal     text
+	BillingCurrency        text
+	PricingPreTaxTotal     text
+	PricingCurrency        text
+}
+
+const zeroGUID = "00000000-0000-0000-0000-000000000000"
+
+// usage maps a line; its error is a *data.RowError without a place.
+func (r *reading) usage(f *feed, line []byte) (data.Usage, error) {
+	var l rated
+	if err := json.Unmarshal(line, &l); err != nil {
+		return data.Usage{}, &data.RowError{Value: shorten(strings.ToValidUTF8(string(line), "\uFFFD")), Reason: "not a JSON object"}
+	}
+	row := cells{tally: r.tally}
+	u := data.Usage{
+		Day:            row.day("UsageDate", l.UsageDate, data.DayOf(r.source.o.Now().UTC())),
+		CustomerID:     data.CustomerID(row.must("CustomerId", data.CleanID(string(l.CustomerID)))),
+		SubscriptionID: data.Optional(data.SubscriptionID(guid(l.EntitlementID))),
+		Category:       clean(l.MeterCategory),
+		Service:        data.Optional(firstOf(clean(l.ConsumedService), clean(l.MeterSubCategory))),
+		MeterID:        data.Optional(guid(l.MeterID)),
+		Region:         data.Optional(firstOf(clean(l.ResourceLocation), clean(l.MeterRegion))),
+		Unit:           data.Optional(firstOf(clean(l.UnitType), clean(l.Unit))),
+		Currency:       row.currency("BillingCurrency", firstOf(clean(l.BillingCurrency), f.Currency)),
+		ChargeCategory: chargeCategory(l.ChargeType),
+		BillingPeriod:  &f.period,
+		Quantity:       row.decimal("Quantity", l.Quantity),
+		Cost:           row.decimal("BillingPreTaxTotal", l.BillingPreTaxTotal),
+	}
+	if u.Category == "" {
+		u.Category = clean(l.ProductName)
+	}
+	priced := row.decimal("PricingPreTaxTotal", l.PricingPreTaxTotal)
+	switch {
+	case u.Currency == "USD":
+		u.CostUSD = u.Cost
+	case strings.EqualFold(clean(l.PricingCurrency), "USD"):
+		u.CostUSD = priced
+	}
+	u.Origin = data.Origin{Scope: firstOf(guid(l.PartnerID), data.CleanID(r.source.o.Tenant)) + " " + strings.ToLower(u.Currency),
+		CustomerName: data.Optional(clean(l.CustomerName)), SubscriptionName: data.Optional(clean(l.EntitlementDescription))}
+	if row.bad != nil {
+		return data.Usage{}, row.bad
+	}
+	if u.Currency != f.Currency && f.Invoice == "" {
+		return data.Usage{}, &data.RowError{Column: "BillingCurrency", Value: u.Currency, Reason: "not the currency that was asked for, " + f.Currency}
+	}
+	return u, nil
+}
+
+func guid(t text) string {
+	if id := data.CleanID(string(t)); id != zeroGUID {
+		return id
+	}
+	return ""
+}
+
+// chargeCategory maps the type of a charge. All of it is usage, but for what
+// takes some back.
+func chargeCategory(t text) data.ChargeCategory {
+	switch data.CleanID(string(t)) {
+	case "refund", "cancel", "credit":
+		return data.ChargeCredit
+	}
+	return data.ChargeUsage
+}
+
+// cells reads the values of one line and keeps the first problem.
+type cells struct {
+	tally *data.Tally
+	bad   *data.RowError
+}
+
+func (c *cells) fail(column, value, reason string) {
+	if c.bad == nil {
+		c.bad = &data.RowError{Column: column, Value: shorten(strings.ToValidUTF8(value, "\uFFFD")), Reason: reason}
+	}
+}
+
+func (c *cells) must(column, value string) string {
+	if value == "" {
+		c.fail(column, "", "missing: every row needs one")
+	}
+	return value
+}
+
+func (c *cells) day(column string, t text, today data.Day) data.Day {
+	d := dayOf(t)
+	if d == nil {
+		c.fail(column, string(t), "not a date: want YYYY-MM-DDTHH:MM:SSZ")
+		return 0
+	}
+	if why := d.Implausible(today); why != "" {
+		c.fail(column, string(t), why)
+	}
+	return *d
+}
+
+func (c *cells) decimal(column string, t text) *data.Decimal {
+	if t == "" {
+		return nil
+	}
+	d, rounded, err := data.ParseDecimal(string(t))
+	if err != nil {
+		c.fail(column, string(t), err.Error())
+		return nil
+	}
+	if rounded {
+		c.tally.Rounded++
+	}
+	return &d
+}
+
+func (c *cells) currency(column, code string) string {
+	code = strings.ToUpper(code)
+	if !regexp.MustCompile(`^[A-Z]{3}$`).MatchString(code) {
+		c.fail(column, code, "not a currency: want an ISO 4217 code, e.g. EUR")
+	}
+	return code
+}
