@@ -73,13 +73,40 @@ func (a *app) check(ctx context.Context, c *config) error {
 	return nil
 }
 
-// source reads the first rows of every source.
+// source tries every source: one that can be probed says itself what works, of
+// others the first rows are read.
 func (k *checks) source(ctx context.Context, c *config) {
-	usage, inventory, err := k.a.sources(c)
+	usage, inventory, err := k.a.sources(c, 0)
 	if err != nil {
 		k.problem(err)
 		return
 	}
+	probed := k.probe(ctx, usage)
+	if !probed {
+		k.usage(ctx, usage)
+	}
+	switch {
+	case inventory == nil:
+		k.ok("inventory is derived from the usage")
+	case probed && inventory.Kind() == usage.Kind():
+	case k.probe(ctx, inventory):
+	default:
+		k.inventory(ctx, inventory)
+	}
+}
+
+// probe tries a source that reads over a network; false for others.
+func (k *checks) probe(ctx context.Context, source any) bool {
+	p, ok := source.(interface {
+		Probe(ctx context.Context, ok func(string), problem func(error))
+	})
+	if ok {
+		p.Probe(ctx, func(found string) { k.ok("source %s", found) }, func(err error) { k.problem(fmt.Errorf("source %w", err)) })
+	}
+	return ok
+}
+
+func (k *checks) usage(ctx context.Context, usage data.UsageSource) {
 	const look = 1000
 	n := 0
 	for _, err := range usage.Usage(ctx, nil, &data.Tally{}) {
@@ -95,10 +122,9 @@ func (k *checks) source(ctx context.Context, c *config) {
 		}
 	}
 	k.ok("source %s: usage can be read (%d rows looked at)", usage.Kind(), n)
-	if inventory == nil {
-		k.ok("inventory is derived from the usage")
-		return
-	}
+}
+
+func (k *checks) inventory(ctx context.Context, inventory data.InventorySource) {
 	customers := 0
 	for _, err := range inventory.Customers(ctx, &data.Tally{}) {
 		var bad *data.RowError

@@ -39,24 +39,6 @@ type config struct {
 	where map[string]position // place of every key, by path such as "recipients[0].role"
 }
 
-type sourceConfig struct {
-	Kind          string       `yaml:"kind"` // sample, tables or focus
-	Path          string       `yaml:"path"`
-	SettleDays    *int         `yaml:"settle_days"` // default 3
-	Lenient       bool         `yaml:"lenient"`
-	Providers     namesConfig  `yaml:"providers"` // focus: all, or a list of names; default Microsoft
-	MaxBad        *shareConfig `yaml:"max_bad"`   // share of bad rows that is accepted, default 0.01
-	Seed          int64        `yaml:"seed"`      // sample
-	Customers     int          `yaml:"customers"`
-	Subscriptions int          `yaml:"subscriptions"`
-	Late          bool         `yaml:"late"`
-}
-
-type sourcesConfig struct {
-	Inventory *sourceConfig `yaml:"inventory"`
-	Usage     *sourceConfig `yaml:"usage"`
-}
-
 type (
 	pathConfig struct {
 		Path string `yaml:"path"`

@@ -12,6 +12,7 @@ import (
 func (a *app) extractCommand() *cobra.Command {
 	var days dayFlags
 	var inventoryDay, format string
+	var fill fillFlags
 	cmd := &cobra.Command{
 		Use:   "extract [--day D | --from D --to D]",
 		Short: "Take a snapshot of the sources into the archive; safe to repeat",
@@ -21,10 +22,16 @@ It is safe to repeat: what the archive already has commits nothing. Rows that
 cannot be accepted go to quarantine; if more than one in a hundred is bad
 (source.max_bad), the whole extraction is refused and nothing is committed.
 --day, --from and --to select usage days only; the inventory is always read as
-it is now.`,
+it is now.
+
+A source that reads over a network (partnercenter) keeps what it has read: an
+extraction that was stopped goes on there, and one whose time is over ends with
+exit 3. --backfill reads billed usage of the months before as well; it first says
+how much that is.`,
 		Example: `  tidemark extract
   tidemark extract --day 2026-11-20
-  tidemark extract --from 2026-11-01 --to 2026-11-20 --format json`,
+  tidemark extract --from 2026-11-01 --to 2026-11-20 --format json
+  tidemark extract --backfill 6`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			period, err := days.period()
@@ -48,21 +55,29 @@ it is now.`,
 			if err != nil {
 				return err
 			}
-			x, err := a.extraction(c, arc, period, day)
+			x, err := a.extraction(c, arc, period, day, fill.months)
+			if err != nil {
+				return err
+			}
+			if err := a.confirmBackfill(cmd, x.Usage, fill); err != nil {
+				return err
+			}
+			view, err := arc.View(cmd.Context(), nil)
 			if err != nil {
 				return err
 			}
 			progress := a.progress("extract")
 			x.Progress = progress.update
-			out, err := x.Extract(cmd.Context())
+			out, err := a.extract(cmd.Context(), x)
 			progress.done()
 			if err != nil {
-				return err
+				return a.unfinished(err)
 			}
 			if format == "json" {
 				err = a.printJSON(out)
 			} else {
 				a.printExtracted(out)
+				a.offerBackfill(x.Usage, len(view.UsageDays()) == 0, fill)
 			}
 			if err != nil {
 				return err
@@ -71,6 +86,7 @@ it is now.`,
 		},
 	}
 	days.add(cmd)
+	fill.add(cmd)
 	cmd.Flags().StringVar(&inventoryDay, "inventory-day", "", "snapshot `DAY` of the inventory (default: today in UTC)")
 	formatFlag(cmd, &format, "text", "text", "json")
 	return cmd
@@ -99,6 +115,9 @@ func (a *app) printExtracted(out jobs.Extracted) {
 		if n := out.Quarantined[table]; n > 0 {
 			a.printf("quarantined: %d %s rows\n", n, table)
 		}
+	}
+	for _, note := range out.Notes {
+		a.printf("note: %s\n", note)
 	}
 	if !out.Changed() {
 		a.printf("nothing new: no commit\n")

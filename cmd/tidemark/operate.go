@@ -251,11 +251,11 @@ func (a *app) runExtract(ctx context.Context, c *config, run *ledger.Run) (jobs.
 	if err != nil {
 		return jobs.Outcome{}, err
 	}
-	x, err := a.extraction(c, arc, nil, a.today())
+	x, err := a.extraction(c, arc, nil, a.today(), 0)
 	if err != nil {
 		return jobs.Outcome{}, err
 	}
-	out, err := x.Extract(ctx)
+	out, err := a.extract(ctx, x)
 	if errors.Is(err, jobs.ErrRefused) {
 		err = jobs.Permanent{Err: err}
 	}

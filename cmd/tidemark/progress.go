@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"sync"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -12,9 +13,10 @@ import (
 
 // progress is a bar on stderr, when that is a terminal.
 type progress struct {
-	bar  *progressbar.ProgressBar
-	app  *app
-	name string // stands before the bar
+	bar     *progressbar.ProgressBar
+	app     *app
+	name    string // stands before the bar
+	counted bool   // it shows things, not bytes
 }
 
 func (a *app) progress(name string) *progress { return &progress{app: a, name: name} }
@@ -36,9 +38,29 @@ func (p *progress) show(done, total int64) {
 			return
 		}
 		p.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(p.app.stderr), progressbar.OptionSetDescription(p.name),
-			progressbar.OptionShowBytes(total > 0), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
+			progressbar.OptionShowBytes(total > 0 && !p.counted), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
 	}
 	_ = p.bar.Set64(done) // a bar that cannot be drawn is no reason to stop
+}
+
+// steps returns a function that shows a bar for each thing that is being done.
+// It may be called by many goroutines.
+func (a *app) steps() func(what string, done, of int) {
+	var mu sync.Mutex
+	bar := a.progress("")
+	return func(what string, done, of int) {
+		mu.Lock()
+		defer mu.Unlock()
+		if bar.name != what {
+			bar.done()
+			bar = a.progress(what)
+			bar.counted = true
+		}
+		bar.show(int64(done), int64(of))
+		if done == of {
+			bar.done()
+		}
+	}
 }
 
 func (p *progress) done() {

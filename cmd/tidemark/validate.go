@@ -57,49 +57,6 @@ func (k *checker) oneOf(key, value string, allowed ...string) {
 	}
 }
 
-func (k *checker) sources() {
-	c := k.c
-	if c.Sources.Inventory == nil && c.Sources.Usage == nil {
-		k.source("source", c.Source)
-		return
-	}
-	if c.Source.Kind != "" {
-		k.report("source", "stands beside sources", "give one source, or sources with inventory and usage")
-	}
-	if c.Sources.Usage == nil {
-		k.report("sources", "has no usage source", "add sources.usage: {kind: …}")
-		return
-	}
-	k.source("sources.usage", *c.Sources.Usage)
-	if inv := c.Sources.Inventory; inv != nil {
-		k.source("sources.inventory", *inv)
-		if inv.Kind == "focus" {
-			k.report("sources.inventory.kind", "focus has no inventory", "take tables, or leave sources.inventory out: it is then derived from the usage")
-		}
-	}
-}
-
-func (k *checker) source(key string, s sourceConfig) {
-	kinds := []string{"sample", "tables", "focus"}
-	if s.Kind == "" {
-		k.report(key, "has no kind", "add kind: one of "+strings.Join(kinds, ", "))
-		return
-	}
-	k.oneOf(key+".kind", s.Kind, kinds...)
-	if s.Path == "" && s.Kind != "sample" && slices.Contains(kinds, s.Kind) {
-		k.report(key, "has no path", "add path: the folder with the input files")
-	}
-	if s.SettleDays != nil && (*s.SettleDays < 0 || *s.SettleDays > 60) {
-		k.report(key+".settle_days", "must lie between 0 and 60", "3 fits Azure usage, which is one to three days late")
-	}
-	if s.MaxBad != nil && (*s.MaxBad <= 0 || *s.MaxBad > 1) {
-		k.report(key+".max_bad", "must lie above 0 and at most 1", "0.01 accepts one bad row in a hundred")
-	}
-	if s.Customers < 0 || s.Subscriptions < 0 {
-		k.report(key, "customers and subscriptions must not be negative", "")
-	}
-}
-
 // retention refuses what would take away what every mail is made from: the
 // digests read up to a year of the rollup and of the inventory.
 func (k *checker) retention() {

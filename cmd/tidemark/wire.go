@@ -14,9 +14,6 @@ import (
 	"tidemark/data"
 	"tidemark/data/archive"
 	"tidemark/jobs"
-	"tidemark/jobs/source/focus"
-	"tidemark/jobs/source/sample"
-	"tidemark/jobs/source/tables"
 	"tidemark/reports/chart/raster"
 	"tidemark/templates"
 	"tidemark/transform"
@@ -95,45 +92,6 @@ func (a *app) openArchiveAt(ctx context.Context, path string) (*archive.Archive,
 	return archive.Open(ctx, bucket, archive.Options{Producer: producer(), Now: a.now})
 }
 
-// fullSource is a source of usage and of inventory.
-type fullSource interface {
-	data.UsageSource
-	data.InventorySource
-}
-
-// sources returns the usage and the inventory source of the configuration; the
-// inventory is nil when it is to be derived from the usage.
-func (a *app) sources(c *config) (data.UsageSource, data.InventorySource, error) {
-	if c.Sources.Usage == nil {
-		return a.source(c, c.Source)
-	}
-	usage, _, err := a.source(c, *c.Sources.Usage)
-	if err != nil || c.Sources.Inventory == nil {
-		return usage, nil, err
-	}
-	_, inventory, err := a.source(c, *c.Sources.Inventory)
-	return usage, inventory, err
-}
-
-func (a *app) source(c *config, s sourceConfig) (data.UsageSource, data.InventorySource, error) {
-	var full fullSource
-	var err error
-	switch s.Kind {
-	case "focus":
-		usage, err := focus.New(focus.Options{Path: c.path(s.Path), Providers: s.Providers, Today: a.today(), Lenient: s.Lenient})
-		return usage, nil, err
-	case "tables":
-		full, err = tables.New(tables.Options{Path: c.path(s.Path), Today: a.today(), Lenient: s.Lenient})
-	default:
-		full, err = sample.New(sample.Options{Seed: s.Seed, Customers: s.Customers, Subscriptions: s.Subscriptions,
-			To: a.today() - 1, Late: s.Late})
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	return full, full, nil
-}
-
 // usageConfig is the part of the configuration that usage comes from.
 func (c *config) usageConfig() sourceConfig {
 	if c.Sources.Usage != nil {
@@ -180,20 +138,6 @@ func parseAsOf(s string) (*time.Time, error) {
 	}
 	end := (d + 1).Time().Add(-time.Microsecond)
 	return &end, nil
-}
-
-// extraction wires one run of jobs.Extract.
-func (a *app) extraction(c *config, arc *archive.Archive, days *data.Period, inventoryDay data.Day) (jobs.Extract, error) {
-	usage, inventory, err := a.sources(c)
-	if err != nil {
-		return jobs.Extract{}, err
-	}
-	x := jobs.Extract{Archive: arc, Usage: usage, Inventory: inventory, Days: days, InventoryDay: inventoryDay,
-		Run: a.newRunID(), Started: a.now()}
-	if share := c.usageConfig().MaxBad; share != nil {
-		x.MaxBad = float64(*share)
-	}
-	return x, nil
 }
 
 // newCharts makes the renderer of the mails' charts; nil when this build has no
