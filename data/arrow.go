@@ -52,6 +52,7 @@ func UsageSchema() *arrow.Schema {
 		dictOpt("service"), dictOpt("meter_id"), dictOpt("region"), dictOpt("unit"),
 		dict("currency"), dict("charge_category"), dictOpt("billing_period"),
 		decimalOpt("quantity"), decimalOpt("cost"), decimalOpt("effective_cost"), decimalOpt("cost_usd"),
+		boolOpt("partner_credit_applied"), decimalOpt("partner_credit_rate"),
 	}, nil)
 }
 

@@ -25,6 +25,12 @@ type Usage struct {
 	EffectiveCost  *Decimal        `parquet:"effective_cost,optional,decimal(18:38)"` // amortised; churn features use it
 	CostUSD        *Decimal        `parquet:"cost_usd,optional,decimal(18:38)"`
 
+	// Microsoft's partner earned credit, already taken off the cost. FOCUS has it
+	// as x_PartnerCreditApplied and x_PartnerCreditRate, the billing export of
+	// Partner Center as PartnerEarnedCreditPercentage.
+	PartnerCreditApplied *bool    `parquet:"partner_credit_applied,optional"`
+	PartnerCreditRate    *Decimal `parquet:"partner_credit_rate,optional,decimal(18:38)"` // share of the price, 0.15 for 15 %
+
 	Origin Origin `parquet:"-"`
 }
 

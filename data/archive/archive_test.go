@@ -598,10 +598,17 @@ func TestContentHash_IsOfTheDocumentedText(t *testing.T) {
 	f := newFixture(t, NewMemory())
 	odd := row("2026-11-20", "b", "-0.5")
 	odd.SubscriptionID, odd.Service = nil, new("a\tb\\c\r\nd")
-	f.usage(Delivery{Source: "tables", Days: days("2026-11-20", "2026-11-20")}, odd, row("2026-11-20", "b", "12.345"))
-	want := "customer_id\tsubscription_id\tcategory\tmeter_id\tservice\tregion\tunit\tcurrency\tcharge_category\tbilling_period\tquantity\tcost\teffective_cost\tcost_usd\n" +
-		`b	\N	Storage	\N	a\tb\\c\r\nd	\N	\N	EUR	usage	\N	1.00	-0.50	\N	\N` + "\n" +
-		`b	b-sub	Storage	\N	\N	\N	\N	EUR	usage	\N	1.00	12.345	\N	\N` + "\n"
+	credited := row("2026-11-20", "b", "12.345")
+	credited.PartnerCreditApplied, credited.PartnerCreditRate = new(true), dec("0.15")
+	f.usage(Delivery{Source: "tables", Days: days("2026-11-20", "2026-11-20")}, odd, credited)
+	for _, s := range f.view().Parts(UsageTable)[0].Sums {
+		if s.Column == "partner_credit_rate" {
+			t.Errorf("the rate is summed as if it were money: %+v", s)
+		}
+	}
+	want := "customer_id\tsubscription_id\tcategory\tmeter_id\tservice\tregion\tunit\tcurrency\tcharge_category\tbilling_period\tquantity\tcost\teffective_cost\tcost_usd\tpartner_credit_applied\tpartner_credit_rate\n" +
+		`b	\N	Storage	\N	a\tb\\c\r\nd	\N	\N	EUR	usage	\N	1.00	-0.50	\N	\N	\N	\N` + "\n" +
+		`b	b-sub	Storage	\N	\N	\N	\N	EUR	usage	\N	1.00	12.345	\N	\N	true	0.15` + "\n"
 	if got := f.view().Parts(UsageTable)[0].ContentSHA256; got != hexSum([]byte(want)) {
 		t.Errorf("content hash %s, of the documented text %s", got, hexSum([]byte(want)))
 	}

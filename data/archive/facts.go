@@ -93,7 +93,7 @@ func (f *facts) add(key []byte) error {
 		case kindDecimal:
 			d := decimalOf(value)
 			f.line = append(f.line, d.String()...)
-			if c.name != "quantity" {
+			if c.name != "quantity" && c.name != "partner_credit_rate" {
 				amounts[n] = amount{c.name, d}
 				n++
 			}

@@ -90,6 +90,28 @@ func firstColumns() map[Table][]string {
 	}
 }
 
+// TestRelease_LaterColumnsAreNull reads columns that usage gained after the first
+// release.
+func TestRelease_LaterColumnsAreNull(t *testing.T) {
+	a, err := Open(t.Context(), NewDir(filepath.Join("testdata", "release-1", "archive")), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := a.View(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := dump(t, v.Scan(t.Context(), UsageTable, allDays, "customer_id", "partner_credit_applied", "partner_credit_rate"))
+	if len(rows) == 0 {
+		t.Fatal("no rows")
+	}
+	for _, row := range rows {
+		if !strings.Contains(row, "partner_credit_applied=<null> partner_credit_rate=<null>") {
+			t.Errorf("a row of a file without the columns: %s", row)
+		}
+	}
+}
+
 // writeRelease keeps the museum of this release, with scores and the model that
 // made them.
 func writeRelease(t *testing.T, folder string) {

@@ -63,7 +63,8 @@ func anyUsage() *rapid.Generator[data.Usage] {
 			ChargeCategory: rapid.SampledFrom([]data.ChargeCategory{data.ChargeUsage, data.ChargeTax}).Draw(t, "charge"),
 			BillingPeriod:  optional(t, text, "billing"), Quantity: optional(t, anyDecimal(true), "quantity"),
 			Cost: optional(t, anyDecimal(false), "cost"), EffectiveCost: optional(t, anyDecimal(false), "effective"),
-			CostUSD: optional(t, anyDecimal(false), "usd"),
+			CostUSD: optional(t, anyDecimal(false), "usd"), PartnerCreditApplied: optional(t, rapid.Bool(), "credit"),
+			PartnerCreditRate: optional(t, anyDecimal(true), "rate"),
 		}
 	})
 }

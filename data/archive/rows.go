@@ -20,6 +20,8 @@ func codeUsage(c *rowCoder, r *data.Usage) {
 	decimalOpt(c, &r.Cost)
 	decimalOpt(c, &r.EffectiveCost)
 	decimalOpt(c, &r.CostUSD)
+	boolOpt(c, &r.PartnerCreditApplied)
+	decimalOpt(c, &r.PartnerCreditRate)
 }
 
 func codeDaily(c *rowCoder, r *data.UsageDaily) {

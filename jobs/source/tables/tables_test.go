@@ -395,6 +395,23 @@ func TestCustomers_EveryColumn(t *testing.T) {
 	}
 }
 
+func TestUsage_PartnerCredit(t *testing.T) {
+	got := readUsage(t, Options{Path: folder(t, map[string]string{"usage.csv": "usage_date,customer_id,partner_credit_applied,partner_credit_rate\n" +
+		"2026-11-20,a,yes,0.15\n2026-11-20,a,0,\n2026-11-20,a,,\n2026-11-20,a,maybe,\n"})}, nil)
+	if got.err != nil || len(got.rows) != 3 || len(got.bad) != 1 {
+		t.Fatalf("got %+v", got)
+	}
+	type credit struct {
+		applied *bool
+		rate    *data.Decimal
+	}
+	for i, want := range []credit{{new(true), dec("0.15")}, {new(false), nil}, {nil, nil}} {
+		if diff := cmp.Diff(want, credit{got.rows[i].PartnerCreditApplied, got.rows[i].PartnerCreditRate}, cmp.AllowUnexported(credit{})); diff != "" {
+			t.Errorf("row %d: want -, got +:\n%s", i+1, diff)
+		}
+	}
+}
+
 func TestSubscriptions_EveryColumn(t *testing.T) {
 	const head = "subscription_id,customer_id,plan_id,name,offer,status,created,commitment_end,auto_renew,renewed_at,ended_at,trial\n"
 	read := func(t *testing.T, lenient bool) (rows []data.Subscription, bad []string) {

@@ -29,6 +29,8 @@ const (
 	useUSD
 	useCharge
 	useBilling
+	useCredit
+	useCreditRate
 )
 
 func usageColumns() []flatfile.Column {
@@ -48,13 +50,15 @@ func usageColumns() []flatfile.Column {
 		useUSD:          {Name: "cost_usd"},
 		useCharge:       {Name: "charge_category"},
 		useBilling:      {Name: "billing_period"},
+		useCredit:       {Name: "partner_credit_applied"},
+		useCreditRate:   {Name: "partner_credit_rate"},
 	}
 }
 
 // Usage yields the rows of usage: usage_date and customer_id (required),
 // subscription_id, category, service, meter_id, region, unit, quantity, cost,
-// effective_cost, currency, cost_usd, charge_category, billing_period. Of a row
-// outside want only the day is looked at. A row with a cost needs a currency; a
+// effective_cost, currency, cost_usd, charge_category, billing_period,
+// partner_credit_applied, partner_credit_rate. Of a row outside want only the day is looked at. A row with a cost needs a currency; a
 // cost in USD is also its cost_usd where that is empty.
 func (s *Source) Usage(ctx context.Context, want *data.Period, tally *data.Tally) iter.Seq2[data.Usage, error] {
 	parse := func(r *flatfile.Row) (data.Usage, bool) {
@@ -100,6 +104,9 @@ func (s *Source) usage(r *flatfile.Row, day data.Day, tally *data.Tally) data.Us
 		CostUSD:        decimal(useUSD),
 		ChargeCategory: data.ChargeUsage,
 		BillingPeriod:  data.Optional(r.Text(useBilling)),
+
+		PartnerCreditApplied: flatfile.Parse(r, useCredit, parseBool),
+		PartnerCreditRate:    decimal(useCreditRate),
 	}
 	if charge := flatfile.Parse(r, useCharge, data.ParseChargeCategory); charge != nil {
 		u.ChargeCategory = *charge
