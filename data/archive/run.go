@@ -45,11 +45,13 @@ type Run struct {
 
 var errEnded = errors.New("the run has ended")
 
-// customerKey is what may belong to one scope only.
+// customerKey is what may belong to one scope only: a customer's subscription, or
+// what the customer has beside them.
 type customerKey struct {
-	source   string
-	customer data.CustomerID
-	currency string
+	source       string
+	customer     data.CustomerID
+	subscription data.SubscriptionID
+	currency     string
 }
 
 // Staged is what a run has taken in so far.

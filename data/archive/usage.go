@@ -8,6 +8,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"tidemark/data"
@@ -49,11 +50,17 @@ func (r *Run) AddUsage(row data.Usage, feed Feed) error {
 	return nil
 }
 
-// checkScope refuses a customer in two scopes: its usage would count twice.
+// checkScope refuses a customer in two scopes, unless each has subscriptions of
+// its own: the usage would count twice.
 func (r *Run) checkScope(row data.Usage, feed Feed) error {
-	key := customerKey{feed.Source, row.CustomerID, row.Currency}
+	key := customerKey{source: feed.Source, customer: row.CustomerID, currency: row.Currency}
+	if row.SubscriptionID != nil {
+		key.subscription = *row.SubscriptionID
+	}
 	scope, found := r.scopes[key]
 	if !found {
+		key.customer = data.CustomerID(strings.Clone(string(key.customer))) // not the whole line it was cut from
+		key.subscription = data.SubscriptionID(strings.Clone(string(key.subscription)))
 		r.scopes[key] = feed.Scope
 		return nil
 	}
@@ -91,6 +98,7 @@ type usageDelivery struct {
 	Delivery
 	parts map[partID]delivered
 	feeds map[feedPeriod]bool // with rows, but for scope ""
+	taken map[string]bool     // paths of parts of other scopes whose rows are all delivered here
 }
 
 // feedPeriod is what a delivery restates of a feed.
@@ -111,6 +119,8 @@ func (u *usageDelivery) covers(p Part) bool {
 		return false
 	case p.Feed.Scope == "":
 		return u.Days.Contains(p.Day)
+	case u.taken[p.Path]:
+		return true
 	}
 	return u.feeds[feedPeriod{p.Feed.Scope, p.Feed.Currency, p.BillingPeriod}] && (u.Full || u.Days.Contains(p.Day))
 }
@@ -124,7 +134,7 @@ func (u *usageDelivery) dropped(removes []Part) []Feed {
 		seen[id.feed] = true
 	}
 	for _, p := range removes {
-		if p.Rows > 0 && !seen[p.Feed] {
+		if p.Rows > 0 && !seen[p.Feed] && !u.taken[p.Path] {
 			seen[p.Feed] = true
 			all = append(all, p.Feed)
 		}
@@ -202,6 +212,9 @@ func (r *Run) CommitUsage(ctx context.Context, d Delivery) (Committed, error) {
 	u := &usageDelivery{Delivery: d, parts: map[partID]delivered{}, feeds: map[feedPeriod]bool{}}
 	if err := r.writeUsage(ctx, base, u); err != nil {
 		return Committed{}, err
+	}
+	if err := r.takeOver(ctx, base, u); err != nil {
+		return Committed{}, fmt.Errorf("commit usage: %w", err)
 	}
 	mode := "restate days"
 	if d.Full {
