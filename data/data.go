@@ -127,6 +127,7 @@ type Tally struct {
 	Rounded    int64            // values with more than 18 decimals, rounded half-even
 	Bytes      int64            // input bytes read so far, for progress
 	TotalBytes int64            // input bytes in all, 0 when unknown
+	Warnings   []string         // what somebody should look at, e.g. a newer file that is not whole yet
 	Covers     *Period          // usage days that the input is complete for, set before the first row; nil: those that have rows
 }
 

@@ -123,6 +123,7 @@ func (x *extraction) all(ctx context.Context) error {
 		x.leftOut[reason] += n
 	}
 	x.out.LeftOut, x.out.Rounded = x.leftOut, x.tally.Rounded
+	x.out.Warnings = append(x.out.Warnings, x.tally.Warnings...)
 	for _, table := range []archive.Table{archive.Customers, archive.Subscriptions, archive.UsageTable} {
 		if n := x.out.Quarantined[string(table)]; n > 0 {
 			x.out.Warnings = append(x.out.Warnings, fmt.Sprintf("%d %s rows are in quarantine: see quarantine/%s/%s.jsonl in the archive", n, table, x.Run, table))
