@@ -29,6 +29,7 @@ type CostExports struct {
 	Overwrite   bool
 	PerCustomer bool // a scope for each customer, otherwise one of the billing account
 	Plain       bool // csv, otherwise csv.gz
+	Parquet     bool // Parquet with Snappy, otherwise CSV
 	RangeFirst  bool // the folder of dates stands before that of the export's name
 	PartRows    int  // rows in a part; 0: 1000
 	BOM         bool
@@ -161,7 +162,10 @@ func (p *Partner) exportRun(e CostExports, sc scope, m time.Time, run int) ([]Fi
 }
 
 func (e CostExports) ext() string {
-	if e.Plain {
+	switch {
+	case e.Parquet:
+		return "snappy.parquet"
+	case e.Plain:
 		return "csv"
 	}
 	return "csv.gz"
@@ -169,6 +173,9 @@ func (e CostExports) ext() string {
 
 // encode writes a part.
 func (e CostExports) encode(rows [][]string) []byte {
+	if e.Parquet {
+		return e.encodeParquet(rows)
+	}
 	var b bytes.Buffer
 	if e.BOM {
 		b.WriteString("\ufeff")
@@ -190,6 +197,10 @@ func (e CostExports) encode(rows [][]string) []byte {
 // manifest names the parts of a run.
 func (e CostExports) manifest(sc scope, m, at time.Time, id string, rows int, parts []File) []byte {
 	const text = "2006-01-02T15:04:05"
+	format := "Csv"
+	if e.Parquet {
+		format = "Parquet"
+	}
 	behaviour := "CreateNewReport"
 	if e.Overwrite {
 		behaviour = "OverwritePreviousReport"
@@ -205,7 +216,7 @@ func (e CostExports) manifest(sc scope, m, at time.Time, id string, rows int, pa
 	b, err := json.Marshal(object{"blobCount": len(parts), "dataRowCount": rows, "blobs": blobs,
 		"exportConfig": object{"exportName": sc.name, "resourceId": sc.id + "/providers/Microsoft.CostManagement/exports/" + sc.name,
 			"dataVersion": e.Version, "apiVersion": "2025-03-01", "type": "FocusCost", "timeFrame": frame, "granularity": "Daily"},
-		"deliveryConfig": object{"partitionData": true, "dataOverwriteBehavior": behaviour, "fileFormat": "Csv", "rootFolderPath": "focus",
+		"deliveryConfig": object{"partitionData": true, "dataOverwriteBehavior": behaviour, "fileFormat": format, "rootFolderPath": "focus",
 			"containerUri": "/subscriptions/c0ffee00-0000-4000-8000-000000000000/resourceGroups/rg-cost/providers/Microsoft.Storage/storageAccounts/poldercost/blobServices/default/containers/" + Container},
 		"runInfo": object{"executionType": "Scheduled", "submittedTime": at.Format(text + ".0Z"), "runId": id,
 			"startDate": m.Format(text), "endDate": m.AddDate(0, 1, -1).Format(text)}})

@@ -1,6 +1,7 @@
 package fakemicrosoft_test
 
 import (
+	"bytes"
 	"compress/gzip"
 	"encoding/csv"
 	"encoding/json"
@@ -14,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/parquet-go/parquet-go"
 
 	. "tidemark/jobs/source/partnercenter/fakemicrosoft"
 )
@@ -146,6 +149,16 @@ func TestCostExports_HoldEveryKindOfCharge(t *testing.T) {
 	all, manifests := byNames(files)
 	kinds := map[string]int{}
 	for _, r := range rows(t, all, manifests[0]) {
+		if r["CommitmentDiscountStatus"] == "Unused" {
+			kinds["unused"]++
+			if r["SubAccountId"] != "" || r["ConsumedQuantity"] != "" || r["BilledCost"] != "0.00" || r["EffectiveCost"] != "0.37" {
+				t.Fatalf("unused reservation %v", r)
+			}
+			continue
+		}
+		if r["ChargeCategory"] == "Purchase" && strings.HasPrefix(r["BilledCost"], "-") {
+			kinds["refund"]++
+		}
 		kinds[r["ChargeCategory"]+" "+r["ChargeClass"]+" "+r["x_PublisherCategory"]]++
 		switch {
 		case r["ChargeCategory"] == "Usage" && (r["SubAccountId"] == "" || r["ConsumedQuantity"] == ""):
@@ -167,7 +180,7 @@ func TestCostExports_HoldEveryKindOfCharge(t *testing.T) {
 			kinds["credit earned"]++
 		}
 	}
-	for _, k := range []string{"Usage  Cloud Provider", "Usage  Vendor", "Usage Correction Cloud Provider", "Credit  Cloud Provider", "Purchase  Cloud Provider", "covered", "credit earned"} {
+	for _, k := range []string{"Usage  Cloud Provider", "Usage  Vendor", "Usage Correction Cloud Provider", "Credit  Cloud Provider", "Purchase  Cloud Provider", "covered", "credit earned", "unused", "refund"} {
 		if kinds[k] == 0 {
 			t.Errorf("no %q in %v", k, kinds)
 		}
@@ -192,6 +205,24 @@ func TestCostExports_VersionsDifferInNamesAndTimes(t *testing.T) {
 		if !slices.ContainsFunc(got, zero) {
 			t.Errorf("%s: no zero ids", version)
 		}
+	}
+}
+
+func TestCostExports_ParquetHoldsTheSameRows(t *testing.T) {
+	p := NewPartner(3, Size{Customers: 2, Days: 12, Today: today})
+	csvFiles, totals := p.ExportFiles(CostExports{Today: today, Months: 1, Runs: 1})
+	files, again := p.ExportFiles(CostExports{Today: today, Months: 1, Runs: 1, Parquet: true})
+	if !slices.Equal(totals, again) {
+		t.Errorf("totals %v, of CSV %v", again, totals)
+	}
+	all, manifests := byNames(csvFiles)
+	want := rows(t, all, manifests[0])
+	file, err := parquet.OpenFile(bytes.NewReader(files[0].Body), int64(len(files[0].Body)))
+	if err != nil || !strings.HasSuffix(files[0].Name, ".snappy.parquet") {
+		t.Fatalf("%s: %v", files[0].Name, err)
+	}
+	if file.NumRows() != int64(len(want)) || len(file.Root().Columns()) != len(want[0]) {
+		t.Errorf("%d rows of %d columns, of CSV %d of %d", file.NumRows(), len(file.Root().Columns()), len(want), len(want[0]))
 	}
 }
 

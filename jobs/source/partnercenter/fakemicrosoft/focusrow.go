@@ -22,6 +22,7 @@ type costRow struct {
 	frequency string
 	publisher string // x_PublisherCategory
 	benefit   string // CommitmentDiscountId, in mixed case
+	unused    bool   // what the benefit covers and nobody used: cost without usage
 	unlisted  bool   // list and contracted costs are 0, sku ids empty
 }
 
@@ -45,7 +46,10 @@ func otherRows(p *Partner, c *Customer, m time.Time) []*costRow {
 	bought := &costRow{line: line(), day: m, days: 1, cents: 4200, effective: "0", category: "Purchase", frequency: "One-Time", publisher: "Cloud Provider",
 		benefit: "/providers/Microsoft.Capacity/reservationOrders/AbCdEf00/reservations/Res-1", unlisted: true}
 	bought.line.PublisherName = ""
-	rows := []*costRow{credit, bought}
+	unused := &costRow{line: line(), day: m, days: 1, effective: "0.37", category: "Usage", frequency: "Usage-Based", publisher: "Cloud Provider",
+		benefit: bought.benefit, unused: true, unlisted: true}
+	refund := &costRow{line: line(), day: m, days: 1, cents: -600, category: "Purchase", frequency: "One-Time", publisher: "Cloud Provider", unlisted: true}
+	rows := []*costRow{credit, bought, unused, refund}
 	for _, s := range c.Subscriptions {
 		for _, e := range s.Entitlements {
 			market := &costRow{line: line(), day: m, days: 1, cents: 1000, category: "Usage", frequency: "Usage-Based", publisher: "Vendor", unlisted: true}
@@ -104,7 +108,7 @@ func (r *costRow) costs() [][2]string {
 func (r *costRow) charge(e CostExports, p *Partner) [][2]string {
 	l, m := r.line, month(r.day)
 	consumed, unit := "", ""
-	if r.category == "Usage" {
+	if r.category == "Usage" && !r.unused {
 		consumed, unit = l.Quantity, l.Unit
 	}
 	return [][2]string{{"BillingAccountId", BillingAccount + "/billingProfiles/PROF-1"}, {"BillingAccountName", p.Name}, {"BillingAccountType", "Billing Profile"},
@@ -141,6 +145,9 @@ func (r *costRow) context(e CostExports, p *Partner) [][2]string {
 		kind, status = "Savings Plan", "Used"
 		if r.category == "Purchase" {
 			kind, status = "Reservation", ""
+		}
+		if r.unused {
+			kind, status = "Reservation", "Unused"
 		}
 	}
 	name := l.ResourceURI[strings.LastIndex(l.ResourceURI, "/")+1:]
