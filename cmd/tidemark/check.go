@@ -107,6 +107,19 @@ func (k *checks) probe(ctx context.Context, source any) bool {
 }
 
 func (k *checks) usage(ctx context.Context, usage data.UsageSource) {
+	if d, ok := usage.(interface {
+		Describe(ctx context.Context) (found string, warnings []string, err error)
+	}); ok {
+		found, warnings, err := d.Describe(ctx)
+		if err != nil {
+			k.problem(fmt.Errorf("source %s: %w", usage.Kind(), err))
+			return
+		}
+		k.ok("source %s: %s", usage.Kind(), found)
+		for _, w := range warnings {
+			k.warn("source %s: %s", usage.Kind(), w)
+		}
+	}
 	const look = 1000
 	n := 0
 	for _, err := range usage.Usage(ctx, nil, &data.Tally{}) {

@@ -30,13 +30,15 @@ type sourceConfig struct {
 	Path      string      `yaml:"path"`      // tables, focus
 	Lenient   bool        `yaml:"lenient"`   // tables, focus
 	Providers namesConfig `yaml:"providers"` // focus: all, or a list of names; default Microsoft
+	Container string      `yaml:"container"` // focus, instead of path: https://ACCOUNT.blob.core.windows.net/CONTAINER[/PREFIX]
+	SAS       string      `yaml:"sas"`       // opens the container; env:NAME or file:PATH
 
 	Seed          int64 `yaml:"seed"` // sample
 	Customers     int   `yaml:"customers"`
 	Subscriptions int   `yaml:"subscriptions"`
 	Late          bool  `yaml:"late"`
 
-	Tenant       string          `yaml:"tenant"` // partnercenter
+	Tenant       string          `yaml:"tenant"` // partnercenter; up to client_secret, cloud and endpoints.login also a focus container
 	ClientID     string          `yaml:"client_id"`
 	ClientSecret string          `yaml:"client_secret"` // env:NAME or file:PATH
 	Certificate  string          `yaml:"certificate"`   // file:PATH or env:NAME, PEM with key
@@ -92,9 +94,10 @@ func (k *checker) source(key string, s sourceConfig) {
 		return
 	}
 	k.oneOf(key+".kind", s.Kind, kinds...)
-	if s.Path == "" && (s.Kind == "tables" || s.Kind == "focus") {
+	if s.Path == "" && s.Kind == "tables" {
 		k.report(key, "has no path", "add path: the folder with the input files")
 	}
+	k.container(key, s)
 	if s.SettleDays != nil && (*s.SettleDays < 0 || *s.SettleDays > 60) {
 		k.report(key+".settle_days", "must lie between 0 and 60", "3 fits Azure usage, which is one to three days late")
 	}
@@ -107,12 +110,55 @@ func (k *checker) source(key string, s sourceConfig) {
 	}
 }
 
+// container checks where focus reads, and what opens a container.
+func (k *checker) container(key string, s sourceConfig) {
+	if s.Kind != "focus" {
+		for name, value := range map[string]string{"container": s.Container, "sas": s.SAS} {
+			if value != "" {
+				k.report(key+"."+name, "is of focus, the source is "+s.Kind, "take it out, or make it kind: focus")
+			}
+		}
+		return
+	}
+	switch {
+	case s.Path == "" && s.Container == "":
+		k.report(key, "has neither path nor container", "add path: the folder with the exports, or container: the address of their container")
+	case s.Path != "" && s.Container != "":
+		k.report(key, "has both path and container", "take one of them out")
+	case s.Path != "" && s.SAS != "":
+		k.report(key+".sas", "opens a container, the source reads a folder", "take it out, or give container instead of path")
+	}
+	if s.Container == "" {
+		return
+	}
+	if _, err := focus.ParseContainer(s.Container); err != nil {
+		k.report(key+".container", "is not possible: "+err.Error(), "")
+	}
+	k.secret(key+".sas", s.SAS)
+	app := s.Tenant != "" || s.ClientID != "" || s.ClientSecret != ""
+	switch {
+	case s.SAS == "" && !app:
+		k.report(key, "has nothing that opens the container", "add sas: env:NAME, or tenant, client_id and client_secret: env:NAME")
+	case s.SAS != "" && app:
+		k.report(key, "has both a SAS and an app that open the container", "take one of them out")
+	case app && (s.Tenant == "" || s.ClientID == "" || s.ClientSecret == ""):
+		k.report(key, "signs in with an app and lacks a part of it", "give tenant, client_id and client_secret")
+	}
+	k.secret(key+".client_secret", s.ClientSecret)
+	k.oneOf(key+".cloud", s.Cloud, partnercenter.Clouds()...)
+}
+
 // partnerCenter checks the keys of the source of that kind, and that they stand
 // with no other.
 func (k *checker) partnerCenter(key string, s sourceConfig) {
 	given := map[string]string{"tenant": s.Tenant, "client_id": s.ClientID, "client_secret": s.ClientSecret, "certificate": s.Certificate,
 		"refresh_token": s.RefreshToken, "cloud": s.Cloud, "currencies": strings.Join(s.Currencies, ""), "invoices": strings.Join(s.Invoices, ""),
 		"work": s.Work, "time_limit": s.TimeLimit}
+	if s.Kind == "focus" && s.Container != "" { // checked by container
+		for _, name := range []string{"tenant", "client_id", "client_secret", "cloud"} {
+			delete(given, name)
+		}
+	}
 	if s.Kind != "partnercenter" {
 		for _, name := range slices.Sorted(maps.Keys(given)) {
 			if given[name] != "" {
@@ -170,7 +216,7 @@ func (a *app) source(c *config, key string, s sourceConfig, backfill int) (data.
 	var err error
 	switch s.Kind {
 	case "focus":
-		usage, err := focus.New(focus.Options{Path: c.path(s.Path), Providers: s.Providers, Today: a.today(), Lenient: s.Lenient})
+		usage, err := a.focus(c, key, s)
 		return usage, nil, err
 	case "tables":
 		full, err = tables.New(tables.Options{Path: c.path(s.Path), Today: a.today(), Lenient: s.Lenient})
@@ -184,6 +230,34 @@ func (a *app) source(c *config, key string, s sourceConfig, backfill int) (data.
 		return nil, nil, err
 	}
 	return full, full, nil
+}
+
+// focusLogin is where an app signs in for a container, by cloud.
+func focusLogin(cloud string) string {
+	switch cloud {
+	case "usgov":
+		return "https://login.microsoftonline.us"
+	case "china":
+		return "https://login.chinacloudapi.cn"
+	}
+	return ""
+}
+
+func (a *app) focus(c *config, key string, s sourceConfig) (*focus.Source, error) {
+	o := focus.Options{Path: c.path(s.Path), Providers: s.Providers, Today: a.today(), Lenient: s.Lenient}
+	if s.Container != "" {
+		sas, err := a.secret(c, key+".sas", s.SAS)
+		if err != nil {
+			return nil, err
+		}
+		secret, err := a.secret(c, key+".client_secret", s.ClientSecret)
+		if err != nil {
+			return nil, err
+		}
+		o.Container = focus.Container{URL: s.Container, SAS: sas, Tenant: s.Tenant, ClientID: s.ClientID, Secret: secret,
+			Login: cmp.Or(s.Endpoints.Login, focusLogin(s.Cloud))}
+	}
+	return focus.New(o)
 }
 
 func (a *app) partnerCenter(c *config, key string, s sourceConfig, backfill int) (*partnercenter.Source, error) {

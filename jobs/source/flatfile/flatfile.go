@@ -32,6 +32,7 @@ type Column struct {
 
 // Spec says what is read of a file.
 type Spec struct {
+	Name    string // what messages call the file, and whose ending tells its form; empty for its path
 	Columns []Column
 	Unknown func(column string) error // called for each other column of the file; an error refuses the file; nil: they are ignored
 	Bytes   func(n int64)             // called with the compressed bytes read since the last call; nil for none
@@ -64,7 +65,13 @@ type table interface {
 // whole.
 func Rows(ctx context.Context, path string, spec Spec) iter.Seq2[*Row, error] {
 	return func(yield func(*Row, error) bool) {
-		t, header, err := open(path, spec)
+		f, err := os.Open(path)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		path := cmp.Or(spec.Name, path)
+		t, header, err := open(f, path, spec)
 		if err != nil {
 			yield(nil, err)
 			return
@@ -97,17 +104,14 @@ func headerPlace(path string) string {
 	return ":1"
 }
 
-func open(path string, spec Spec) (table, []string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, nil, err
-	}
+func open(f *os.File, path string, spec Spec) (table, []string, error) {
 	progress := spec.Bytes
 	if progress == nil {
 		progress = func(int64) {}
 	}
 	var t table
 	var header []string
+	var err error
 	switch Form(filepath.Base(path)) {
 	case ".parquet":
 		t, header, err = openParquet(f, path, progress)

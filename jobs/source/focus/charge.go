@@ -34,6 +34,9 @@ const (
 	colSubAccountName
 	colCustomer
 	colCustomerName
+	colCommitment
+	colCredit
+	colCreditRate
 )
 
 func columns() []flatfile.Column {
@@ -60,14 +63,19 @@ func columns() []flatfile.Column {
 		colSubAccountName:  {Name: "SubAccountName"},
 		colCustomer:        {Name: "x_CustomerId"},
 		colCustomerName:    {Name: "x_CustomerName"},
+		colCommitment:      {Name: "CommitmentDiscountStatus"},
+		colCredit:          {Name: "x_PartnerCreditApplied"},
+		colCreditRate:      {Name: "x_PartnerCreditRate"},
 	}
 }
 
 // charge is one row of an export.
 type charge struct {
 	*flatfile.Row
+	run     *run // nil for a file without manifest
 	lenient bool
 	tally   *data.Tally
+	warn    func(text string) // tells a text once
 }
 
 // usage maps the charge to a usage row of the given day.
@@ -93,9 +101,17 @@ func (c charge) usage(day data.Day) data.Usage {
 			SubscriptionName: data.Optional(c.text(colSubAccountName)),
 		},
 	}
+	if u.CustomerID == "" && c.run != nil {
+		u.CustomerID = data.CustomerID(customerOf(c.run.scope))
+	}
 	if u.CustomerID == "" {
 		u.CustomerID = data.CustomerID(account)
 	}
+	c.ofRun(&u)
+	if strings.EqualFold(c.text(colCommitment), "Unused") {
+		u.Quantity = nil // a reservation that nobody used is cost, not usage
+	}
+	u.PartnerCreditApplied, u.PartnerCreditRate = c.creditApplied(), c.creditRate()
 	if kind := flatfile.Parse(c.Row, colCategory, data.ParseChargeCategory); kind != nil {
 		u.ChargeCategory = *kind
 	} else {
@@ -110,6 +126,54 @@ func (c charge) usage(day data.Day) data.Usage {
 		u.CostUSD = u.Cost
 	}
 	return u
+}
+
+// ofRun takes over what the manifest says: what the run restates is its scope and
+// month as a whole, whatever its rows say of their billing periods.
+func (c charge) ofRun(u *data.Usage) {
+	if c.run == nil {
+		return
+	}
+	if c.run.scope != "" {
+		u.Origin.Scope = c.run.scope
+	}
+	if c.run.month != 0 {
+		u.BillingPeriod = new(c.run.month.Time().Format("2006-01"))
+	}
+}
+
+// creditApplied reads whether the partner earned a credit. How exports write it is
+// not documented, so that what cannot be read is unknown and told, and spoils no
+// row.
+func (c charge) creditApplied() *bool {
+	switch s := strings.ToLower(c.text(colCredit)); s {
+	case "":
+		return nil
+	case "1", "true", "yes":
+		return new(true)
+	case "0", "false", "no":
+		return new(false)
+	}
+	c.warn("x_PartnerCreditApplied is taken for unknown where it is neither 1, 0, true nor false")
+	return nil
+}
+
+// creditRate reads the share of the price that the credit is: 0.15, 15 or 15%.
+func (c charge) creditRate() *data.Decimal {
+	s := c.text(colCreditRate)
+	if s == "" {
+		return nil
+	}
+	number, percent := strings.CutSuffix(s, "%")
+	d, _, err := data.ParseDecimal(strings.TrimSpace(number))
+	if err != nil {
+		c.warn("x_PartnerCreditRate is taken for unknown where it is no number")
+		return nil
+	}
+	if percent || d.Float64() > 1 {
+		d, _ = d.MulRatio(1, 100)
+	}
+	return &d
 }
 
 // text returns a cell. The text NULL is empty to a lenient source and a problem

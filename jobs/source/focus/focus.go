@@ -1,19 +1,21 @@
-// Package focus reads usage and cost from a folder of Azure Cost Management
-// exports in FOCUS 1.0, 1.0r2 or 1.2 (preview), as CSV, CSV.gz or Parquet. It
-// needs no API credentials.
+// Package focus reads usage and cost from Azure Cost Management exports in FOCUS
+// 1.0, 1.0r2 or 1.2, as CSV, CSV.gz or Parquet, in a folder or in an Azure Blob
+// container.
 //
-//  1. [Source.Usage] walks the folder in name order. In a folder with a
-//     manifest.json only the files that it lists count, and of several runs of
-//     one export and month only the newest, since each is a full copy;
+//  1. [Source.Usage] lists the store and reads every manifest.json. Each names
+//     the files of one run, a full copy of one scope and month: only the newest
+//     run whose files are all there counts. Without any manifest every file does;
 //  2. rows of other providers and of days that are not wanted are passed over;
-//  3. every other row becomes a [data.Usage] whose Origin carries the billing
-//     account as scope, and the names of customer and subscription: FOCUS has
-//     no inventory.
+//  3. every other row becomes a [data.Usage] whose Origin carries the export's
+//     scope, else the billing account, and the names of customer and
+//     subscription: FOCUS has no inventory;
+//  4. a charge that two exports deliver ends the reading: it would count twice.
 package focus
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"strings"
 
@@ -23,16 +25,17 @@ import (
 
 // Options says what to read.
 type Options struct {
-	Path      string   // folder with the exports; required
-	Providers []string // names of the providers wanted, nil for Microsoft, "all" for every one
-	Today     data.Day // charges after this day are refused; 0: no limit
-	Lenient   bool     // the text NULL is empty, dates may read 2024-09-01 00:00:00
+	Path      string    // folder with the exports
+	Container Container // or the container
+	Providers []string  // names of the providers wanted, nil for Microsoft, "all" for every one
+	Today     data.Day  // charges after this day are refused; 0: no limit
+	Lenient   bool      // the text NULL is empty, dates may read 2024-09-01 00:00:00
 }
 
 // Source reads a folder of exports. It keeps no file open between two readings
 // and may be read any number of times.
 type Source struct {
-	path    string
+	store   store
 	lenient bool
 	today   data.Day
 	wanted  map[string]bool // providers in lower case; nil for all
@@ -40,12 +43,22 @@ type Source struct {
 
 var _ data.UsageSource = (*Source)(nil)
 
-// New checks the options. The folder is looked at when it is read.
+// New checks the options. The store is looked at when it is read.
 func New(o Options) (*Source, error) {
-	if o.Path == "" {
-		return nil, errors.New("source focus: no folder is given: set path to the folder with the exports")
+	var from store = localFolder(o.Path)
+	switch {
+	case o.Path != "" && o.Container.URL != "":
+		return nil, errors.New("source focus: path and container are both given: take one of them away")
+	case o.Container.URL != "":
+		b, err := newBlobs(o.Container)
+		if err != nil {
+			return nil, fmt.Errorf("source focus: %w", err)
+		}
+		from = b
+	case o.Path == "":
+		return nil, errors.New("source focus: nothing is given to read: set path to the folder with the exports, or container to their container")
 	}
-	s := &Source{path: o.Path, lenient: o.Lenient, today: o.Today, wanted: map[string]bool{}}
+	s := &Source{store: from, lenient: o.Lenient, today: o.Today, wanted: map[string]bool{}}
 	if o.Providers == nil {
 		s.wanted["microsoft"] = true
 	}
@@ -68,7 +81,7 @@ func (s *Source) Kind() string { return "focus" }
 // does not have ends the sequence.
 func (s *Source) Usage(ctx context.Context, want *data.Period, tally *data.Tally) iter.Seq2[data.Usage, error] {
 	return func(yield func(data.Usage, error) bool) {
-		plan, err := s.plan()
+		plan, err := s.plan(ctx)
 		if err != nil {
 			yield(data.Usage{}, err)
 			return
@@ -81,7 +94,9 @@ func (s *Source) Usage(ctx context.Context, want *data.Period, tally *data.Tally
 		for _, f := range plan.files {
 			tally.TotalBytes += f.size
 		}
-		r := &reading{source: s, want: want, tally: tally, yield: yield}
+		tally.Warnings = append(tally.Warnings, plan.warnings...)
+		tally.Covers = plan.covers
+		r := &reading{source: s, want: want, tally: tally, yield: yield, owners: owners{}, warned: map[string]bool{}}
 		for _, f := range plan.files {
 			if !r.file(ctx, f) {
 				return
@@ -97,44 +112,75 @@ type reading struct {
 	tally  *data.Tally
 	yield  func(data.Usage, error) bool
 	others int // distinct reasons told so far for other providers
+	owners owners
+	warned map[string]bool
+}
+
+// warnOnce tells something that may hold for millions of rows.
+func (r *reading) warnOnce(text string) {
+	if !r.warned[text] {
+		r.warned[text] = true
+		r.tally.Warnings = append(r.tally.Warnings, text)
+	}
 }
 
 // file yields the rows of one file; false ends the sequence.
-func (r *reading) file(ctx context.Context, f exported) bool {
-	spec := flatfile.Spec{Columns: columns(), Bytes: func(n int64) { r.tally.Bytes += n }}
-	rows := int64(0)
-	for row, err := range flatfile.Rows(ctx, f.path, spec) {
-		if err != nil {
-			r.yield(data.Usage{}, err)
-			return false
-		}
-		rows++
-		if !r.row(f.name, row) {
-			return false
+func (r *reading) file(ctx context.Context, p exported) bool {
+	err := ctx.Err()
+	more := false
+	if err == nil {
+		var path string
+		var done func() error
+		if path, done, err = r.source.store.local(ctx, p.object); err == nil {
+			more, err = r.rows(ctx, p, path)
+			err = errors.Join(err, done())
 		}
 	}
-	if err := f.check(rows); err != nil {
+	if err != nil {
 		r.yield(data.Usage{}, err)
 		return false
 	}
-	return true
+	return more
 }
 
-// row yields one row, unless it is to be passed over; false ends the sequence.
-func (r *reading) row(file string, row *flatfile.Row) bool {
+// rows yields the rows of a file that lies at path; false for more ends the
+// sequence. The error is still to be yielded.
+func (r *reading) rows(ctx context.Context, p exported, path string) (more bool, err error) {
+	place := r.source.store.place(p.name)
+	spec := flatfile.Spec{Name: place, Columns: columns(), Bytes: func(n int64) { r.tally.Bytes += n }}
+	rows := int64(0)
+	for row, err := range flatfile.Rows(ctx, path, spec) {
+		if err != nil {
+			return false, err
+		}
+		rows++
+		if more, err := r.row(p, row); err != nil || !more {
+			return false, err
+		}
+	}
+	return true, p.check(place, rows)
+}
+
+// row yields one row, unless it is to be passed over; false for more ends the
+// sequence. The error is still to be yielded.
+func (r *reading) row(p exported, row *flatfile.Row) (more bool, err error) {
 	usage, wanted := data.Usage{}, true
 	if row.Problem() == nil {
-		c := charge{Row: row, lenient: r.source.lenient, tally: r.tally}
+		c := charge{Row: row, run: p.run, lenient: r.source.lenient, tally: r.tally, warn: r.warnOnce}
 		usage, wanted = r.usage(c)
 	}
 	if !wanted {
-		return true
+		return true, nil
+	}
+	if bad := row.Problem(); bad != nil {
+		r.tally.Read++
+		return r.yield(data.Usage{}, &data.RowError{File: p.name, Line: row.Line, Column: bad.Column, Value: bad.Value, Reason: bad.Reason}), nil
+	}
+	if err := r.owners.add(&usage, p.from()); err != nil {
+		return false, err
 	}
 	r.tally.Read++
-	if p := row.Problem(); p != nil {
-		return r.yield(data.Usage{}, &data.RowError{File: file, Line: row.Line, Column: p.Column, Value: p.Value, Reason: p.Reason})
-	}
-	return r.yield(usage, nil)
+	return r.yield(usage, nil), nil
 }
 
 // usage makes a usage row of a charge; wanted is false for one to be passed over.

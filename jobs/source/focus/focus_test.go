@@ -271,7 +271,7 @@ func part(names ...string) string {
 func manifestText(export, submitted string, rows int, blobs ...string) string {
 	var list []string
 	for _, b := range blobs {
-		list = append(list, fmt.Sprintf(`{"blobName":%q,"byteCount":1}`, b))
+		list = append(list, fmt.Sprintf(`{"blobName":%q}`, b))
 	}
 	return fmt.Sprintf(`{"blobCount":%d,"dataRowCount":%d,"exportConfig":{"exportName":%q,"resourceId":"/x/exports/%[3]s","type":"FocusCost"},
 		"runInfo":{"submittedTime":%q,"startDate":"2026-02-01T00:00:00","endDate":"2026-02-28T00:00:00"},"blobs":[%s]}`,
@@ -289,9 +289,9 @@ func TestUsage_Manifests(t *testing.T) {
 			map[string]string{"b/1.csv": part("b1"), "a/2.csv": part("a2"), "a/1.csv": part("a1"), "c.csv": part("c"), "readme.txt": "x"},
 			[]string{"a1", "a2", "b1", "c"}, "", nil},
 		"with one only the files it lists": {
-			map[string]string{"run/manifest.json": manifestText("e", "2026-02-10T04:00:00Z", 1, "focus/e/20260201-20260228/run/part_0.csv"),
+			map[string]string{"run/manifest.json": manifestText("e", "2026-02-10T04:00:00.1Z", 1, "focus/e/20260201-20260228/run/part_0.csv"),
 				"run/part_0.csv": part("s0"), "run/part_0 copy.csv": part("copy"), "other/x.csv": part("x")},
-			[]string{"x", "s0"}, "", map[string]int64{"file that its manifest does not list": 1}},
+			[]string{"s0"}, "", map[string]int64{"file that its manifest does not list": 1, "file without a manifest": 1}},
 		"it may list files in folders below": {
 			map[string]string{"manifest.json": manifestText("e", "1", 2, "container/e/a/part.csv", "container/e/b/part.csv"),
 				"a/part.csv": part("a"), "b/part.csv": part("b")},
@@ -322,7 +322,7 @@ func TestUsage_Manifests(t *testing.T) {
 			[]string{"s"}, "", map[string]int64{"provider AWS": 1}},
 		"a manifest that is none": {
 			map[string]string{"run/manifest.json": "{", "run/p.csv": part("s")},
-			nil, "manifest.json: not a manifest", nil},
+			nil, "is not whole: not a manifest", nil},
 		"a run without files": {map[string]string{"run/manifest.json": manifestText("e", "1", 0)}, nil, "", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -392,8 +392,8 @@ func TestSource_KeepsTheContract(t *testing.T) {
 	}
 	text.WriteString("2026-02-09,1,EUR,a,Microsoft,Gift,s\n2026-02-09,1,EUR,a,AWS,Usage,s\n")
 	root := folder(t, map[string]string{
-		"a/part.csv": text.String(), "b/part.csv.gz": text.String(),
-		"b/manifest.json": manifestText("e", "1", 32, "e/part.csv.gz"),
+		"a/part.csv": text.String(), "a/manifest.json": manifestText("f", "2026-02-09T04:00:00Z", 32, "f/part.csv"),
+		"b/part.csv.gz": strings.ReplaceAll(text.String(), "/S", "/T"), "b/manifest.json": manifestText("e", "2026-02-09T04:00:00Z", 32, "e/part.csv.gz"),
 	})
 	datatest.TestSource(t, func(t *testing.T) data.UsageSource {
 		s, err := New(Options{Path: root})

@@ -1,40 +1,51 @@
 package focus
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
-	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 
+	"tidemark/data"
 	"tidemark/jobs/source/flatfile"
 )
 
-// plan is what a reading of the folder takes.
+// plan is what a reading of the store takes.
 type plan struct {
-	files   []exported
-	leftOut map[string]int // files passed over, by reason
+	files    []exported
+	leftOut  map[string]int // files passed over, by reason
+	warnings []string
+	runs     []*run       // that count
+	covers   *data.Period // days of the runs' months; nil where it is not said
 }
 
 // exported is one file of an export.
 type exported struct {
-	path     string
-	name     string // path below the source's folder, with slashes
-	size     int64
+	object
+	run      *run     // nil for a file without manifest
 	rows     *int64   // rows that the manifest states for it
 	manifest *counted // rows that the manifest states in all; nil for none
 }
 
+// from names where the file comes from, as far as rows of one charge may come
+// from one such place only.
+func (p exported) from() string {
+	switch {
+	case p.run == nil:
+		return "folder " + path.Dir(p.name)
+	case p.run.scope == "" || p.run.month == 0:
+		return p.run.place
+	}
+	return "the export of " + p.run.scope
+}
+
 // counted compares the rows of a manifest's files with the number it states.
 type counted struct {
-	path  string
+	place string
 	want  *int64
 	files int // files still to be read
 	rows  int64
@@ -42,182 +53,201 @@ type counted struct {
 
 // check compares the rows read of the file with what its manifest states, and
 // the rows of all files of the manifest once the last of them is read.
-func (f exported) check(rows int64) error {
-	if f.rows != nil && *f.rows != rows {
-		return fmt.Errorf("%s: %d rows instead of the %d that its manifest states: copy the export again", f.path, rows, *f.rows)
+func (p exported) check(place string, rows int64) error {
+	if p.rows != nil && *p.rows != rows {
+		return fmt.Errorf("%s: %d rows instead of the %d that its manifest states: copy the export again", place, rows, *p.rows)
 	}
-	c := f.manifest
+	c := p.manifest
 	if c == nil {
 		return nil
 	}
 	c.rows += rows
 	c.files--
 	if c.want != nil && c.files == 0 && c.rows != *c.want {
-		return fmt.Errorf("%s: its files hold %d rows instead of the %d that it states: copy the export again", c.path, c.rows, *c.want)
+		return fmt.Errorf("%s: its files hold %d rows instead of the %d that it states: copy the export again", c.place, c.rows, *c.want)
 	}
 	return nil
 }
 
-// manifest is what Cost Management writes beside the files of one export run.
-type manifest struct {
-	Export struct {
-		Name     string `json:"exportName"`
-		Resource string `json:"resourceId"`
-		Type     string `json:"type"`
-	} `json:"exportConfig"`
-	Run struct {
-		Submitted string `json:"submittedTime"`
-		Start     string `json:"startDate"`
-	} `json:"runInfo"`
-	Blobs []struct {
-		Name string `json:"blobName"`
-		Rows *int64 `json:"dataRowCount"`
-	} `json:"blobs"`
-	Rows *int64 `json:"dataRowCount"`
-
-	dir string // folder below the root that it stands in, "." for the root
-}
-
-// key says what the run is a full copy of: one export and month. It is empty
-// where the manifest does not say.
-func (m *manifest) key() string {
-	id := cmp.Or(m.Export.Resource, m.Export.Name)
-	if id == "" || m.Run.Start == "" {
-		return ""
-	}
-	return strings.Join([]string{strings.ToLower(id), m.Export.Type, m.Run.Start}, "|")
-}
-
-const manifestName = "manifest.json"
-
-// plan walks the folder and decides which files count.
-func (s *Source) plan() (*plan, error) {
-	root := os.DirFS(s.path)
-	files := map[string]bool{}
-	manifests := map[string]*manifest{} // by folder
-	err := fs.WalkDir(root, ".", func(name string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case d.IsDir():
-		case strings.EqualFold(d.Name(), manifestName):
-			m, err := s.readManifest(root, name)
-			if err != nil {
-				return err
-			}
-			manifests[m.dir] = m
-		case flatfile.Form(name) != "":
-			files[name] = true
-		}
-		return nil
-	})
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("folder %s does not exist: set the source's path to the folder with the exports", s.path)
-	}
+// plan lists the store and decides which files count: those of the newest whole
+// run of each scope and month or, where no manifest is at all, every one.
+func (s *Source) plan(ctx context.Context) (*plan, error) {
+	all, err := s.store.list(ctx)
 	if err != nil {
 		return nil, err
 	}
+	files := map[string]object{}
+	var runs []*run
+	for _, o := range all {
+		switch {
+		case strings.EqualFold(path.Base(o.name), manifestName):
+			r, err := s.readRun(ctx, o)
+			if err != nil {
+				return nil, err
+			}
+			runs = append(runs, r)
+		case flatfile.Form(o.name) != "":
+			files[o.name] = o
+		}
+	}
+	slices.SortFunc(runs, func(a, b *run) int { return cmp.Compare(a.dir, b.dir) })
 	p := &plan{leftOut: map[string]int{}}
-	if err := s.listed(p, manifests, files); err != nil {
+	if len(runs) == 0 {
+		for _, o := range files {
+			p.files = append(p.files, exported{object: o})
+		}
+	} else if err := p.choose(runs, files); err != nil {
 		return nil, err
 	}
-	for name := range files {
-		if governed(manifests, name) {
-			continue
-		}
-		if err := s.add(p, exported{name: name}); err != nil {
-			return nil, err
-		}
-	}
-	if len(p.files) == 0 && len(manifests) == 0 {
-		return nil, fmt.Errorf("folder %s holds no export: put .csv, .csv.gz or .parquet files there", s.path)
+	if len(p.files) == 0 && len(p.runs) == 0 {
+		return nil, p.nothing(s.store.place(""))
 	}
 	slices.SortFunc(p.files, func(a, b exported) int { return cmp.Compare(a.name, b.name) })
 	return p, nil
 }
 
-func (s *Source) readManifest(root fs.FS, name string) (*manifest, error) {
-	b, err := fs.ReadFile(root, name)
-	if err != nil {
-		return nil, err
+// nothing explains why no file counts.
+func (p *plan) nothing(where string) error {
+	if len(p.warnings) > 0 {
+		return errors.New(strings.Join(p.warnings, "; "))
 	}
-	m := &manifest{dir: path.Dir(name)}
-	if err := json.Unmarshal(bytes.TrimPrefix(b, []byte("\xEF\xBB\xBF")), m); err != nil {
-		return nil, fmt.Errorf("%s: not a manifest (%w): copy it again, or remove it to read every file of the folder", s.full(name), err)
+	for reason := range p.leftOut {
+		return fmt.Errorf("%s holds no export in FOCUS format (%s): create an export of type FocusCost", where, reason)
 	}
-	return m, nil
+	return fmt.Errorf("%s holds no export: put .csv, .csv.gz or .parquet files there", where)
 }
 
-// listed adds the files that manifests list, and tells what is passed over.
-func (s *Source) listed(p *plan, manifests map[string]*manifest, files map[string]bool) error {
-	newest := newestRuns(manifests)
-	taken, older := map[string]bool{}, map[string]bool{}
-	for _, dir := range slices.Sorted(maps.Keys(manifests)) {
-		m := manifests[dir]
-		where := s.full(path.Join(dir, manifestName))
-		current := m.key() == "" || newest[m.key()] == m
-		count := &counted{path: where, want: m.Rows, files: len(m.Blobs)}
-		for _, b := range m.Blobs {
-			name, found := m.find(b.Name, files)
-			switch {
-			case !current:
-				older[name] = found
-			case !found:
-				return fmt.Errorf("%s: lists %q, which is not there: copy it as well, or remove the manifest", where, flatfile.Shorten(b.Name))
-			case taken[name]:
-				return fmt.Errorf("%s: lists %q, which is listed already: copy the export again", where, name)
-			default:
-				taken[name] = true
-				if err := s.add(p, exported{name: name, rows: b.Rows, manifest: count}); err != nil {
-					return err
-				}
-			}
+// choose takes the files of the runs that count, and tells what is passed over.
+func (p *plan) choose(runs []*run, files map[string]object) error {
+	sizes := statesGzipSizes(runs, files)
+	why := map[string]string{} // why a file is passed over
+	copies := map[string][]*run{}
+	for i, r := range runs {
+		r.resolve(files, sizes)
+		key := cmp.Or(r.key(), fmt.Sprint("run ", i))
+		switch {
+		case r.Export.Type != "" && !strings.EqualFold(r.Export.Type, "FocusCost"):
+			r.because(why, "file of another dataset, "+flatfile.Shorten(r.Export.Type))
+		case r.odd != "":
+			p.warn("%s is left out: %s, not one month: export by month, e.g. month to date", r.describe(), r.odd)
+			r.because(why, "file of a run that is not of one month")
+		default:
+			copies[key] = append(copies[key], r)
 		}
 	}
-	for name := range files {
+	for _, key := range slices.Sorted(maps.Keys(copies)) {
+		if err := p.newest(copies[key], why); err != nil {
+			return err
+		}
+	}
+	if err := p.take(); err != nil {
+		return err
+	}
+	p.count(runs, files, why)
+	p.span()
+	return nil
+}
+
+func (r *run) because(why map[string]string, reason string) {
+	for _, f := range r.files {
+		why[f.name] = reason
+	}
+}
+
+func (p *plan) warn(format string, args ...any) {
+	p.warnings = append(p.warnings, fmt.Sprintf(format, args...))
+}
+
+// newest takes the newest whole run of several copies of one scope and month.
+func (p *plan) newest(copies []*run, why map[string]string) error {
+	for _, r := range copies {
+		if len(copies) > 1 && r.submitted.IsZero() {
+			return fmt.Errorf("%s does not say when it was submitted, and %s is of the same export and month: keep the newer one only",
+				r.place, other(copies, r).place)
+		}
+	}
+	slices.SortFunc(copies, func(a, b *run) int { // newest first
+		return cmp.Or(b.submitted.Compare(a.submitted), cmp.Compare(b.Run.ID, a.Run.ID), cmp.Compare(b.dir, a.dir))
+	})
+	at := slices.IndexFunc(copies, func(r *run) bool { return r.unready == "" })
+	for i, r := range copies {
 		switch {
-		case taken[name]:
-		case older[name]:
-			p.leftOut["file of an older run of its export"]++
-		case governed(manifests, name):
-			p.leftOut["file that its manifest does not list"]++
+		case i == at:
+			p.runs = append(p.runs, r)
+		case at >= 0 && i > at:
+			r.because(why, "file of an older run of its export")
+		default:
+			r.because(why, "file of a run that is not whole")
+		}
+	}
+	switch newest := copies[0]; {
+	case at > 0:
+		p.warn("%s is not whole yet: it %s; the run of %s counts until it is", newest.describe(), newest.unready,
+			copies[at].submitted.UTC().Format("2006-01-02 15:04 UTC"))
+	case at < 0 && newest.month == 0:
+		p.warn("%s is not whole: %s", newest.describe(), newest.unready)
+	case at < 0:
+		p.warn("%s is not whole: it %s; %s stays as it is archived: copy it again", newest.describe(), newest.unready, newest.month.Time().Format("2006-01"))
+	}
+	return nil
+}
+
+func other(copies []*run, r *run) *run {
+	if copies[0] == r {
+		return copies[1]
+	}
+	return copies[0]
+}
+
+// take takes the files of the runs that count.
+func (p *plan) take() error {
+	taken := map[string]*run{}
+	for _, r := range p.runs {
+		for _, f := range r.files {
+			if by := taken[f.name]; by != nil {
+				return fmt.Errorf("%s lists %q, which %s lists as well: copy the exports again", r.place, f.name, by.place)
+			}
+			taken[f.name] = r
+			p.files = append(p.files, f)
 		}
 	}
 	return nil
 }
 
-// newestRuns returns the newest run of each export and month.
-func newestRuns(manifests map[string]*manifest) map[string]*manifest {
-	newest := map[string]*manifest{}
-	for _, dir := range slices.Sorted(maps.Keys(manifests)) {
-		m := manifests[dir]
-		if n := newest[m.key()]; n == nil || n.Run.Submitted <= m.Run.Submitted {
-			newest[m.key()] = m
+// count counts what is passed over. A file without manifest beside runs that have
+// one belongs to a run whose manifest is still to come.
+func (p *plan) count(runs []*run, files map[string]object, why map[string]string) {
+	dirs := map[string]bool{}
+	for _, r := range runs {
+		dirs[r.dir] = true
+	}
+	taken := map[string]bool{}
+	for _, f := range p.files {
+		taken[f.name] = true
+	}
+	alone := 0
+	example := ""
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		switch {
+		case taken[name]:
+		case why[name] != "":
+			p.leftOut[why[name]]++
+		case governed(dirs, name):
+			p.leftOut["file that its manifest does not list"]++
+		default:
+			p.leftOut["file without a manifest"]++
+			alone, example = alone+1, cmp.Or(example, name)
 		}
 	}
-	return newest
-}
-
-// find returns the file that a manifest means by a blob's name: the longest end
-// of it that exists below the manifest's folder, else the whole below the root.
-func (m *manifest) find(blob string, files map[string]bool) (string, bool) {
-	for rest := blob; ; {
-		if name := path.Join(m.dir, rest); files[name] {
-			return name, true
-		}
-		var deeper bool
-		if _, rest, deeper = strings.Cut(rest, "/"); !deeper {
-			break
-		}
+	if alone > 0 {
+		p.warn("files without a manifest beside runs that have one are left out: %d, %s for one; their run is not whole yet, or they do not belong there", alone, example)
 	}
-	name := path.Clean(blob)
-	return name, files[name]
 }
 
 // governed reports whether a manifest stands in the file's folder or above it.
-func governed(manifests map[string]*manifest, name string) bool {
+func governed(dirs map[string]bool, name string) bool {
 	for dir := path.Dir(name); ; dir = path.Dir(dir) {
-		if manifests[dir] != nil {
+		if dirs[dir] {
 			return true
 		}
 		if dir == "." {
@@ -226,15 +256,51 @@ func governed(manifests map[string]*manifest, name string) bool {
 	}
 }
 
-func (s *Source) add(p *plan, f exported) error {
-	f.path = s.full(f.name)
-	info, err := os.Stat(f.path)
-	if err != nil {
-		return err
+// span says which days the runs cover, if each says which month it is of.
+func (p *plan) span() {
+	for i, r := range p.runs {
+		if r.month == 0 {
+			p.covers = nil
+			return
+		}
+		last := data.DayOf(r.month.Time().AddDate(0, 1, -1))
+		if i == 0 {
+			p.covers = &data.Period{From: r.month, To: last}
+		}
+		p.covers.From, p.covers.To = min(p.covers.From, r.month), max(p.covers.To, last)
 	}
-	f.size = info.Size()
-	p.files = append(p.files, f)
-	return nil
 }
 
-func (s *Source) full(name string) string { return filepath.Join(s.path, filepath.FromSlash(name)) }
+// Describe says what the source would read, and what somebody should look at.
+func (s *Source) Describe(ctx context.Context) (found string, warnings []string, err error) {
+	p, err := s.plan(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	size := int64(0)
+	for _, f := range p.files {
+		size += f.size
+	}
+	found = fmt.Sprintf("%s: %d files with %s", s.store.place(""), len(p.files), megabytes(size))
+	if len(p.runs) == 0 {
+		return found + ", no manifest", p.warnings, nil
+	}
+	scopes := map[string]bool{}
+	for _, r := range p.runs {
+		scopes[cmp.Or(r.scope, r.Export.Name, r.dir)] = true
+	}
+	found += fmt.Sprintf(", of %d runs of %d scopes", len(p.runs), len(scopes))
+	if p.covers != nil {
+		found += fmt.Sprintf(", %s to %s", p.covers.From.Time().Format("2006-01"), p.covers.To.Time().Format("2006-01"))
+	}
+	passed := 0
+	for _, n := range p.leftOut {
+		passed += n
+	}
+	if passed > 0 {
+		found += fmt.Sprintf("; passed over: %d files of older runs and the like", passed)
+	}
+	return found, p.warnings, nil
+}
+
+func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
