@@ -42,15 +42,17 @@ func folder(t testing.TB, files map[string]string) string {
 
 func zipped(t testing.TB, b []byte) []byte {
 	t.Helper()
+	return []byte(gzipped(string(b)))
+}
+
+func gzipped(text string) string {
 	var out bytes.Buffer
 	z := gzip.NewWriter(&out)
-	if _, err := z.Write(b); err != nil {
-		t.Fatal(err)
+	_, err := z.Write([]byte(text))
+	if err := errors.Join(err, z.Close()); err != nil {
+		panic(err) // writing to memory
 	}
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
+	return out.String()
 }
 
 // result is what a reading gave.
