@@ -248,7 +248,7 @@ func (b *blobs) local(ctx context.Context, o object) (path string, done func() e
 	if err != nil {
 		return "", nil, errors.Join(err, in.Close())
 	}
-	n, err := io.Copy(f, in)
+	n, err := io.Copy(f, io.LimitReader(in, o.size+1))
 	if err == nil && n != o.size {
 		err = fmt.Errorf("read %s: %d bytes came instead of %d: run again", b.place(o.name), n, o.size)
 	}

@@ -41,7 +41,7 @@ func (b *blobs) explain(err error) error {
 // remedy says what to do about a refusal.
 func (b *blobs) remedy(e *azcore.ResponseError) string {
 	switch code := bloberror.Code(e.ErrorCode); {
-	case code == bloberror.ConditionNotMet:
+	case code == bloberror.ConditionNotMet || e.StatusCode == http.StatusPreconditionFailed:
 		return "the blob was replaced while it was read: run again"
 	case code == bloberror.ContainerNotFound:
 		return "there is no such container: check its address"

@@ -282,6 +282,9 @@ func TestStorage_ListsByMarkerAndGivesBlobs(t *testing.T) {
 	if a := f.get(f.at.Storage+"/exports/"+files[0].Name+"?"+sas, "", "Range", "bytes=0-9"); a.status != 206 || len(a.body) != 10 {
 		t.Errorf("range: %d, %d bytes", a.status, len(a.body))
 	}
+	if a := f.get(f.at.Storage+"/exports/"+files[0].Name+"?"+sas, "", "Range", "bytes=0-9", "x-ms-range", "bytes=5-7"); a.status != 206 || len(a.body) != 3 {
+		t.Errorf("x-ms-range: %d, %d bytes", a.status, len(a.body))
+	}
 	wantStatus(t, f.get(f.at.Storage+"/exports/nothing?"+sas, ""), 404, "BlobNotFound")
 	wantStatus(t, f.get(f.at.Storage+"/other?restype=container&comp=list&"+sas, ""), 404, "ContainerNotFound")
 }

@@ -206,6 +206,9 @@ func (s *Server) storedBlob(w http.ResponseWriter, r *http.Request, name string)
 		xmlError(w, 404, "BlobNotFound", "The specified blob does not exist.")
 		return
 	}
+	if part := r.Header.Get("x-ms-range"); part != "" {
+		r.Header.Set("Range", part) // it goes before Range
+	}
 	w.Header().Set("ETag", f.etag)
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("x-ms-blob-type", "BlockBlob")
