@@ -3,6 +3,7 @@ package main
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -98,14 +99,15 @@ func (a *app) printExtracted(out jobs.Extracted) {
 		days = out.Days.From.String() + " to " + out.Days.To.String()
 	}
 	a.printf("run %s: %s, %d usage rows read, %d customers, %d subscriptions\n", out.Run, days, out.Read, out.Customers, out.Subs)
+	reasons, total := 0, int64(0)
 	for _, reason := range slices.Sorted(maps.Keys(out.LeftOut)) {
-		a.printf("left out: %d rows, %s\n", out.LeftOut[reason], reason)
-	}
-	if len(out.LeftOut) > 1 {
-		total := int64(0)
-		for _, n := range out.LeftOut {
-			total += n
+		n, unit := out.LeftOut[reason], "files"
+		if !strings.HasPrefix(reason, "file ") { // files as a whole, whose rows nobody counted
+			unit, reasons, total = "rows", reasons+1, total+n
 		}
+		a.printf("left out: %d %s, %s\n", n, unit, reason)
+	}
+	if reasons > 1 {
 		a.printf("left out in all: %d rows\n", total)
 	}
 	if out.Rounded > 0 {

@@ -12,8 +12,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"tidemark/jobs/source/partnercenter/fakemicrosoft"
 )
 
 // exitCodeCommand is `exitcode CODE COMMAND…`: the command must end with
@@ -119,4 +122,34 @@ func truncateLastCommand(ts *testscript.TestScript, neg bool, args []string) {
 		return err
 	}))
 	truncateCommand(ts, false, []string{last, args[1]})
+}
+
+// storageCommand is `storage DIR`: a container of Azure Blob Storage with the
+// files of a folder, at $CONTAINER and opened by $EXPORTS_SAS, which ends after
+// an hour, or by $OLD_SAS, which has ended.
+func storageCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: storage DIR")
+	}
+	now := time.Date(2026, 11, 16, 7, 0, 0, 0, time.UTC)
+	s := fakemicrosoft.NewWith(&fakemicrosoft.Partner{}, func() time.Time { return now }, fakemicrosoft.Options{Marker: "MARKED"})
+	at, err := s.Start()
+	ts.Check(err)
+	ts.Defer(func() { ts.Check(s.Close()) })
+	root := ts.MkAbs(args[0])
+	ts.Check(filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		body, err := os.ReadFile(path)
+		s.Put(fakemicrosoft.File{Name: filepath.ToSlash(name), Body: body})
+		return err
+	}))
+	ts.Setenv("CONTAINER", at.Storage+"/"+fakemicrosoft.Container)
+	ts.Setenv("EXPORTS_SAS", s.ContainerSAS(time.Hour))
+	ts.Setenv("OLD_SAS", s.ContainerSAS(-time.Hour))
 }

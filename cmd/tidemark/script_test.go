@@ -39,6 +39,7 @@ func TestScripts(t *testing.T) {
 			"edit":       editCommand,
 			"gzip":       gzipCommand,
 			"reportid":   reportIDCommand,
+			"storage":    storageCommand,
 			"truncate":   truncateCommand,
 
 			"truncatelast": truncateLastCommand,
