@@ -199,6 +199,7 @@ func collect[T any](x *extraction, table archive.Table, tally *data.Tally, rows 
 	for reason, n := range tally.LeftOut {
 		x.leftOut[string(table)+": "+reason] += n
 	}
+	x.out.Warnings = append(x.out.Warnings, tally.Warnings...)
 	return good, nil
 }
 

@@ -225,7 +225,7 @@ func (s *Source) readSubscriptions(ctx context.Context, tally *data.Tally) ([]re
 // count adds to the tally what was passed over. It is an error when no customer
 // could be read: then it is not the customers'.
 func (s *Source) count(results []result, tally *data.Tally) error {
-	failed := 0
+	failed, unknown := 0, map[string]int{}
 	for _, r := range results {
 		if r.err != nil {
 			failed++
@@ -234,8 +234,11 @@ func (s *Source) count(results []result, tally *data.Tally) error {
 			tally.Skip("subscription that is not Azure's")
 		}
 		for _, status := range r.unknown {
-			tally.Skip(fmt.Sprintf("note: status %q is not known, the subscription counts as unknown", status))
+			unknown[status]++
 		}
+	}
+	for _, status := range slices.Sorted(maps.Keys(unknown)) {
+		tally.Warnings = append(tally.Warnings, fmt.Sprintf("%d subscriptions have the status %q, which is not known: they count as unknown", unknown[status], status))
 	}
 	if failed > 0 && failed == len(results) {
 		return fmt.Errorf("none of %d customers can be read: %w", failed, results[0].err.Err) // not one customer's error any more

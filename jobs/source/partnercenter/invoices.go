@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -45,12 +46,14 @@ func (s *Source) listInvoices(ctx context.Context, tally *data.Tally) ([]invoice
 	var refused *retry.StatusError
 	switch {
 	case errors.As(err, &refused) && (refused.Status == http.StatusForbidden || refused.Status == http.StatusNotFound):
-		tally.Skip(fmt.Sprintf("note: invoices cannot be listed (%d): billed usage is read of those that source.invoices names, %d", refused.Status, len(named)))
+		if len(named) == 0 {
+			tally.Warnings = append(tally.Warnings, fmt.Sprintf("invoices cannot be listed (answered %d): billed usage is not read; give the app that right, or name invoices in source.invoices", refused.Status))
+		}
 		return named, nil
 	case err != nil:
 		return nil, fmt.Errorf("list invoices: %w", err)
 	}
-	seen := map[string]bool{}
+	seen, other := map[string]bool{}, map[string]int{}
 	var wanted []invoice
 	for _, inv := range slices.Concat(all, named) {
 		inv.ID, inv.Currency = strings.TrimSpace(inv.ID), strings.ToUpper(inv.Currency)
@@ -59,10 +62,13 @@ func (s *Source) listInvoices(ctx context.Context, tally *data.Tally) ([]invoice
 		}
 		seen[inv.ID] = true
 		if inv.Currency != "" && !slices.Contains(s.currencies, inv.Currency) {
-			tally.Skip(fmt.Sprintf("note: invoice in %s, which source.currencies does not name", shorten(inv.Currency)))
+			other[inv.Currency]++
 			continue
 		}
 		wanted = append(wanted, inv)
+	}
+	for _, currency := range slices.Sorted(maps.Keys(other)) {
+		tally.Warnings = append(tally.Warnings, fmt.Sprintf("%d invoices are in %s, which source.currencies does not name: their usage is not read", other[currency], shorten(currency)))
 	}
 	slices.SortStableFunc(wanted, func(a, b invoice) int { return cmp.Or(cmp.Compare(a.month(), b.month()), cmp.Compare(a.ID, b.ID)) })
 	return wanted, nil

@@ -97,6 +97,7 @@ type inventory struct {
 	Subscriptions []data.Subscription
 	Refused       []string
 	LeftOut       map[string]int64
+	Warnings      []string
 }
 
 func (s *side) inventory(source *Source) inventory {
@@ -127,7 +128,7 @@ func readInventory(ctx context.Context, source *Source) (inv inventory, err erro
 			inv.Subscriptions = append(inv.Subscriptions, sub)
 		}
 	}
-	inv.LeftOut = map[string]int64{}
+	inv.LeftOut, inv.Warnings = map[string]int64{}, slices.Concat(customers.Warnings, subscriptions.Warnings)
 	for _, t := range []data.Tally{customers, subscriptions} {
 		for reason, n := range t.LeftOut {
 			inv.LeftOut[reason] += n

@@ -122,8 +122,8 @@ func (s *Source) probeBilling(ctx context.Context, ok func(string), try func(str
 			ids = append(ids, inv.ID)
 		}
 		notes := ""
-		for reason := range tally.LeftOut {
-			notes += "; " + strings.TrimPrefix(reason, "note: ")
+		for _, w := range tally.Warnings {
+			notes += "; " + w
 		}
 		return fmt.Sprintf("%d to be read%s", len(ids), notes), nil
 	})

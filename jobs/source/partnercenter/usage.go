@@ -275,6 +275,8 @@ type rated struct {
 	BillingCurrency        text
 	PricingPreTaxTotal     text
 	PricingCurrency        text
+
+	PartnerEarnedCreditPercentage text
 }
 
 const zeroGUID = "00000000-0000-0000-0000-000000000000"
@@ -303,6 +305,12 @@ func (r *reading) usage(f *feed, line []byte) (data.Usage, error) {
 	}
 	if u.Category == "" {
 		u.Category = clean(l.ProductName)
+	}
+	if percent := row.decimal("PartnerEarnedCreditPercentage", l.PartnerEarnedCreditPercentage); percent != nil {
+		u.PartnerCreditApplied = new(!percent.IsZero())
+		if rate, ok := percent.MulRatio(1, 100); ok {
+			u.PartnerCreditRate = &rate
+		}
 	}
 	priced := row.decimal("PricingPreTaxTotal", l.PricingPreTaxTotal)
 	switch {
