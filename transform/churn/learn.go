@@ -108,11 +108,12 @@ func (c *cache) before(t int) (learned, error) {
 	return c.fitTo(rows, who)
 }
 
-// fitTo fits rows if there are enough of both kinds, and else takes their level only. Accounts
-// count, not rows: one that went away is lost on several origins, and tells it once.
+// fitTo fits rows if there are enough of both kinds, and else takes their level only. Of the
+// lost accounts count, not rows: one that went away is lost on several origins, and tells it
+// once. To stay is something new on every origin, also for one that is lost in the end.
 func (c *cache) fitTo(rows *labelled, who people) (l learned, err error) {
 	l.rows, l.churned, l.accounts, l.lost = len(rows.rows), rows.events(), len(who), who.lost()
-	if l.lost < c.Fit.MinEvents || l.accounts-l.lost < c.Fit.MinEvents {
+	if l.lost < c.Fit.MinEvents || l.rows-l.churned < c.Fit.MinEvents {
 		l.kind, l.coefficients = KindRate, c.rated(rows)
 		return l, nil
 	}
