@@ -56,7 +56,7 @@ how much that is.`,
 			if err != nil {
 				return err
 			}
-			x, err := a.extraction(c, arc, period, day, fill.months)
+			x, err := a.extraction(cmd.Context(), c, arc, period, day, fill.months)
 			if err != nil {
 				return err
 			}

@@ -251,7 +251,7 @@ func (a *app) runExtract(ctx context.Context, c *config, run *ledger.Run) (jobs.
 	if err != nil {
 		return jobs.Outcome{}, err
 	}
-	x, err := a.extraction(c, arc, nil, a.today(), 0)
+	x, err := a.extraction(ctx, c, arc, nil, a.today(), 0)
 	if err != nil {
 		return jobs.Outcome{}, err
 	}

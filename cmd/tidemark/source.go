@@ -291,10 +291,21 @@ func (a *app) tellWait(w retry.Wait) {
 }
 
 // extraction wires one run of jobs.Extract.
-func (a *app) extraction(c *config, arc *archive.Archive, days *data.Period, inventoryDay data.Day, backfill int) (jobs.Extract, error) {
+func (a *app) extraction(ctx context.Context, c *config, arc *archive.Archive, days *data.Period, inventoryDay data.Day, backfill int) (jobs.Extract, error) {
 	usage, inventory, err := a.sources(c, backfill)
 	if err != nil {
 		return jobs.Extract{}, err
+	}
+	if s, ok := usage.(*partnercenter.Source); ok {
+		view, err := arc.View(ctx, nil)
+		if err != nil {
+			return jobs.Extract{}, err
+		}
+		has := map[string]bool{}
+		for _, p := range view.Parts(archive.UsageTable) {
+			has[p.Feed.Source+" "+p.Feed.Currency+" "+p.BillingPeriod] = true
+		}
+		s.Archived(func(currency, period string) bool { return has[s.Kind()+" "+currency+" "+period] })
 	}
 	x := jobs.Extract{Archive: arc, Usage: usage, Inventory: inventory, Days: days, InventoryDay: inventoryDay,
 		Run: a.newRunID(), Started: a.now(), Exclude: map[data.CustomerID]bool{}}

@@ -168,9 +168,16 @@ func (c *checkpoint) clear() error {
 	return errors.Join(os.Remove(c.path()), os.RemoveAll(c.blobs()))
 }
 
+// forgetful is a checkpoint that has no answers and keeps none: what is only tried
+// is no part of an extraction.
+func forgetful(dir string) *checkpoint { return &checkpoint{dir: dir} }
+
 // once returns the answer that the checkpoint has for a key, or asks and keeps
 // the answer.
 func once[T any](c *checkpoint, key string, ask func() (T, error)) (T, error) {
+	if c.file == nil {
+		return ask()
+	}
 	c.mu.Lock()
 	kept, found := c.answers[key]
 	c.mu.Unlock()

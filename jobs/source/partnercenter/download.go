@@ -181,12 +181,8 @@ func (b *blobFile) inspect(path string) error {
 	}
 	return eachLine(f, func(line []byte) error {
 		b.Lines++
-		if month := textIn(line, "ChargeStartDate", len("2026-11")); isMonth(month) {
-			b.Newest = max(b.Newest, month)
-		}
-		if b.Currency == "" {
-			b.Currency = strings.ToUpper(textIn(line, "BillingCurrency", len("EUR")))
-		}
+		month, currency := periodOf(line)
+		b.Newest, b.Currency = max(b.Newest, month), firstOf(b.Currency, currency)
 		return nil
 	})
 }

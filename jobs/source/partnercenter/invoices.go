@@ -83,6 +83,11 @@ func (s *Source) invoicesFor(ctx context.Context, want *data.Period, tally *data
 	if err != nil {
 		return nil, nil, err
 	}
+	for id, b := range known {
+		if b.Period != "" && s.archived != nil && !s.archived(b.Currency, b.Period) {
+			delete(known, id) // of another archive, or one that was put back
+		}
+	}
 	s.billed = known
 	all, err := s.listInvoices(ctx, tally)
 	if err != nil {

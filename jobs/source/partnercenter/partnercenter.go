@@ -67,6 +67,8 @@ type Source struct {
 	ends    time.Time         // of the time allowed; zero until something was read
 	billed  map[string]billed // to be kept once the archive has them; nil: as it was
 	stopped string            // how far it was when the time was over
+
+	archived func(currency, period string) bool // whether the archive has usage of it; nil: not known
 }
 
 var (
@@ -173,6 +175,10 @@ func (s *Source) progress(what string, done, of int) {
 		s.o.Progress(what, done, of)
 	}
 }
+
+// Archived tells the source what the archive has: invoices of a billing period
+// without any usage there are read again.
+func (s *Source) Archived(has func(currency, period string) bool) { s.archived = has }
 
 // Kind is "partnercenter".
 func (s *Source) Kind() string { return "partnercenter" }

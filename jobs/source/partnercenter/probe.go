@@ -13,13 +13,8 @@ import (
 // of each how it went and what an extraction would read. It changes nothing and
 // starts no export. Every finding is told, also after one that failed.
 func (s *Source) Probe(ctx context.Context, ok func(string), problem func(error)) {
-	_, err := within(ctx, s, func(ctx context.Context) (struct{}, error) {
-		s.probe(ctx, ok, problem)
-		return struct{}{}, nil
-	})
-	if err != nil {
-		problem(err)
-	}
+	s.cp = forgetful(s.o.Work)
+	s.probe(ctx, ok, problem)
 }
 
 func (s *Source) probe(ctx context.Context, ok func(string), problem func(error)) {

@@ -370,3 +370,66 @@ func TestUsage_InvoicesThatAreNamed(t *testing.T) {
 	}
 	s.isAllUsage(s.usage(s.source(), nil))
 }
+
+// TestUsage_SomeDaysOfAnInvoiceDoNotMakeItRead asks for a day of a billed month
+// first: the whole month is still read afterwards.
+func TestUsage_SomeDaysOfAnInvoiceDoNotMakeItRead(t *testing.T) {
+	s := newSide(t, smallPartner(), fakemicrosoft.Options{})
+	source := s.source()
+	s.usage(source, &data.Period{From: s.day("2026-10-30"), To: s.day("2026-10-30")})
+	if err := source.Done(); err != nil {
+		t.Fatal(err)
+	}
+	s.isAllUsage(s.usage(s.source(), nil))
+}
+
+// TestUsage_AnArchiveWithoutItHasItReadAgain forgets the archive, not the work
+// folder.
+func TestUsage_AnArchiveWithoutItHasItReadAgain(t *testing.T) {
+	s := newSide(t, smallPartner(), fakemicrosoft.Options{})
+	for _, has := range []bool{true, false} {
+		source := s.source()
+		source.Archived(func(string, string) bool { return has })
+		s.isAllUsage(s.usage(source, nil))
+		if err := source.Done(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestUsage_ThePeriodHoweverItIsWritten has lines that no quick look finds the
+// period in.
+func TestUsage_ThePeriodHoweverItIsWritten(t *testing.T) {
+	for name, line := range map[string]string{
+		"as always":           `{"ChargeStartDate":"2026-11-01T00:00:00Z","BillingCurrency":"EUR"}`,
+		"with blanks":         `{ "ChargeStartDate" : "2026-11-01T00:00:00Z", "BillingCurrency" : "eur" }`,
+		"in another case":     `{"chargestartdate":"2026-11-01T00:00:00Z","billingcurrency":"EUR"}`,
+		"by the usage's date": `{"UsageDate":"2026-11-09T00:00:00Z","BillingCurrency":"EUR"}`,
+	} {
+		if month, currency := periodOf([]byte(line)); month != "2026-11" || currency != "EUR" {
+			t.Errorf("%s: %q, %q", name, month, currency)
+		}
+	}
+	for _, line := range []string{"", "{}", "not JSON", `{"ChargeStartDate":"soon"}`} {
+		if month, _ := periodOf([]byte(line)); month != "" {
+			t.Errorf("%q: %q", line, month)
+		}
+	}
+}
+
+// TestProbe_LeavesNothingForTheExtraction checks that what was only tried is read
+// again.
+func TestProbe_LeavesNothingForTheExtraction(t *testing.T) {
+	s := newSide(t, smallPartner(), fakemicrosoft.Options{})
+	s.source().Probe(t.Context(), func(string) {}, func(err error) { t.Error(err) })
+	s.server.Update(func(p *fakemicrosoft.Partner) {
+		for _, c := range p.Customers {
+			for _, sub := range c.Subscriptions {
+				if sub.Plan() {
+					sub.Entitlements = append(sub.Entitlements, &fakemicrosoft.Entitlement{ID: "00000000" + sub.ID[8:], Status: "active"})
+				}
+			}
+		}
+	})
+	s.isTruth(s.inventory(s.source()))
+}

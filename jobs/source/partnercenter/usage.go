@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"os"
@@ -89,7 +90,9 @@ func (s *Source) fetchBilled(ctx context.Context, want *data.Period, tally *data
 				periods[known.key()] = true
 				feeds = append(feeds, f)
 			}
-			s.billed[inv.ID] = known
+			if want == nil { // a part of its days does not make it read
+				s.billed[inv.ID] = known
+			}
 		}
 		var rest []invoice
 		todo = nil
@@ -127,10 +130,13 @@ func (s *Source) fetchUnbilled(ctx context.Context, want *data.Period) ([]*feed,
 			if err != nil {
 				return nil, err
 			}
-			if f == nil || f.newest() == "" {
+			if f == nil {
 				continue
 			}
-			if f.period = f.newest(); !taken[currency+" "+f.period] {
+			if f.period = f.newest(); f.period == "" && f.lines() > 0 {
+				return nil, fmt.Errorf("%s: none of its %d lines says when it was used", e, f.lines())
+			}
+			if f.period != "" && !taken[currency+" "+f.period] {
 				feeds = append(feeds, f)
 			}
 		}
@@ -156,6 +162,13 @@ func (f *feed) newest() string {
 	return month
 }
 
+func (f *feed) lines() (n int64) {
+	for _, b := range f.blobs {
+		n += b.Lines
+	}
+	return n
+}
+
 // currency is the one that the lines of an export are billed in.
 func (f *feed) currency() string {
 	for _, b := range f.blobs {
@@ -166,8 +179,28 @@ func (f *feed) currency() string {
 	return ""
 }
 
-// textIn finds the beginning of a text column in a line without decoding it. A
-// line where it is not found has none: decoding tells what is wrong with it.
+// periodOf returns the month in which the charge of a line began, else that of its
+// usage, and the currency it is billed in. Where they stand as they always did the
+// line need not be decoded.
+func periodOf(line []byte) (month, currency string) {
+	month, currency = textIn(line, "ChargeStartDate", len("2026-11")), textIn(line, "BillingCurrency", len("EUR"))
+	if !isMonth(month) || currency == "" {
+		var l struct{ ChargeStartDate, UsageDate, BillingCurrency text }
+		if json.Unmarshal(line, &l) != nil {
+			return "", ""
+		}
+		month, currency = "", clean(l.BillingCurrency)
+		for _, t := range []text{l.UsageDate, l.ChargeStartDate} {
+			if day := dayOf(t); day != nil {
+				month = monthOf(*day)
+			}
+		}
+	}
+	return month, strings.ToUpper(currency)
+}
+
+// textIn finds the beginning of a text column in a line without decoding it; ""
+// where it does not stand as it always did.
 func textIn(line []byte, column string, length int) string {
 	_, rest, found := bytes.Cut(line, []byte(`"`+column+`":"`))
 	if !found || len(rest) < length {
