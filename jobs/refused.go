@@ -93,18 +93,12 @@ func (x *extraction) noteRefused(b before, known *data.Day) {
 			}
 			continue
 		}
-		c.Refused, c.RefusedSince, c.RefusedNights = &refused.Reason, new(x.InventoryDay), new(int32)
-		if refused.Permanent {
-			*c.RefusedNights = 1
-			if was.Refused != nil && *was.Refused == refused.Reason && was.RefusedNights != nil && *was.RefusedNights > 0 {
-				c.RefusedSince, *c.RefusedNights = was.RefusedSince, *was.RefusedNights+1
-			}
-		}
+		c.Refused, c.RefusedSince, c.RefusedNights = refusedSince(was, refused, x.InventoryDay)
 		x.customers[i] = c
 		if c.Unreachable() {
 			x.unreachable++
 		}
-		if *c.RefusedNights > data.UnreachableNights {
+		if was.Unreachable() && c.Unreachable() {
 			continue // told before
 		}
 		if named++; named <= maxNamed {
@@ -117,6 +111,22 @@ func (x *extraction) noteRefused(b before, known *data.Day) {
 	for _, id := range back {
 		x.out.Notes = append(x.out.Notes, fmt.Sprintf("customer %s can be read again", id))
 	}
+}
+
+// refusedSince is why and since when a customer refuses, and for how many nights
+// in the same permanent way. A night of something that passes, e.g. a server that
+// fails, neither counts nor ends that.
+func refusedSince(was data.Customer, now *data.CustomerError, day data.Day) (why *string, since *data.Day, nights *int32) {
+	before := was.Refused != nil && was.RefusedNights != nil && *was.RefusedNights > 0
+	switch {
+	case !now.Permanent && before:
+		return was.Refused, was.RefusedSince, was.RefusedNights
+	case !now.Permanent:
+		return &now.Reason, &day, new(int32(0))
+	case before && *was.Refused == now.Reason:
+		return was.Refused, was.RefusedSince, new(*was.RefusedNights + 1)
+	}
+	return &now.Reason, &day, new(int32(1))
 }
 
 // refusal tells of one customer who could not be read.

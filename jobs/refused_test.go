@@ -112,9 +112,24 @@ func TestRefused_InAnotherWayCountsAnew(t *testing.T) {
 		refuses("b", "404 60003", true), refuses("b", "404 60003", true), refuses("b", "404 60003", true)} {
 		got = append(got, told(n.night([]string{"a", "b"}, entitled("s1", "a"), err)))
 	}
-	want := slices.Repeat([]string{"could not be read"}, 10)
-	if diff := cmp.Diff(append(want, "is unreachable since"), got); diff != "" {
+	// The third night of 404 counts although nights of 500 lie between.
+	want := append(slices.Repeat([]string{"could not be read"}, 8), "is unreachable since", "", "")
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("want -, got +:\n%s", diff)
+	}
+}
+
+// TestRefused_APassingNightDoesNotStartAnew has a server fail for one night while
+// a customer is unreachable.
+func TestRefused_APassingNightDoesNotStartAnew(t *testing.T) {
+	n := newNightly(t)
+	gone, down := refuses("b", "403 20002", true), refuses("b", "500", false)
+	var got []string
+	for _, err := range []error{gone, gone, gone, gone, down, gone, down, gone} {
+		got = append(got, told(n.night([]string{"a", "b"}, entitled("s1", "a"), err)))
+	}
+	if want := []string{"could not be read", "could not be read", "is unreachable since", "", "", "", "", ""}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

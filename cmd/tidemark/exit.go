@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tidemark/jobs"
+	"tidemark/jobs/source/partnercenter"
 	"tidemark/transform"
 )
 
@@ -71,7 +72,7 @@ func exitCode(err error) int {
 		return exitWarnings
 	case errors.Is(err, transform.ErrNoKnownDay):
 		return exitNoKnownDay
-	case errors.Is(err, errBusy):
+	case errors.Is(err, errBusy), errors.Is(err, partnercenter.ErrBusy):
 		return exitBusy
 	case errors.Is(err, jobs.ErrNotAccepted):
 		return exitNotAccepted

@@ -123,7 +123,7 @@ func readPage[T any](ctx context.Context, a *api, at link) (page[T], error) {
 		header.Add(h.Key, h.Value)
 	}
 	var body struct {
-		Items []T `json:"items"`
+		Items *[]T `json:"items"`
 		Links struct {
 			Next *link `json:"next"`
 		} `json:"links"`
@@ -131,10 +131,13 @@ func readPage[T any](ctx context.Context, a *api, at link) (page[T], error) {
 	if _, err := a.get(ctx, u, header, &body); err != nil {
 		return page[T]{}, err
 	}
+	if body.Items == nil {
+		return page[T]{}, &retry.GaveUp{Err: fmt.Errorf("GET %s: an answer without items", u.Path)}
+	}
 	if n := body.Links.Next; n != nil && n.URI == "" {
 		body.Links.Next = nil
 	}
-	return page[T]{body.Items, body.Links.Next}, nil
+	return page[T]{*body.Items, body.Links.Next}, nil
 }
 
 // maxPages bounds the pages of one collection, maxRepeats how often one of them

@@ -35,6 +35,9 @@ type checkpoint struct {
 	resumed bool // there were answers of an earlier run
 }
 
+// ErrBusy says that another extraction uses the work folder.
+var ErrBusy = errors.New("another extraction is running")
+
 const checkpointVersion = 1
 
 type checkpointHeader struct {
@@ -63,7 +66,7 @@ func openCheckpoint(dir, what string, now time.Time) (*checkpoint, error) {
 	c := &checkpoint{dir: dir, answers: map[string]json.RawMessage{}, lock: flock.New(filepath.Join(dir, "lock"), flock.SetPermissions(0o600))}
 	locked, err := c.lock.TryLock()
 	if err == nil && !locked {
-		err = errors.New("another extraction is running")
+		err = ErrBusy
 	}
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", dir, err)
@@ -202,7 +205,7 @@ func once[T any](c *checkpoint, key string, ask func() (T, error)) (T, error) {
 // billed is an invoice whose usage the archive has.
 type billed struct {
 	Currency string    `json:"currency"`
-	Period   string    `json:"period"` // e.g. "2026-10"; empty for an invoice without usage
+	Period   string    `json:"period"` // e.g. "2026-10"
 	ETag     string    `json:"etag"`
 	Read     time.Time `json:"read"`
 }

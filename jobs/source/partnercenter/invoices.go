@@ -32,6 +32,17 @@ func (i invoice) month() string {
 	return monthOf(*day)
 }
 
+// about is the billing period, or the month before the invoice was made.
+func (i invoice) about() string {
+	if month := i.month(); month != "" {
+		return month
+	}
+	if made := dayOf(i.Date); made != nil {
+		return monthOf(firstOfMonth(*made) - 1)
+	}
+	return ""
+}
+
 // usageInvoice is how the ids of invoices begin that hold usage of Azure plans.
 const usageInvoice = "G"
 
@@ -84,7 +95,7 @@ func (s *Source) invoicesFor(ctx context.Context, want *data.Period, tally *data
 		return nil, nil, err
 	}
 	for id, b := range known {
-		if b.Period != "" && s.archived != nil && !s.archived(b.Currency, b.Period) {
+		if s.archived != nil && !s.archived(b.Currency, b.Period) {
 			delete(known, id) // of another archive, or one that was put back
 		}
 	}
@@ -104,7 +115,7 @@ func (s *Source) invoicesFor(ctx context.Context, want *data.Period, tally *data
 		switch {
 		case want != nil:
 			newPeriod[inv.period()] = newPeriod[inv.period()] || inv.month() == "" || inv.overlaps(*want)
-		case !read && (inv.month() == "" || inv.month() >= since):
+		case !read && (inv.about() == "" || inv.about() >= since):
 			newPeriod[inv.period()] = true
 		}
 	}

@@ -433,3 +433,28 @@ func TestProbe_LeavesNothingForTheExtraction(t *testing.T) {
 	})
 	s.isTruth(s.inventory(s.source()))
 }
+
+// TestUsage_AnInvoiceThatIsNotReadyIsAskedForAgain has the export of an invoice
+// without data for a night.
+func TestUsage_AnInvoiceThatIsNotReadyIsAskedForAgain(t *testing.T) {
+	s := newSide(t, smallPartner(), fakemicrosoft.Options{})
+	s.server.Script(fakemicrosoft.OperationFailed().On(fakemicrosoft.Graph, "/billed/export").EveryNth(1))
+	source := s.source()
+	s.usage(source, nil)
+	if err := source.Done(); err != nil {
+		t.Fatal(err)
+	}
+	s.server.ClearScript()
+	s.isAllUsage(s.usage(s.source(), nil))
+}
+
+// TestSubscriptions_AnAnswerWithoutItemsIsNone has an empty object in the place of
+// one customer's list.
+func TestSubscriptions_AnAnswerWithoutItemsIsNone(t *testing.T) {
+	s := newSide(t, smallPartner(), fakemicrosoft.Options{})
+	s.server.Script(fakemicrosoft.Fault{Name: "empty", Host: fakemicrosoft.API, Path: "/" + s.partner.Customers[6].ID + "/subscriptions\\?", Edit: func([]byte) []byte { return []byte("{}") }, Every: 1})
+	inv := s.inventory(s.source())
+	if len(inv.Refused) != 1 || !strings.Contains(inv.Refused[0], "no whole answer false") {
+		t.Errorf("refused %q", inv.Refused)
+	}
+}

@@ -2,7 +2,6 @@ package partnercenter
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -50,7 +49,7 @@ func (s *Source) fetchAll(ctx context.Context, want *data.Period, tally *data.Ta
 	if err != nil {
 		return nil, err
 	}
-	unbilled, err := s.fetchUnbilled(ctx, want)
+	unbilled, err := s.fetchUnbilled(ctx, want, feeds)
 	if err != nil {
 		return nil, err
 	}
@@ -83,13 +82,15 @@ func (s *Source) fetchBilled(ctx context.Context, want *data.Period, tally *data
 			if err != nil {
 				return nil, err
 			}
-			known := billed{Currency: inv.Currency, Read: s.o.Now().UTC()}
-			if f != nil {
-				f.period, f.Currency = cmp.Or(f.newest(), inv.month()), cmp.Or(inv.Currency, f.currency())
-				known.Currency, known.Period, known.ETag = f.Currency, f.period, f.etag
-				periods[known.key()] = true
-				feeds = append(feeds, f)
+			if f == nil || f.lines() == 0 { // nothing of it yet, or for ever: it is asked for again
+				continue
 			}
+			if err := f.place(); err != nil {
+				return nil, err
+			}
+			known := billed{Currency: f.Currency, Period: f.period, ETag: f.etag, Read: s.o.Now().UTC()}
+			periods[f.key()] = true
+			feeds = append(feeds, f)
 			if want == nil { // a part of its days does not make it read
 				s.billed[inv.ID] = known
 			}
@@ -97,7 +98,7 @@ func (s *Source) fetchBilled(ctx context.Context, want *data.Period, tally *data
 		var rest []invoice
 		todo = nil
 		for _, inv := range others {
-			if known := s.billed[inv.ID]; known.Period != "" && periods[known.key()] {
+			if known, read := s.billed[inv.ID]; read && periods[known.key()] {
 				todo = append(todo, inv)
 			} else {
 				rest = append(rest, inv)
@@ -110,11 +111,14 @@ func (s *Source) fetchBilled(ctx context.Context, want *data.Period, tally *data
 
 // fetchUnbilled downloads what is not billed yet: an invoice has the last word
 // about its period, whatever is still exported as unbilled.
-func (s *Source) fetchUnbilled(ctx context.Context, want *data.Period) ([]*feed, error) {
+func (s *Source) fetchUnbilled(ctx context.Context, want *data.Period, invoiced []*feed) ([]*feed, error) {
 	current := firstOfMonth(data.DayOf(s.o.Now().UTC()))
 	taken := map[string]bool{}
 	for _, b := range s.billed {
 		taken[b.key()] = true
+	}
+	for _, f := range invoiced {
+		taken[f.key()] = true
 	}
 	var feeds []*feed
 	for _, currency := range s.currencies {
@@ -130,13 +134,13 @@ func (s *Source) fetchUnbilled(ctx context.Context, want *data.Period) ([]*feed,
 			if err != nil {
 				return nil, err
 			}
-			if f == nil {
+			if f == nil || f.lines() == 0 {
 				continue
 			}
-			if f.period = f.newest(); f.period == "" && f.lines() > 0 {
-				return nil, fmt.Errorf("%s: none of its %d lines says when it was used", e, f.lines())
+			if err := f.place(); err != nil {
+				return nil, err
 			}
-			if f.period != "" && !taken[currency+" "+f.period] {
+			if !taken[f.key()] {
 				feeds = append(feeds, f)
 			}
 		}
@@ -151,32 +155,29 @@ func firstOfMonth(d data.Day) data.Day {
 	return d - data.Day(t.Day()-1)
 }
 
-// newest is the billing period of an export: the latest month in which a charge
-// of it began. Late usage carries the month before, and what "current" means
-// changes on a day that only the remote side knows, so the rows say it.
-func (f *feed) newest() string {
-	month := ""
+// place finds the billing period and the currency of an export in its lines: the
+// period is the latest month in which a charge of it began. Late usage carries the
+// month before, and what "current" means changes on a day that only the remote
+// side knows, so neither the request nor the calendar says it.
+func (f *feed) place() error {
+	f.period = ""
 	for _, b := range f.blobs {
-		month = max(month, b.Newest)
+		f.period, f.Currency = max(f.period, b.Newest), firstOf(f.Currency, b.Currency)
 	}
-	return month
+	if f.period == "" || f.Currency == "" {
+		return fmt.Errorf("%s: none of its %d lines says of which month and in which currency it is", f.export, f.lines())
+	}
+	return nil
 }
+
+// key tells apart what is restated as a whole.
+func (f *feed) key() string { return f.Currency + " " + f.period }
 
 func (f *feed) lines() (n int64) {
 	for _, b := range f.blobs {
 		n += b.Lines
 	}
 	return n
-}
-
-// currency is the one that the lines of an export are billed in.
-func (f *feed) currency() string {
-	for _, b := range f.blobs {
-		if b.Currency != "" {
-			return b.Currency
-		}
-	}
-	return ""
 }
 
 // periodOf returns the month in which the charge of a line began, else that of its
