@@ -73,7 +73,7 @@ func billed(rows []data.Usage) map[string]int64 {
 	cents := map[string]int64{}
 	for key, sum := range sums {
 		hundred, _ := sum.MulRatio(100, 1)
-		cents[key] = int64(hundred.Float64())
+		cents[key] = whole(hundred)
 	}
 	return cents
 }

@@ -158,7 +158,13 @@ func (r *reading) rows(ctx context.Context, p exported, path string) (more bool,
 			return false, err
 		}
 	}
-	return true, p.check(place, rows)
+	if err := p.check(place, rows); err != nil {
+		return true, err
+	}
+	if c := p.manifest; c != nil && c.files == 0 && c.rows == 0 {
+		r.warnOnce(fmt.Sprintf("%s has no row: what the archive has of its month stays", p.run.describe()))
+	}
+	return true, nil
 }
 
 // row yields one row, unless it is to be passed over; false for more ends the

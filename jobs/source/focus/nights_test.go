@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -69,13 +70,24 @@ func (n *nights) cents() map[string]int64 {
 		}
 		for key, sum := range sums {
 			hundred, _ := sum.MulRatio(100, 1)
-			if cents := int64(hundred.Float64()); table == archive.UsageDaily && all[key] != cents {
+			cents := whole(hundred)
+			if table == archive.UsageDaily && all[key] != cents {
 				n.t.Errorf("%s: usage %d, usage_daily %d", key, all[key], cents)
 			}
-			all[key] = int64(hundred.Float64())
+			all[key] = cents
 		}
 	}
 	return all
+}
+
+// whole is a decimal without its places, exactly.
+func whole(d data.Decimal) int64 {
+	text, _, _ := strings.Cut(d.String(), ".")
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		panic(err)
+	}
+	return n
 }
 
 func totalsOf(totals []fakemicrosoft.Total) map[string]int64 {

@@ -166,6 +166,11 @@ func (p *plan) newest(copies []*run, why map[string]string) error {
 				r.place, other(copies, r).place)
 		}
 	}
+	for _, r := range copies {
+		if len(copies) > 1 && len(r.Blobs) == 0 { // alone it may be that of a month that has just begun
+			r.note("lists no file")
+		}
+	}
 	slices.SortFunc(copies, func(a, b *run) int { // newest first
 		return cmp.Or(b.submitted.Compare(a.submitted), cmp.Compare(b.Run.ID, a.Run.ID), cmp.Compare(b.dir, a.dir))
 	})

@@ -113,6 +113,8 @@ func TestUsage_OnlyTheNewestWholeRunCounts(t *testing.T) {
 			[]string{"old"}, "2026-02 stays as it is archived", ""},
 		"the scope's letters and slashes do not matter": {[]snapshot{change(older, func(s *snapshot) { s.scope = "X/" }), newer}, []string{"new1", "new2"}, "", ""},
 		"another scope counts as well":                  {[]snapshot{change(older, func(s *snapshot) { s.scope = "/y" }), newer}, []string{"old", "new1", "new2"}, "", ""},
+		"the newer lists no file":                       {[]snapshot{older, change(newer, func(s *snapshot) { s.parts = nil })}, []string{"old"}, "is not whole yet: it lists no file", ""},
+		"the newer has no row":                          {[]snapshot{older, change(newer, func(s *snapshot) { s.parts = [][]string{{}} })}, nil, "has no row: what the archive has of its month stays", ""},
 		"another dataset is left out":                   {[]snapshot{older, change(newer, func(s *snapshot) { s.kind = "ActualCost" })}, []string{"old"}, "", ""},
 		"nothing but another dataset":                   {[]snapshot{change(newer, func(s *snapshot) { s.kind = "ActualCost" })}, nil, "", "file of another dataset, ActualCost"},
 		"more than a month is left out":                 {[]snapshot{older, change(newer, func(s *snapshot) { s.end = "2026-03-28" })}, []string{"old"}, "it is of 2026-02-01 to 2026-03-28, not one month", ""},

@@ -199,7 +199,7 @@ func eachLine(r io.Reader, read func(line []byte) error) error {
 	lines := bufio.NewScanner(unzipped)
 	lines.Buffer(make([]byte, 1<<16), maxLine)
 	for lines.Scan() {
-		if line := lines.Bytes(); len(line) > 0 {
+		if line := withoutBOM(lines.Bytes()); len(line) > 0 {
 			if err := read(line); err != nil {
 				return err
 			}

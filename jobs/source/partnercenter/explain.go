@@ -80,8 +80,11 @@ func said(e apiError) string {
 	return fmt.Sprintf(" (code %s: %q)", shorten(e.Code), shorten(e.Message))
 }
 
+// shorten makes a text of the remote side fit to be shown: short, and without what
+// looks like a token or a signature.
 func shorten(s string) string {
 	const most = 200
+	s = regexp.MustCompile(`(?i)(bearer\s+|sig=|eyJ)[^\s"&]+`).ReplaceAllString(s, "${1}…")
 	if r := []rune(s); len(r) > most {
 		return string(r[:most-1]) + "…"
 	}
