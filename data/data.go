@@ -128,7 +128,7 @@ type Tally struct {
 	Bytes      int64            // input bytes read so far, for progress
 	TotalBytes int64            // input bytes in all, 0 when unknown
 	Warnings   []string         // what somebody should look at, e.g. a newer file that is not whole yet
-	Covers     *Period          // usage days that the input is complete for, set before the first row; nil: those that have rows
+	Covers     []Period         // usage days that the input is complete for, in order, set before the first row; nil: those from the first to the last row
 }
 
 // Skip counts one row that was left out for the given reason.

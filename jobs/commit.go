@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/memory"
@@ -18,16 +19,17 @@ import (
 func (x *extraction) commitUsage(ctx context.Context) error {
 	staged := x.run.Staged()
 	days := x.Days
-	if c := x.tally.Covers; c != nil && days != nil {
-		if c.From > days.To {
-			return fmt.Errorf("read usage: the source has none of %s to %s; what it has begins on %s", days.From, days.To, c.From)
+	switch c := x.tally.Covers; {
+	case days != nil && c != nil:
+		covered := slices.DeleteFunc(slices.Clone(c), func(p data.Period) bool { return p.To < days.From || p.From > days.To })
+		if len(covered) == 0 {
+			return fmt.Errorf("read usage: the source has none of %s to %s: nothing was extracted", days.From, days.To)
 		}
-		days = &data.Period{From: max(days.From, c.From), To: days.To}
-	}
-	if days == nil && staged.Rows > 0 {
+		days = &data.Period{From: max(days.From, covered[0].From), To: min(days.To, covered[len(covered)-1].To)}
+	case days == nil && staged.Rows > 0:
 		days = &data.Period{From: staged.First, To: staged.Last}
-		if c := x.tally.Covers; c != nil {
-			days.From = min(c.From, days.To)
+		if len(c) > 0 {
+			days.From = min(c[0].From, days.To)
 		}
 	}
 	if days == nil {
@@ -68,7 +70,7 @@ func (x *extraction) warnOfDropped(days data.Period, rows int64, c archive.Commi
 func (x *extraction) delivery(days data.Period, rows int64) archive.Delivery {
 	d := archive.Delivery{
 		Source: x.Usage.Kind(), Days: days, Full: x.Days == nil,
-		RowsIn: x.tally.Read, RowsOut: rows, Quarantined: x.out.Quarantined[string(archive.UsageTable)],
+		Covers: x.tally.Covers, RowsIn: x.tally.Read, RowsOut: rows, Quarantined: x.out.Quarantined[string(archive.UsageTable)],
 	}
 	x.coverage(&d)
 	return d

@@ -220,7 +220,11 @@ func (x *extraction) quarantine(table archive.Table, err error) error {
 }
 
 // lateUsage is why rows are left out that come with a later billing period.
-const lateUsage = "late usage of days before those that the source covers"
+const lateUsage = "late usage of days that the source does not cover"
+
+func within(periods []data.Period, day data.Day) bool {
+	return slices.ContainsFunc(periods, func(p data.Period) bool { return p.Contains(day) })
+}
 
 // progressEvery is how many rows pass between two calls of Progress.
 const progressEvery = 4096
@@ -248,7 +252,7 @@ func (x *extraction) readUsage(ctx context.Context) error {
 		}
 		// Late usage of a day before what the input covers belongs to the archive
 		// only if that has the day: alone it would pass for all of the day's usage.
-		if c := x.tally.Covers; c != nil && row.Day < c.From && (x.Days != nil || !known[row.Day]) {
+		if c := x.tally.Covers; c != nil && !within(c, row.Day) && (x.Days != nil || !known[row.Day]) {
 			x.tally.Skip(lateUsage)
 			continue
 		}

@@ -212,12 +212,12 @@ func TestExclude_LeavesOutEverywhere(t *testing.T) {
 // covering is a source that says what its input covers.
 type covering struct {
 	*fakeSource
-	covers data.Period
+	covers []data.Period
 }
 
 func (c *covering) Usage(ctx context.Context, want *data.Period, tally *data.Tally) iter.Seq2[data.Usage, error] {
 	return func(yield func(data.Usage, error) bool) {
-		tally.Covers = &c.covers
+		tally.Covers = c.covers
 		c.fakeSource.Usage(ctx, want, tally)(yield)
 	}
 }
@@ -227,12 +227,9 @@ func (c *covering) Usage(ctx context.Context, want *data.Period, tally *data.Tal
 func TestCovers_LateUsageAloneIsNoDay(t *testing.T) {
 	l := newLab(t)
 	day := data.DayOf(l.now)
-	for i, source := range []*covering{
-		{&fakeSource{kind: "net", usage: []any{used(day-60, "a", "s1"), used(day-2, "a", "s1")}}, data.Period{From: day - 30, To: day}},
-		{&fakeSource{kind: "net", usage: []any{used(day-60, "a", "s1"), used(day-2, "a", "s1")}}, data.Period{From: day - 90, To: day}},
-		{&fakeSource{kind: "net", usage: []any{used(day-60, "a", "s1"), used(day-2, "a", "s1")}}, data.Period{From: day - 30, To: day}},
-	} {
-		out, err := l.extract(Extract{Usage: source})
+	rows := []any{used(day-60, "a", "s1"), used(day-2, "a", "s1")}
+	for i, from := range []data.Day{day - 30, day - 90, day - 30} {
+		out, err := l.extract(Extract{Usage: &covering{&fakeSource{kind: "net", usage: rows}, []data.Period{{From: from, To: day}}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -242,5 +239,28 @@ func TestCovers_LateUsageAloneIsNoDay(t *testing.T) {
 		if len(days) != want || out.LeftOut[lateUsage] != late {
 			t.Errorf("run %d: %d days from %s, left out %v; want %d days", i+1, len(days), days[0].Day, out.LeftOut, want)
 		}
+	}
+}
+
+// TestCovers_AGapStaysUnknown has a month between two that the source has nothing
+// of: its days are not days without usage.
+func TestCovers_AGapStaysUnknown(t *testing.T) {
+	l := newLab(t)
+	day := data.DayOf(l.now)
+	source := &covering{&fakeSource{kind: "net", usage: []any{used(day-50, "a", "s1"), used(day-2, "a", "s1")}},
+		[]data.Period{{From: day - 60, To: day - 41}, {From: day - 10, To: day}}}
+	if _, err := l.extract(Extract{Usage: source}); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range l.view().UsageDays() {
+		if !within(source.covers, d.Day) {
+			t.Errorf("%s counts as known", d.Day)
+		}
+	}
+	if n := len(l.view().UsageDays()); n != 20+9 {
+		t.Errorf("%d days are known", n)
+	}
+	if _, err := l.extract(Extract{Usage: source, Days: &data.Period{From: day - 35, To: day - 20}}); err == nil || !strings.Contains(err.Error(), "the source has none of") {
+		t.Errorf("err = %v", err)
 	}
 }

@@ -72,6 +72,10 @@ type Delivery struct {
 	// period) in it: other days of those go too, and rows may lie before Days.
 	Full bool
 
+	// Covers are the days among them that the source is complete for; nil for
+	// all. A day without a row that is not covered stays unknown.
+	Covers []data.Period
+
 	Expected int // customers the source was asked for
 	Read     int // of them read as a whole
 	Failed   int // of them not, or not as a whole; a bad row counts as one

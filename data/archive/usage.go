@@ -245,7 +245,7 @@ func (r *Run) writeUsage(ctx context.Context, base *state, u *usageDelivery) err
 	}
 	empty := newFacts(l).content()
 	for day := range u.Days.All() {
-		if days[day] {
+		if days[day] || u.Covers != nil && !slices.ContainsFunc(u.Covers, func(p data.Period) bool { return p.Contains(day) }) {
 			continue
 		}
 		id := partID{day: day, feed: Feed{Source: u.Source}}

@@ -19,8 +19,8 @@ type plan struct {
 	files    []exported
 	leftOut  map[string]int // files passed over, by reason
 	warnings []string
-	runs     []*run       // that count
-	covers   *data.Period // days of the runs' months; nil where it is not said
+	runs     []*run        // that count
+	covers   []data.Period // the runs' months, in order; nil where one does not say its own
 }
 
 // exported is one file of an export.
@@ -263,16 +263,15 @@ func governed(dirs map[string]bool, name string) bool {
 
 // span says which days the runs cover, if each says which month it is of.
 func (p *plan) span() {
-	for i, r := range p.runs {
+	months := map[data.Day]bool{}
+	for _, r := range p.runs {
 		if r.month == 0 {
-			p.covers = nil
 			return
 		}
-		last := data.DayOf(r.month.Time().AddDate(0, 1, -1))
-		if i == 0 {
-			p.covers = &data.Period{From: r.month, To: last}
-		}
-		p.covers.From, p.covers.To = min(p.covers.From, r.month), max(p.covers.To, last)
+		months[r.month] = true
+	}
+	for _, first := range slices.Sorted(maps.Keys(months)) {
+		p.covers = append(p.covers, data.Period{From: first, To: data.DayOf(first.Time().AddDate(0, 1, -1))})
 	}
 }
 
@@ -295,8 +294,8 @@ func (s *Source) Describe(ctx context.Context) (found string, warnings []string,
 		scopes[cmp.Or(r.scope, r.Export.Name, r.dir)] = true
 	}
 	found += fmt.Sprintf(", of %d runs of %d scopes", len(p.runs), len(scopes))
-	if p.covers != nil {
-		found += fmt.Sprintf(", %s to %s", p.covers.From.Time().Format("2006-01"), p.covers.To.Time().Format("2006-01"))
+	if n := len(p.covers); n > 0 {
+		found += fmt.Sprintf(", %s to %s", p.covers[0].From.Time().Format("2006-01"), p.covers[n-1].To.Time().Format("2006-01"))
 	}
 	passed := 0
 	for _, n := range p.leftOut {

@@ -275,7 +275,7 @@ func TestDescribe(t *testing.T) {
 	for range s.Usage(t.Context(), nil, &tally) {
 		break
 	}
-	if diff := cmp.Diff(&data.Period{From: date("2026-01-01"), To: date("2026-02-28")}, tally.Covers); diff != "" {
+	if diff := cmp.Diff([]data.Period{{From: date("2026-01-01"), To: date("2026-01-31")}, {From: date("2026-02-01"), To: date("2026-02-28")}}, tally.Covers); diff != "" {
 		t.Errorf("covers: want -, got +:\n%s", diff)
 	}
 }

@@ -105,7 +105,7 @@ func (s *Source) follow(ctx context.Context, e export, prefix string) (*manifest
 		case "succeeded", "completed":
 			return s.manifest(ctx, op)
 		case "failed":
-			return nil, op.failure()
+			return nil, errors.Join(op.failure(), s.cp.forget(prefix+e.String()))
 		case "notstarted", "running", "":
 		default:
 			return nil, fmt.Errorf("the operation's status %q is not known", shorten(string(op.Status)))

@@ -8,12 +8,17 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"tidemark/data"
 )
 
 // checkpoint is what an extraction has read so far, so that one that was stopped
@@ -93,6 +98,9 @@ func (c *checkpoint) load(what string, now time.Time) error {
 	if header.Version == 0 || header.For != what || age > keepFor || age < -time.Hour {
 		return c.begin(what, now)
 	}
+	if data.DayOf(now.UTC()) != data.DayOf(header.Started.UTC()) {
+		return c.nextDay(what, now)
+	}
 	c.resumed = len(c.answers) > 0
 	if err := f.Truncate(whole); err != nil { // what a crash left behind of a line
 		return err
@@ -130,6 +138,38 @@ func (c *checkpoint) read(f *os.File) (whole int64, h checkpointHeader, err erro
 	}
 }
 
+// nextDay begins a day's snapshot: what was read of the inventory is of the day
+// before, exports and their files stay.
+func (c *checkpoint) nextDay(what string, now time.Time) error {
+	kept := c.answers
+	c.answers = map[string]json.RawMessage{}
+	if err := c.restart(what, now); err != nil {
+		return err
+	}
+	for _, key := range slices.Sorted(maps.Keys(kept)) {
+		if !strings.Contains(key, "operation ") {
+			continue
+		}
+		c.answers[key] = kept[key]
+		if err := c.append(answerLine{key, kept[key]}); err != nil {
+			return err
+		}
+	}
+	c.resumed = len(c.answers) > 0
+	return nil
+}
+
+// restart empties the file but for a header.
+func (c *checkpoint) restart(what string, now time.Time) error {
+	if err := c.file.Truncate(0); err != nil {
+		return err
+	}
+	if _, err := c.file.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	return c.append(checkpointHeader{checkpointVersion, what, now.UTC()})
+}
+
 // begin starts anew: every answer and blob goes, the list of invoices stays.
 func (c *checkpoint) begin(what string, now time.Time) error {
 	c.answers, c.resumed = map[string]json.RawMessage{}, false
@@ -139,13 +179,7 @@ func (c *checkpoint) begin(what string, now time.Time) error {
 	if err := os.Mkdir(c.blobs(), 0o700); err != nil {
 		return err
 	}
-	if err := c.file.Truncate(0); err != nil {
-		return err
-	}
-	if _, err := c.file.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	return c.append(checkpointHeader{checkpointVersion, what, now.UTC()})
+	return c.restart(what, now)
 }
 
 func (c *checkpoint) blobs() string { return filepath.Join(c.dir, "blobs") }
@@ -185,7 +219,7 @@ func once[T any](c *checkpoint, key string, ask func() (T, error)) (T, error) {
 	kept, found := c.answers[key]
 	c.mu.Unlock()
 	var v T
-	if found && json.Unmarshal(kept, &v) == nil {
+	if found && string(kept) != "null" && json.Unmarshal(kept, &v) == nil {
 		return v, nil
 	}
 	v, err := ask()
@@ -200,6 +234,17 @@ func once[T any](c *checkpoint, key string, ask func() (T, error)) (T, error) {
 	defer c.mu.Unlock()
 	c.answers[key] = b
 	return v, c.append(answerLine{key, b})
+}
+
+// forget has what a key stands for asked for again.
+func (c *checkpoint) forget(key string) error {
+	if c.file == nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.answers, key)
+	return c.append(answerLine{key, json.RawMessage("null")})
 }
 
 // billed is an invoice whose usage the archive has.

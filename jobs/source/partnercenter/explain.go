@@ -23,6 +23,7 @@ type apiError struct {
 const (
 	codeNoMFA      = "900421" // the token carries no multi-factor authentication
 	codeNoRelation = "20002"  // no commerce relationship with the customer
+	codeNoTenant   = "60003"  // the customer's tenant is not there
 	codeNoRole     = "900150" // the role has no right to perform the operation
 	codeNoData     = "5000"   // Graph export: no data available
 )

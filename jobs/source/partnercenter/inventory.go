@@ -240,7 +240,10 @@ func (s *Source) count(results []result, tally *data.Tally) error {
 	for _, status := range slices.Sorted(maps.Keys(unknown)) {
 		tally.Warnings = append(tally.Warnings, fmt.Sprintf("%d subscriptions have the status %q, which is not known: they count as unknown", unknown[status], status))
 	}
-	if failed > 0 && failed == len(results) {
+	ownCause := func(r result) bool {
+		return r.err != nil && (strings.Contains(r.err.Reason, codeNoRelation) || strings.Contains(r.err.Reason, codeNoTenant))
+	}
+	if failed > 0 && failed == len(results) && !slices.ContainsFunc(results, ownCause) {
 		return fmt.Errorf("none of %d customers can be read: %w", failed, results[0].err.Err) // not one customer's error any more
 	}
 	return nil

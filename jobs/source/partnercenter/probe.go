@@ -139,7 +139,10 @@ func (s *Source) Backfill(ctx context.Context) (Offer, error) {
 	return within(ctx, s, func(ctx context.Context) (Offer, error) {
 		var o Offer
 		var tally data.Tally
+		kept := s.cp
+		s.cp = forgetful(s.o.Work) // the list may be another one when somebody has said yes
 		todo, _, err := s.invoicesFor(ctx, nil, &tally)
+		s.cp = kept
 		if err != nil {
 			return o, err
 		}

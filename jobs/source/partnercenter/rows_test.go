@@ -458,3 +458,57 @@ func TestSubscriptions_AnAnswerWithoutItemsIsNone(t *testing.T) {
 		t.Errorf("refused %q", inv.Refused)
 	}
 }
+
+// TestUsage_AMonthWithoutAnExportIsNotCovered has the last month neither unbilled
+// nor billed yet: its days stay unknown.
+func TestUsage_AMonthWithoutAnExportIsNotCovered(t *testing.T) {
+	p := handMade(line(nil))
+	p.Invoices = []fakemicrosoft.Invoice{{ID: "G000000001", Currency: "EUR", Month: time.Date(2026, 9, 1, 0, 0, 0, 0, time.UTC)}}
+	p.Usage.(fakemicrosoft.Fixed)[fakemicrosoft.Feed{Invoice: "G000000001"}] = []fakemicrosoft.Line{line(func(l *fakemicrosoft.Line) {
+		l.ChargeStartDate, l.UsageDate = "2026-09-01T00:00:00Z", "2026-09-09T00:00:00Z"
+	})}
+	s := newSide(t, p, fakemicrosoft.Options{})
+	u := s.usage(s.source(), nil)
+	want := []data.Period{{From: s.day("2026-09-01"), To: s.day("2026-09-30")}, {From: s.day("2026-11-01"), To: s.day("2026-11-25")}}
+	if diff := cmp.Diff(want, u.Tally.Covers); diff != "" {
+		t.Errorf("want -, covers +:\n%s", diff)
+	}
+}
+
+// TestUsage_AnExportThatFailedIsOrderedAnew has one fail for a reason of its own.
+func TestUsage_AnExportThatFailedIsOrderedAnew(t *testing.T) {
+	s := newSide(t, smallPartner(), fakemicrosoft.Options{})
+	s.server.Script(fakemicrosoft.Fault{Name: "failed", Host: fakemicrosoft.Graph, Path: "/unbilled/export", Export: &fakemicrosoft.ExportFault{Fail: "1001", Message: "Internal error"}})
+	var err error
+	for _, err = range s.source().Usage(t.Context(), nil, &data.Tally{}) {
+		if err != nil {
+			break
+		}
+	}
+	if err == nil || !strings.Contains(err.Error(), "code 1001") {
+		t.Fatalf("err = %v", err)
+	}
+	s.isAllUsage(s.usage(s.source(), nil))
+}
+
+// TestCheckpoint_AnotherDayIsAnotherInventory goes on after midnight: a snapshot of
+// the day before would pass for one of today.
+func TestCheckpoint_AnotherDayIsAnotherInventory(t *testing.T) {
+	s := newSide(t, smallPartner(), fakemicrosoft.Options{})
+	s.clock.at = time.Date(2026, 11, 25, 23, 50, 0, 0, time.UTC)
+	source := s.source()
+	s.inventory(source)
+	s.usage(source, nil)
+	asked := s.server.Count(fakemicrosoft.API)
+	blobs := s.server.Count(fakemicrosoft.Blob)
+	s.clock.at = s.clock.at.Add(20 * time.Minute)
+	source = s.source()
+	s.isTruth(s.inventory(source))
+	s.usage(source, nil)
+	if n := s.server.Count(fakemicrosoft.API) - asked; n < 20 {
+		t.Errorf("%d requests: the inventory of the day before was taken", n)
+	}
+	if n := s.server.Count(fakemicrosoft.Blob) - blobs; n != 0 {
+		t.Errorf("%d blobs were downloaded again", n)
+	}
+}

@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"tidemark/data"
@@ -54,15 +56,19 @@ func (s *Source) fetchAll(ctx context.Context, want *data.Period, tally *data.Ta
 		return nil, err
 	}
 	feeds = append(feeds, unbilled...)
-	today := data.DayOf(s.o.Now().UTC())
-	tally.Covers = &data.Period{From: today + 1, To: today} // nothing yet
+	months := map[data.Day]bool{}
 	for _, f := range feeds {
 		for _, b := range f.blobs {
 			tally.TotalBytes += b.Size
 		}
 		if first, err := data.ParseDay(f.period + "-01"); err == nil {
-			tally.Covers.From = min(tally.Covers.From, first)
+			months[first] = true
 		}
+	}
+	today := data.DayOf(s.o.Now().UTC())
+	tally.Covers = []data.Period{}
+	for _, first := range slices.Sorted(maps.Keys(months)) {
+		tally.Covers = append(tally.Covers, data.Period{From: first, To: max(first, min(firstOfMonth(first+31)-1, today))})
 	}
 	return feeds, nil
 }
