@@ -84,31 +84,33 @@ func ChurnInputs(ctx context.Context, view *archive.View, q ChurnQuery) (churn.I
 	if in.History, err = churn.ReadHistory(known, view.Scan(ctx, archive.UsageDaily, all, churn.HistoryColumns()...)); err != nil {
 		return in, err
 	}
-	in.Subscriptions, err = subscriptionsAsOf(ctx, view, in.On)
+	in.Subscriptions, in.Statuses, err = subscriptionsAsOf(ctx, view, in.On)
 	return in, err
 }
 
 // subscriptionsAsOf returns the subscriptions as they were on a day, as scores of that day see
-// them, nil without an inventory. It takes all snapshots: many sources state a status but
-// not since when, and who is gone today was there before.
-func subscriptionsAsOf(ctx context.Context, view *archive.View, on data.Day) (arrow.Record, error) {
-	var all []transform.Snapshot
-	defer func() {
-		for _, s := range all {
-			s.Subscriptions.Release()
-		}
-	}()
-	for _, day := range view.Snapshots(archive.Subscriptions) {
-		rec, err := view.Snapshot(ctx, archive.Subscriptions, day)
+// them, and their statuses over time; nil without an inventory. It takes all snapshots, one at
+// a time: many sources state a status but not since when, and who is gone today was there before.
+func subscriptionsAsOf(ctx context.Context, view *archive.View, on data.Day) (arrow.Record, *transform.Statuses, error) {
+	days := view.Snapshots(archive.Subscriptions)
+	if len(days) == 0 {
+		return nil, nil, nil
+	}
+	course := transform.NewCourse(memory.DefaultAllocator)
+	defer course.Release()
+	for _, day := range days {
+		rec, err := view.Snapshot(ctx, archive.Subscriptions, day, churn.SubscriptionColumns()...)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		all = append(all, transform.Snapshot{Day: day, Subscriptions: rec})
+		err = course.Add(day, rec)
+		rec.Release()
+		if err != nil {
+			return nil, nil, err
+		}
 	}
-	if len(all) == 0 {
-		return nil, nil
-	}
-	return transform.Latest(memory.DefaultAllocator, all, on)
+	latest, err := course.Latest(on)
+	return latest, course.Statuses(), err
 }
 
 // Trained is what a training came to.

@@ -8,6 +8,10 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/apache/arrow/go/v17/arrow/memory"
+	"github.com/google/go-cmp/cmp"
 
 	"tidemark/data"
 	"tidemark/data/archive"
@@ -281,5 +285,131 @@ func TestScores_AreStoredOnceForAllWhoAreTold(t *testing.T) {
 	}
 	if stored != 120 || scored < 50 {
 		t.Errorf("%d scores are stored, %d with a number; there are 120 subscriptions", stored, scored)
+	}
+}
+
+// comingBack is fading with a third of the subscriptions suspended for three weeks before
+// they come back, with nothing extracted after a day.
+func comingBack(t *testing.T, until data.Day) *lab {
+	t.Helper()
+	window := data.Period{From: day0, To: day0 + 219}
+	r := rand.New(rand.NewPCG(4, 9))
+	f := &fakeSource{kind: "test"}
+	for i := range 120 {
+		id := fmt.Sprintf("s%03d", i)
+		for d := window.From; d <= until; d++ {
+			if r.Float64() < .7 {
+				f.usage = append(f.usage, used(d, "c"+id, id))
+			}
+		}
+	}
+	l := newLab(t)
+	for n, day := range []data.Day{window.From + 60, window.From + 120, window.From + 141, window.To} {
+		if day > until {
+			break
+		}
+		inventory := inventoryAt(false)
+		for i := range inventory.subscriptions {
+			if n == 1 && i%3 == 0 {
+				row := inventory.subscriptions[i].(data.Subscription)
+				row.Status = data.StatusSuspended
+				inventory.subscriptions[i] = row
+			}
+		}
+		inventory.usage = f.usage
+		if _, err := l.extract(Extract{Usage: inventory, Inventory: inventory, InventoryDay: day, Days: &data.Period{From: window.From, To: until}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return l
+}
+
+// TestBacktest_IsWhatWasScoredOnTheDay compares it with the scores that an archive gives that
+// ends on the day. Those who are suspended then have none, though they came back.
+func TestBacktest_IsWhatWasScoredOnTheDay(t *testing.T) {
+	ctx := context.Background()
+	on := day0 + 130
+	in, err := ChurnInputs(ctx, comingBack(t, day0+219).view(), ChurnQuery{Horizon: churn.DefaultHorizon})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Subscriptions.Release()
+	b, err := churn.RunBacktest(in, churn.DefaultHorizon, []data.Day{on}, []string{"prior"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, p := range b.Models["prior"].Predictions {
+		got[p.Subscription] = p.Score
+	}
+	spec, err := data.ParsePeriod(data.Period{From: on - 6, To: on}.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := Load(ctx, comingBack(t, on).view(), Query{Period: spec})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Release()
+	rows, err := churn.Stored(p.Scores)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]float64{}
+	for _, row := range rows {
+		if row.Score != nil {
+			want[string(row.SubscriptionID)] = row.Score.Float64()
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" || len(want) != 80 {
+		t.Errorf("%d were scored then; the backtest differs (-then +backtest):\n%s", len(want), diff)
+	}
+}
+
+// highWater is an allocator that remembers the most it was asked to hold at once.
+type highWater struct {
+	memory.Allocator
+	held, most int
+}
+
+func (h *highWater) note(bytes int) { h.held += bytes; h.most = max(h.most, h.held) }
+
+func (h *highWater) Allocate(size int) []byte { h.note(size); return h.Allocator.Allocate(size) }
+
+func (h *highWater) Reallocate(size int, b []byte) []byte {
+	h.note(size - len(b))
+	return h.Allocator.Reallocate(size, b)
+}
+
+func (h *highWater) Free(b []byte) { h.note(-len(b)); h.Allocator.Free(b) }
+
+func TestChurnInputs_HoldsOneSnapshotAtATime(t *testing.T) {
+	ctx := context.Background()
+	most := func(nights int) int {
+		l, mem := newLab(t), &highWater{Allocator: memory.NewGoAllocator()}
+		arc, err := archive.Open(ctx, archive.NewMemory(), archive.Options{Producer: "test", TempDir: t.TempDir(), Allocator: mem,
+			Now: func() time.Time { l.now = l.now.Add(time.Second); return l.now }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.arc = arc
+		f := inventoryAt(false)
+		f.usage = []any{used(day0, "cs001", "s001")}
+		for n := range nights {
+			if _, err := l.extract(Extract{Usage: f, Inventory: f, InventoryDay: day0 + data.Day(n), Days: &data.Period{From: day0, To: day0}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		view := l.view()
+		mem.held, mem.most = 0, 0
+		in, err := ChurnInputs(ctx, view, ChurnQuery{Horizon: churn.DefaultHorizon})
+		if err != nil {
+			t.Fatal(err)
+		}
+		in.Subscriptions.Release()
+		return mem.most
+	}
+	if few, many := most(3), most(30); many > few*3/2 {
+		t.Errorf("30 snapshots take %d bytes at once, 3 take %d", many, few)
 	}
 }

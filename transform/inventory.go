@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 
 	"tidemark/data"
 )
@@ -13,11 +14,13 @@ type inventory struct {
 	customers, subscriptions, texts *IDs
 
 	days  []data.Day                // of the snapshots, oldest first
-	seen  [][]data.Status           // by snapshot and subscription; "" = not in it
+	seen  [][]uint8                 // by snapshot and subscription: place in statuses
 	subs  []subscription            // by id; ids of other origin have exists false
 	moves []commitmentMove          // commitment ends that moved later
 	names map[int32]string          // of customers, as the newest snapshot has it
 	terms struct{ any, exact bool } // any plan date at all; any renewal date
+
+	statuses []data.Status // that the snapshots state; the first is "", not in it
 }
 
 // subscription is the newest row of a subscription, and what follows from all.
@@ -43,19 +46,32 @@ type commitmentMove struct {
 // readInventory reads the snapshots, which must be in order. Customers and
 // subscriptions are numbered by the tables given.
 func readInventory(snapshots []Snapshot, customers, subscriptions *IDs) (*inventory, error) {
-	inv := &inventory{customers: customers, subscriptions: subscriptions, texts: &IDs{}, names: map[int32]string{}}
+	inv := newInventory(customers, subscriptions)
 	for i, s := range snapshots {
 		if i > 0 && s.Day <= snapshots[i-1].Day {
-			return nil, fmt.Errorf("inventory of %s: not after the snapshot before it, of %s", s.Day, snapshots[i-1].Day)
+			return nil, outOfOrder(s.Day, snapshots[i-1].Day)
 		}
 		if err := cmp.Or(inv.addCustomers(s), inv.addSubscriptions(s)); err != nil {
 			return nil, fmt.Errorf("inventory of %s: %w", s.Day, err)
 		}
 	}
+	inv.close()
+	return inv, nil
+}
+
+func newInventory(customers, subscriptions *IDs) *inventory {
+	return &inventory{customers: customers, subscriptions: subscriptions, texts: &IDs{}, names: map[int32]string{}, statuses: []data.Status{""}}
+}
+
+func outOfOrder(day, before data.Day) error {
+	return fmt.Errorf("inventory of %s: not after the snapshot before it, of %s", day, before)
+}
+
+// close works out how each subscription ended, once all snapshots are read.
+func (inv *inventory) close() {
 	for id := range inv.subs {
 		inv.subs[id].close(inv, int32(id))
 	}
-	return inv, nil
 }
 
 func (inv *inventory) addCustomers(s Snapshot) error {
@@ -102,11 +118,23 @@ func (inv *inventory) addSubscriptions(s Snapshot) error {
 		sub.row, sub.customer, sub.plan, sub.name = i, customer.At(i), plan.At(i), name.At(i)
 		sub.created, sub.ended, sub.renewed = dayAt(created, i), dayAt(ended, i), dayAt(renewed, i)
 		// A status that the vocabulary lacks counts as unknown.
-		inv.seen[at][n], _ = data.ParseStatus(statuses.Text(status.At(i)))
+		stated, _ := data.ParseStatus(statuses.Text(status.At(i)))
+		inv.seen[at][n] = inv.code(stated)
 		inv.commit(n, at, dayAt(commitment, i))
 		inv.terms.any = inv.terms.any || sub.renewed.known || sub.commitment.known
 	}
 	return nil
+}
+
+// code returns the place of a status in statuses: one byte a row is what a year of nightly
+// snapshots can be held in.
+func (inv *inventory) code(s data.Status) uint8 {
+	at := slices.Index(inv.statuses, s)
+	if at < 0 {
+		at = len(inv.statuses)
+		inv.statuses = append(inv.statuses, s)
+	}
+	return uint8(at)
 }
 
 // enter returns a subscription that snapshot at has, and makes room for it.
@@ -115,7 +143,7 @@ func (inv *inventory) enter(id int32, at int) *subscription {
 		inv.subs = append(inv.subs, subscription{})
 	}
 	for int(id) >= len(inv.seen[at]) {
-		inv.seen[at] = append(inv.seen[at], "")
+		inv.seen[at] = append(inv.seen[at], 0)
 	}
 	sub := &inv.subs[id]
 	if !sub.exists {
@@ -142,7 +170,7 @@ func (s *subscription) close(inv *inventory, id int32) {
 		return
 	}
 	inv.terms.exact = inv.terms.exact || s.renewed.known
-	last := inv.seen[s.last][id]
+	last := inv.at(s.last, id)
 	if s.last+1 < len(inv.days) {
 		s.vanished = maybeDay{inv.days[s.last+1], true}
 	}
@@ -178,7 +206,7 @@ func (inv *inventory) at(snapshot int, id int32) data.Status {
 	if int(id) >= len(inv.seen[snapshot]) {
 		return ""
 	}
-	return inv.seen[snapshot][id]
+	return inv.statuses[inv.seen[snapshot][id]]
 }
 
 // newest returns the newest snapshot at or before d, -1 when there is none.
@@ -200,7 +228,7 @@ func (inv *inventory) status(id int32, d data.Day, newest int) data.Status {
 	case s.vanished.known && s.vanished.Day <= d:
 		return data.StatusDeprovisioned
 	case s.exact && s.end.Day <= d:
-		if last := inv.seen[s.last][id]; last.Ended() {
+		if last := inv.at(s.last, id); last.Ended() {
 			return last
 		}
 		return data.StatusDeprovisioned

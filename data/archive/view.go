@@ -224,9 +224,9 @@ func (v *View) Snapshots(t Table) []data.Day {
 	return slices.Compact(days)
 }
 
-// Snapshot returns the snapshot of an inventory table of one day as one record.
-// The caller must Release it.
-func (v *View) Snapshot(ctx context.Context, t Table, day data.Day) (arrow.Record, error) {
+// Snapshot returns the snapshot of an inventory table of one day as one record,
+// with the columns named, else all. The caller must Release it.
+func (v *View) Snapshot(ctx context.Context, t Table, day data.Day, columns ...string) (arrow.Record, error) {
 	if t != Customers && t != Subscriptions {
 		return nil, fmt.Errorf("table %s has no snapshots", t)
 	}
@@ -236,7 +236,7 @@ func (v *View) Snapshot(ctx context.Context, t Table, day data.Day) (arrow.Recor
 	if !found {
 		return nil, fmt.Errorf("table %s has no snapshot of %s", t, day)
 	}
-	all, err := l.selectColumns(nil)
+	wanted, err := l.selectColumns(columns)
 	if err != nil {
 		return nil, err
 	}
@@ -244,7 +244,7 @@ func (v *View) Snapshot(ctx context.Context, t Table, day data.Day) (arrow.Recor
 	if err != nil {
 		return nil, err
 	}
-	rec, err := scan{f, parts[at], v.archive.opts.Allocator, all, int(parts[at].Rows)}.whole(ctx)
+	rec, err := scan{f, parts[at], v.archive.opts.Allocator, wanted, int(parts[at].Rows)}.whole(ctx)
 	if err = errors.Join(err, f.close()); err != nil && rec != nil {
 		rec.Release()
 		return nil, err

@@ -38,7 +38,7 @@ type finding struct {
 // Assess returns one row (Schema) for each subscription created on or before in.On, those
 // that ended included, in order of id. The caller must Release the record.
 func (m *Model) Assess(mem memory.Allocator, in Inputs) (arrow.Record, error) {
-	list, err := subjects(in.History, in.Subscriptions, in.On)
+	list, err := subjects(in)
 	if err != nil {
 		return nil, fmt.Errorf("assess %s: subscriptions: %w", in.On, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/apache/arrow/go/v17/arrow"
 
 	"tidemark/data"
+	"tidemark/transform"
 )
 
 // DefaultHorizon is the number of days a score looks ahead.
@@ -63,7 +64,9 @@ type Inputs struct {
 	On            data.Day
 	History       *History
 	Subscriptions arrow.Record // one row per subscription (data.SubscriptionsSchema); nil: those of the history
-	Population    Population   // of training and backtest; a model scores those it was trained on
+	// Statuses say what status subscriptions had on earlier days; nil: the one they have on On.
+	Statuses   *transform.Statuses
+	Population Population // of training and backtest; a model scores those it was trained on
 }
 
 // Schema is the schema of an assessment: the columns from score to features are

@@ -20,6 +20,7 @@ type subject struct {
 	text          string // the id as it is written
 	customer      string
 	status        data.Status
+	spans         []transform.StatusSpan // as it was seen; before the first of them the status tells
 	created       *data.Day
 	ended         *data.Day
 	lastUsage     *data.Day
@@ -28,9 +29,15 @@ type subject struct {
 	trial         bool
 }
 
-// subjects reads the subscriptions of an inventory as of a day, in order of id. Without
+// SubscriptionColumns are the columns of subscriptions that Inputs are made from.
+func SubscriptionColumns() []string {
+	return append(transform.CourseColumns(), "last_usage", "auto_renew", "trial")
+}
+
+// subjects reads the subscriptions of an inventory as of in.On, in order of id. Without
 // inventory they are those of the history.
-func subjects(h *History, inventory arrow.Record, on data.Day) ([]subject, error) {
+func subjects(in Inputs) ([]subject, error) {
+	h, inventory, on := in.History, in.Subscriptions, in.On
 	var list []subject
 	if inventory == nil {
 		for id := range h.accounts {
@@ -62,6 +69,7 @@ func subjects(h *History, inventory arrow.Record, on data.Day) ([]subject, error
 			s.autoRenew = &b
 		}
 		s.trial, _ = trial.At(i)
+		s.spans = in.Statuses.Of(s.text)
 		list = append(list, s)
 	}
 	sortSubjects(list)
@@ -96,8 +104,14 @@ func dayAt(c transform.Column[arrow.Date32], i int) *data.Day {
 // existed reports whether the subscription had been created by a day.
 func (s *subject) existed(on data.Day) bool { return s.created == nil || *s.created <= on }
 
-// statusOn is the status as it was on a day, as far as the inventory tells.
+// statusOn is the status as it was on a day, as far as the inventory tells: what was seen by
+// then, or else what was found out later.
 func (s *subject) statusOn(on data.Day) data.Status {
+	for _, span := range slices.Backward(s.spans) {
+		if span.From <= on {
+			return span.Status
+		}
+	}
 	over := s.ended != nil && *s.ended <= on
 	switch {
 	case over && !isOver(s.status):

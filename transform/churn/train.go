@@ -56,7 +56,7 @@ func newCache(in Inputs, horizon int) (*cache, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := subjects(in.History, in.Subscriptions, in.On)
+	list, err := subjects(in)
 	if err != nil {
 		return nil, fmt.Errorf("subscriptions: %w", err)
 	}
