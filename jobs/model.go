@@ -126,8 +126,8 @@ type Trained struct {
 const worseBy = 1.05
 
 // Train fits a churn model to what the archive holds and stores it, with the choice: the
-// one before stays in use when it judged the newest day whose outcome is known better than a
-// model made on that day.
+// one before stays in use when it was made as of a later day, and when it judged the newest
+// day whose outcome is known better than a model made on that day.
 func Train(ctx context.Context, arc *archive.Archive, run archive.RunInfo, q ChurnQuery, now time.Time, producer string) (Trained, error) {
 	view, err := arc.View(ctx, nil)
 	if err != nil {
@@ -170,23 +170,30 @@ func (t *Trained) choose(in churn.Inputs) error {
 		t.Why = fmt.Sprintf("the new model looks %d days ahead; reports tell of %d: it is kept, and the one in use stays", m.Horizon(), churn.DefaultHorizon)
 		return nil
 	}
+	p := t.Previous
+	rival := p.Kind() != churn.KindPrior && p.Horizon() == m.Horizon()
+	if had, made := p.Training().Watermark, m.Training().Watermark; rival && had > made {
+		t.Used = p
+		t.Why = fmt.Sprintf("the model in use was made as of %s, the new one as of %s: the newer one stays", had, made)
+		return nil
+	}
 	t.Used, t.Why = m, because(m)
 	if m.NoSignal() {
 		return nil
 	}
-	if m.Name() == t.Previous.Name() {
+	if m.Name() == p.Name() {
 		t.Why = "the data are as they were when the model in use was made: it is the same"
 		return nil
 	}
-	if p := t.Previous; p.Kind() == churn.KindPrior || p.NoSignal() || p.Horizon() != m.Horizon() {
+	if !rival || p.NoSignal() {
 		return nil
 	}
-	trial, ok, err := t.Previous.Try(in)
+	trial, ok, err := p.Try(in)
 	if err != nil {
 		return err
 	}
 	if ok && trial.New > trial.InUse*worseBy {
-		t.Used = t.Previous
+		t.Used = p
 		t.Why = fmt.Sprintf("of %s the model in use judged better (Brier %.4f) than one made anew on that day (%.4f): it stays", trial.On, trial.InUse, trial.New)
 	}
 	return nil

@@ -155,6 +155,7 @@ func TestTrain_TheBetterOfTwoIsUsed(t *testing.T) {
 		"one that saw the outcomes goes":        {forged(t, unseen(1.2, .5), func(_, tr map[string]any) { tr["watermark"] = (window.To - 27).String() }), false, "fitted to"},
 		"the prior goes":                        {first.Previous, false, "fitted to"},
 		"one that looks further ahead goes":     {forged(t, unseen(1.2, .5), func(file, _ map[string]any) { file["horizon_days"] = 56 }), false, "fitted to"},
+		"one made as of a later day stays":      {forged(t, first.Model, func(_, tr map[string]any) { tr["watermark"] = (window.To + 1).String() }), true, "the newer one stays"},
 		"the same model is no worse than it is": {first.Model, false, "it is the same"},
 	} {
 		second := Trained{Model: first.Model, Previous: c.inUse}
@@ -172,6 +173,26 @@ func TestTrain_TheBetterOfTwoIsUsed(t *testing.T) {
 	}
 	if again.Used.Name() != first.Model.Name() || again.Model.Name() != first.Model.Name() || !strings.Contains(again.Why, "the same") {
 		t.Errorf("trained again: used %s, made %s: %s", again.Used.Name(), again.Model.Name(), again.Why)
+	}
+}
+
+// TestTrain_AnOlderDayDoesNotReplaceANewerModel would else turn the mails back by months.
+func TestTrain_AnOlderDayDoesNotReplaceANewerModel(t *testing.T) {
+	l, window := fading(t)
+	newer, err := l.train(ChurnQuery{Horizon: churn.DefaultHorizon})
+	if err != nil {
+		t.Fatal(err)
+	}
+	older, err := l.train(ChurnQuery{Horizon: churn.DefaultHorizon, Watermark: new(window.To - 60)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	inUse, err := ModelIn(context.Background(), l.view())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if inUse.Name() != newer.Model.Name() || !strings.Contains(older.Why, (window.To-60).String()) {
+		t.Errorf("in use: the model of %s; %s", inUse.Training().Watermark, older.Why)
 	}
 }
 

@@ -70,9 +70,10 @@ archive by its hash, with the versions of the data it was made from.
 It learns from every week whose outcome is known. With fewer than 20 lost or 20
 kept subscriptions only the level of the scores becomes yours. When 20 or more of
 them were lost lately and usage did not tell them from the others, no scores are
-given at all: --dry-run says so beforehand and changes nothing. The model in use stays when it judges the newest day whose outcome is known
-better than one made on that day, and when the new one is for another horizon than
-28 days: reports tell of that one alone.
+given at all: --dry-run says so beforehand and changes nothing. The model in use
+stays when it judges the newest day whose outcome is known better than one made on
+that day, when it was made as of a later day than the new one, and when the new one
+is for another horizon than 28 days: reports tell of that one alone.
 
 Run it once a month, e.g. by a job with ` + "`do: train`" + `.`,
 		Example: "  tidemark churn train\n  tidemark churn train --watermark 2026-11-20 --format json",
