@@ -170,8 +170,14 @@ func (t *Trained) choose(in churn.Inputs) error {
 		t.Why = fmt.Sprintf("the new model looks %d days ahead; reports tell of %d: it is kept, and the one in use stays", m.Horizon(), churn.DefaultHorizon)
 		return nil
 	}
+	if !m.Population().Usual() {
+		// Whom it does not score would be missing from the mails.
+		t.Used = t.Previous
+		t.Why = "the new model scores a population of its own (--active-window, --active-min); reports tell of everybody used in the horizon: it is kept, and the one in use stays"
+		return nil
+	}
 	p := t.Previous
-	rival := p.Kind() != churn.KindPrior && p.Horizon() == m.Horizon()
+	rival := p.Kind() != churn.KindPrior && p.Horizon() == m.Horizon() && p.Population().Usual()
 	if had, made := p.Training().Watermark, m.Training().Watermark; rival && had > made {
 		t.Used = p
 		t.Why = fmt.Sprintf("the model in use was made as of %s, the new one as of %s: the newer one stays", had, made)

@@ -156,6 +156,7 @@ func TestTrain_TheBetterOfTwoIsUsed(t *testing.T) {
 		"the prior goes":                        {first.Previous, false, "fitted to"},
 		"one that looks further ahead goes":     {forged(t, unseen(1.2, .5), func(file, _ map[string]any) { file["horizon_days"] = 56 }), false, "fitted to"},
 		"one made as of a later day stays":      {forged(t, first.Model, func(_, tr map[string]any) { tr["watermark"] = (window.To + 1).String() }), true, "the newer one stays"},
+		"one of a population of its own goes":   {forged(t, unseen(1.2, .5), func(file, _ map[string]any) { file["population"] = churn.Population{Window: 60, Least: 5} }), false, "fitted to"},
 		"the same model is no worse than it is": {first.Model, false, "it is the same"},
 	} {
 		second := Trained{Model: first.Model, Previous: c.inUse}
@@ -215,6 +216,28 @@ func TestTrain_AnotherHorizonIsNotPutInUse(t *testing.T) {
 		if _, err := l.train(ChurnQuery{Horizon: churn.DefaultHorizon}); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestTrain_APopulationOfItsOwnIsNotPutInUse would else leave people out of the mails.
+func TestTrain_APopulationOfItsOwnIsNotPutInUse(t *testing.T) {
+	l, _ := fading(t)
+	for _, p := range []churn.Population{{Window: 60}, {Least: 5}} {
+		foreign, err := l.train(ChurnQuery{Horizon: churn.DefaultHorizon, Population: p})
+		if err != nil {
+			t.Fatal(err)
+		}
+		inUse, err := ModelIn(context.Background(), l.view())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if inUse.Kind() != churn.KindPrior || foreign.Used != foreign.Previous || !strings.Contains(foreign.Why, "population") {
+			t.Errorf("%+v: in use: %s; %s", p, inUse.Kind(), foreign.Why)
+		}
+	}
+	usual, err := l.train(ChurnQuery{Horizon: churn.DefaultHorizon, Population: churn.Population{Least: 1}})
+	if err != nil || usual.Used != usual.Model {
+		t.Errorf("everybody used at all: %s, %v", usual.Why, err)
 	}
 }
 

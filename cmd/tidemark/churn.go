@@ -73,7 +73,8 @@ them were lost lately and usage did not tell them from the others, no scores are
 given at all: --dry-run says so beforehand and changes nothing. The model in use
 stays when it judges the newest day whose outcome is known better than one made on
 that day, when it was made as of a later day than the new one, and when the new one
-is for another horizon than 28 days: reports tell of that one alone.
+is for another horizon than 28 days or a population of its own: reports tell of 28
+days and of everybody used in them.
 
 Run it once a month, e.g. by a job with ` + "`do: train`" + `.`,
 		Example: "  tidemark churn train\n  tidemark churn train --watermark 2026-11-20 --format json",

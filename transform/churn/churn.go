@@ -58,6 +58,9 @@ type Population struct {
 	Least  int // days; 0 means 1
 }
 
+// Usual reports whether it is everybody used in the horizon: whom reports tell of.
+func (p Population) Usual() bool { return p.Window == 0 && p.Least <= 1 }
+
 // Inputs is what a score is made from. Records are borrowed. Nothing after On is looked at,
 // and a day that is not known is unknown, never silent.
 type Inputs struct {

@@ -109,6 +109,9 @@ func ShortName(name string) string {
 // Horizon is how many days the model looks ahead.
 func (m *Model) Horizon() int { return m.file.Horizon }
 
+// Population is whom the model scores: those it was trained on.
+func (m *Model) Population() Population { return m.file.Population }
+
 // Calibrated reports whether the model was fitted to the partner's own churn.
 func (m *Model) Calibrated() bool { return m.file.Kind == KindFitted }
 
