@@ -118,6 +118,10 @@ func (v view) reasons(p parts, x *vector) []Reason {
 			out = append(out, r)
 		}
 	}
+	// That there was no usage is told once, whichever group is the stronger.
+	if slices.ContainsFunc(out, func(r Reason) bool { return r.Code == "silence" || r.Code == "stop" }) {
+		out = slices.DeleteFunc(out, func(r Reason) bool { return r.Code == "activity" && r.Days == 0 })
+	}
 	return out
 }
 
@@ -171,7 +175,7 @@ func (v view) reason(g Group, x *vector) (r Reason, told bool) {
 		if min(f.days, f.earlier) >= v.w && f.before*f.days > f.used*f.earlier {
 			return Reason{Code: "trend", Days: f.used, Of: f.days, Usual: f.before, UsualOf: f.earlier}, true
 		}
-		return Reason{Code: "activity", Days: f.used, Of: f.days}, f.used < f.days
+		return Reason{Code: "activity", Days: f.used, Of: f.days}, f.used < f.days && v.enough(0, v.h)
 	case GroupServices:
 		r = Reason{Code: "services", Days: len(f.lost), Of: len(f.services)}
 		for _, id := range f.lost[:min(mostNames, len(f.lost))] {

@@ -56,8 +56,27 @@ func TestReasons_UnknownDaysAreNoFall(t *testing.T) {
 			t.Errorf("%d unknown days: a service that was not seen is told %v", unknown, ok)
 		}
 	}
-	if r, ok := told(22, "less", GroupActivity); !ok || r.Code != "activity" {
-		t.Errorf("of six known days %+v", r)
+	if r, ok := told(22, "less", GroupActivity); ok {
+		t.Errorf("of six known days %+v is told", r)
+	}
+}
+
+func TestReasons_NoUsageIsToldOnce(t *testing.T) {
+	var uses []use
+	for d := 119; d >= 40; d -= 7 {
+		uses = append(uses, use{monday - data.Day(d), "s", "Storage", 5})
+	}
+	h := historyOf(t, daysUpTo(monday, 120), uses)
+	v := view{History: h, windows: windowsOf(28), t: h.place(monday)}
+	x := v.vector(&h.accounts[0], v.t)
+	x.facts.before = 0 // no fall, only little
+	for _, p := range []parts{{GroupSilence: 2, GroupActivity: 1}, {GroupSilence: 1, GroupActivity: 2}} {
+		if got := v.reasons(p, &x); len(got) != 1 || got[0].Code != "silence" {
+			t.Errorf("%v: %+v", p, got)
+		}
+	}
+	if got := v.reasons(parts{GroupActivity: 1}, &x); len(got) != 1 || got[0].Code != "activity" || got[0].Days != 0 {
+		t.Errorf("activity alone: %+v", got)
 	}
 }
 
