@@ -31,6 +31,7 @@ type churnFlags struct {
 func (f *churnFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.watermark, "watermark", "", "last `DAY` whose usage is complete (default: the newest with usage minus source.settle_days)")
 	cmd.Flags().StringVar(&f.watermark, "on", "", "the same as --watermark: the `DAY` it is done as of")
+	cmd.MarkFlagsMutuallyExclusive("watermark", "on")
 	cmd.Flags().IntVar(&f.horizon, "horizon", churn.DefaultHorizon, "`DAYS` that a score looks ahead: 28, 56 or 84, others for foreign data")
 	cmd.Flags().IntVar(&f.window, "active-window", 0, "who is scored: those used within so many `DAYS` (default: the horizon)")
 	cmd.Flags().IntVar(&f.least, "active-min", 1, "... on at least `N` of them")

@@ -6,6 +6,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -102,7 +103,7 @@ New here?  tidemark demo            the whole pipeline on a built-in sample
 		return usageError{err}
 	})
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
-		if err := cmd.ValidateRequiredFlags(); err != nil {
+		if err := cmp.Or(cmd.ValidateRequiredFlags(), cmd.ValidateFlagGroups()); err != nil {
 			return usagef("%w; see `%s --help`", err, cmd.CommandPath())
 		}
 		if a.logFormat != "text" && a.logFormat != "json" {
