@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -31,8 +32,9 @@ tries first: recency, RFM and the drop of usage, fitted to the same outcomes.
 
 AUC within date is the chance that a lost subscription stands above a kept one on
 the list of one day: 0.5 is worth nothing; "in common" is the same on the days that
-all of them could score, to compare them by. ECE is how far the percentages are from
-what came true. Lift says how many times as many losses the highest tenth holds.
+all of them could score, to compare them by; where the models differ in rows, the
+other measures follow on those in common as well. ECE is how far the percentages are
+from what came true. Lift says how many times as many losses the highest tenth holds.
 
 Nothing is changed in the archive.`,
 		Example: `  tidemark churn backtest
@@ -227,6 +229,7 @@ func (a *app) printBacktest(b *churn.Backtest) {
 		a.printf("%-11s %-22s %9s %-22s %7s %7.4f %7.4f %9.3f %6s %9.4f %7d\n", name, span(m.AUCWithin, m.WithinInterval), figure(m.AUCCommon), span(m.AUCPooled, m.PooledInterval),
 			figure(m.PRAUC), m.Brier, m.ECE, m.PrecisionTop10, figure(m.LiftTop10), m.BaseRate, m.Rows)
 	}
+	a.printCommon(b)
 	for _, name := range []string{"prior", "trained"} {
 		m, there := b.Models[name]
 		if !there {
@@ -235,6 +238,23 @@ func (a *app) printBacktest(b *churn.Backtest) {
 		a.printf("\nreliability of %s: of each tenth by score, what was predicted and what came true\n", name)
 		for _, bin := range m.Reliability {
 			a.printf("  %6d rows  %6.1f %%  %6.1f %%\n", bin.Rows, bin.Predicted*100, bin.Observed*100)
+		}
+	}
+}
+
+// printCommon compares the models on the rows that all of them have, where that is not all.
+func (a *app) printCommon(b *churn.Backtest) {
+	if b.SameRows() {
+		return
+	}
+	if !slices.ContainsFunc(slices.Collect(maps.Values(b.Models)), func(m churn.Measures) bool { return m.Common != nil }) {
+		a.printf("\nthe models are judged on different rows and have none in common\n")
+		return
+	}
+	a.printf("\nthe models are judged on different rows; on those in common:\n%-11s %7s %7s %6s %7s\n", "model", "Brier", "ECE", "lift", "rows")
+	for _, name := range churn.BacktestModels() {
+		if c := b.Models[name].Common; c != nil {
+			a.printf("%-11s %7.4f %7.4f %6s %7d\n", name, c.Brier, c.ECE, figure(c.LiftTop10), c.Rows)
 		}
 	}
 }

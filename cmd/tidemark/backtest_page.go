@@ -19,6 +19,7 @@ func (a *app) backtestPage(file string, b *churn.Backtest) error {
 			"ECE is how far the percentages are from what came true. Lift says how many times as many losses the highest tenth holds."},
 		Footer: []string{producer()}}
 	table := chart.Table{Head: []string{"Model", "AUC within date (95 %)", "on the days in common", "AUC pooled (95 %)", "PR-AUC", "Brier", "ECE", "Precision, top tenth", "Lift, top tenth", "Base rate", "Rows"}}
+	common := chart.Table{Head: []string{"On the rows in common", "Brier", "ECE", "Lift, top tenth", "Rows"}}
 	var names []string
 	auc := chart.Series{Name: "AUC within date", Colour: "#0b6e4f"}
 	for _, name := range churn.BacktestModels() {
@@ -28,11 +29,17 @@ func (a *app) backtestPage(file string, b *churn.Backtest) error {
 		}
 		table.Rows = append(table.Rows, []string{name, span(m.AUCWithin, m.WithinInterval), figure(m.AUCCommon), span(m.AUCPooled, m.PooledInterval), figure(m.PRAUC),
 			fmt.Sprintf("%.4f", m.Brier), fmt.Sprintf("%.4f", m.ECE), fmt.Sprintf("%.3f", m.PrecisionTop10), figure(m.LiftTop10), fmt.Sprintf("%.4f", m.BaseRate), fmt.Sprint(m.Rows)})
+		if c := m.Common; c != nil && !b.SameRows() {
+			common.Rows = append(common.Rows, []string{name, fmt.Sprintf("%.4f", c.Brier), fmt.Sprintf("%.4f", c.ECE), figure(c.LiftTop10), fmt.Sprint(c.Rows)})
+		}
 		if m.AUCWithin != nil {
 			names, auc.Values = append(names, name), append(auc.Values, *m.AUCWithin)
 		}
 	}
 	f := chart.Figure{ID: "models", Title: "Models side by side", Tables: []chart.Table{table}}
+	if len(common.Rows) > 0 {
+		f.Tables = append(f.Tables, common)
+	}
 	if len(names) > 0 {
 		definition, err := chart.Ranking(names, auc)
 		if err != nil {

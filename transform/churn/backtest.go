@@ -25,8 +25,18 @@ type Measures struct {
 	Rows           int         `json:"rows"`
 	Origins        int         `json:"origins"`
 	Reliability    []Bin       `json:"reliability"`
+	Common         *Common     `json:"in_common"` // null: no origin is in common
 
 	Predictions []Prediction `json:"-"`
+}
+
+// Common is how good predictions were on the origins that all models of the backtest have:
+// there all are judged on the same rows.
+type Common struct {
+	Brier     float64  `json:"brier"`
+	ECE       float64  `json:"ece"`
+	LiftTop10 *float64 `json:"lift_top10"`
+	Rows      int      `json:"rows"`
 }
 
 // Backtest is what scores of earlier days would have been worth.
@@ -68,11 +78,30 @@ func RunBacktest(in Inputs, horizon int, origins []data.Day, want []string) (*Ba
 	common := inCommon(all)
 	for name, p := range all {
 		m := measure(p)
-		g := grade(slices.DeleteFunc(slices.Clone(p), func(x Prediction) bool { return !common[x.On] }))
-		m.AUCCommon = number(g.within(g.sorted(true), nil))
+		if shared := slices.DeleteFunc(slices.Clone(p), func(x Prediction) bool { return !common[x.On] }); len(shared) > 0 {
+			g := grade(shared)
+			m.AUCCommon, m.Common = number(g.within(g.sorted(true), nil)), inCommonOf(g, len(shared))
+		}
 		out.Models[name] = m
 	}
 	return out, nil
+}
+
+func inCommonOf(g *graded, rows int) *Common {
+	_, ece := g.reliability()
+	_, lift := g.top()
+	return &Common{Brier: g.brier(), ECE: ece, LiftTop10: number(lift), Rows: rows}
+}
+
+// SameRows reports whether all models were judged on the same rows, so that every measure
+// compares them.
+func (b *Backtest) SameRows() bool {
+	for _, m := range b.Models {
+		if m.Common == nil || m.Common.Rows != m.Rows {
+			return false
+		}
+	}
+	return true
 }
 
 // inCommon returns the origins on which every model made predictions: the simple methods have

@@ -826,6 +826,13 @@ func TestBacktest_ComparesOnOriginsInCommon(t *testing.T) {
 		if got, want := both.Models[name].AUCCommon, alone.Models[name].AUCWithin; *got != *want {
 			t.Errorf("%s: in common %v, on those origins alone %v", name, *got, *want)
 		}
+		m := alone.Models[name]
+		if got, want := *both.Models[name].Common, (Common{m.Brier, m.ECE, m.LiftTop10, m.Rows}); got.Brier != want.Brier || got.ECE != want.ECE || *got.LiftTop10 != *want.LiftTop10 || got.Rows != want.Rows {
+			t.Errorf("%s: in common %+v, on those origins alone %+v", name, got, want)
+		}
+	}
+	if both.SameRows() || !alone.SameRows() {
+		t.Errorf("the same rows: %v with an origin that only the prior has, %v without", both.SameRows(), alone.SameRows())
 	}
 	if both.Models["prior"].Rows <= both.Models["recency"].Rows || both.Models["prior"].Origins != 3 {
 		t.Errorf("prior is judged on %d rows of %d origins, recency on %d", both.Models["prior"].Rows, both.Models["prior"].Origins, both.Models["recency"].Rows)
