@@ -43,7 +43,7 @@ func (b *builder) hand() (s Section, todo []string, err error) {
 		todo = append(todo, b.t("hand.failed.short", len(failed)))
 		s.Lines = append(s.Lines, b.t("hand.failed", len(failed), b.names(failed)))
 	}
-	if ended := b.labels(b.endedIn(b.doc.Period)); len(ended) > 0 {
+	if ended := b.endedLabels(b.endedIn(b.doc.Period)); len(ended) > 0 {
 		todo = append(todo, b.t("hand.ended.short", len(ended)))
 		s.Lines = append(s.Lines, b.t("hand.ended", len(ended), b.names(ended)))
 	}

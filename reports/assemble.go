@@ -90,7 +90,7 @@ func (f Freshness) within(scope Scope) Freshness {
 }
 
 // addInventory notes what the snapshots say about customers and subscriptions,
-// the newest snapshot last.
+// the newest snapshot last, and how subscriptions stood at the end of the period.
 func (d *Document) addInventory(in transform.Inputs) error {
 	customers := make(map[data.CustomerID]Customer)
 	subscriptions := make(map[data.SubscriptionID]Subscription)
@@ -103,14 +103,23 @@ func (d *Document) addInventory(in transform.Inputs) error {
 		}
 		q := reader{table: "subscriptions", rec: s.Subscriptions}
 		sub, owner, label := required(q.text("subscription_id")), required(q.text("customer_id")), required(q.text("name"))
-		status, created, ended := required(q.text("status")), q.day("created"), q.day("ended_at")
+		status, created := required(q.text("status")), q.day("created")
 		for i := range q.rows() {
 			subscriptions[data.SubscriptionID(sub(i))] = Subscription{CustomerID: data.CustomerID(owner(i)), Name: label(i),
-				Status: data.Status(status(i)), Created: created(i), EndedAt: ended(i)}
+				Status: data.Status(status(i)), Created: created(i)}
 		}
 		if r.err != nil || q.err != nil {
 			return cmp.Or(r.err, q.err)
 		}
+	}
+	states, err := transform.States(in.Inventory, in.Period.To)
+	if err != nil {
+		return err
+	}
+	for id, state := range states {
+		s := subscriptions[id]
+		s.Status, s.Endings = state.Status, state.Endings
+		subscriptions[id] = s
 	}
 	for _, rec := range in.Daily {
 		r := reader{table: "usage_daily", rec: rec}

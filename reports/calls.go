@@ -3,6 +3,7 @@ package reports
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -270,7 +271,8 @@ func (b *builder) sales(d *Digest) error {
 	}
 	changes := b.changes()
 	lost := b.lost(changes)
-	changes.silent, changes.ended = nil, nil // named there already
+	changes.told = len(lost.Lines) > 0
+	changes.silent, changes.ended = nil, slices.DeleteFunc(changes.ended, b.over) // named there already
 	since := b.since(changes)
 	d.Headline, d.Subject, d.Preheader = headline, b.subject(headline), b.preheader(len(changes.recovered))
 	idle := b.withoutUsage()

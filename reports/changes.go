@@ -16,8 +16,15 @@ type changes struct {
 	joined    []string              // customers on the list that the last mail was not about
 	recovered []string              // customers that were on the list, and are at low risk now
 	silent    []data.SubscriptionID // that stopped being used at all
-	ended     []data.SubscriptionID // suspended or deprovisioned
+	ended     []ending              // of subscriptions that were suspended or deprovisioned
 	sold      int64                 // subscriptions
+	told      bool                  // there was more, and it stands above
+}
+
+// ending is a day on which a subscription was suspended or deprovisioned.
+type ending struct {
+	id data.SubscriptionID
+	on data.Day
 }
 
 // maxLost is how many lost subscriptions are named.
@@ -72,8 +79,10 @@ func (b *builder) changes() changes {
 // calls, since there is nothing left to hold but something to ask.
 func (b *builder) lost(c changes) Section {
 	s := Section{ID: "lost", Title: b.t("lost.title")}
-	for _, id := range c.ended {
-		s.Lines = append(s.Lines, b.t("lost.ended", b.label(id), b.day(*b.bg.Subscriptions[id].EndedAt)))
+	for _, e := range c.ended {
+		if b.over(e) {
+			s.Lines = append(s.Lines, b.t("lost.ended", b.label(e.id), b.day(e.on)))
+		}
 	}
 	for _, id := range c.silent {
 		line := b.t("lost.silent.never", b.label(id))
@@ -98,19 +107,35 @@ func (b *builder) lastUse(id data.SubscriptionID) (data.Day, bool) {
 	return 0, false
 }
 
-// endedIn returns the subscriptions that were suspended or deprovisioned on some
-// days, by day and id.
-func (b *builder) endedIn(span data.Period) []data.SubscriptionID {
-	var ids []data.SubscriptionID
+// endedIn returns what was suspended or deprovisioned on some days, by day and id: as
+// many as the count of the days has.
+func (b *builder) endedIn(span data.Period) []ending {
+	var found []ending
 	for id, s := range b.bg.Subscriptions {
-		if s.Status.Ended() && s.EndedAt != nil && span.Contains(*s.EndedAt) {
-			ids = append(ids, id)
+		for _, on := range s.Endings {
+			if span.Contains(on) {
+				found = append(found, ending{id, on})
+			}
 		}
 	}
-	slices.SortFunc(ids, func(x, y data.SubscriptionID) int {
-		return cmp.Or(cmp.Compare(*b.bg.Subscriptions[x].EndedAt, *b.bg.Subscriptions[y].EndedAt), cmp.Compare(x, y))
-	})
-	return ids
+	slices.SortFunc(found, func(x, y ending) int { return cmp.Or(cmp.Compare(x.on, y.on), cmp.Compare(x.id, y.id)) })
+	return found
+}
+
+// over reports whether an end is the last word on its subscription: one that is active
+// again is not lost.
+func (b *builder) over(e ending) bool {
+	s := b.bg.Subscriptions[e.id]
+	return s.Status.Ended() && e.on == s.Endings[len(s.Endings)-1]
+}
+
+// endedLabels names subscriptions that ended with their customers.
+func (b *builder) endedLabels(endings []ending) []string {
+	out := make([]string, len(endings))
+	for i, e := range endings {
+		out[i] = b.label(e.id)
+	}
+	return out
 }
 
 // createdIn counts the subscriptions that were created on some days: sold, as the
@@ -152,7 +177,7 @@ func (b *builder) since(c changes) Section {
 	for _, part := range []struct {
 		key  string
 		list []string
-	}{{"since.risen", c.risen}, {"since.joined", c.joined}, {"since.recovered", c.recovered}, {"since.silent", b.labels(c.silent)}, {"since.ended", b.labels(c.ended)}} {
+	}{{"since.risen", c.risen}, {"since.joined", c.joined}, {"since.recovered", c.recovered}, {"since.silent", b.labels(c.silent)}, {"since.ended", b.endedLabels(c.ended)}} {
 		if len(part.list) > 0 {
 			s.Lines = append(s.Lines, b.t(part.key, len(part.list), b.names(part.list)))
 		}
@@ -162,6 +187,9 @@ func (b *builder) since(c changes) Section {
 	}
 	if len(s.Lines) == 0 {
 		s.Lines = []string{b.t("since.nothing")}
+		if c.told {
+			s.Lines = []string{b.t("since.nothing.else")}
+		}
 	}
 	return s
 }

@@ -220,7 +220,7 @@ func TestGlobalMail_NamesALostCustomer(t *testing.T) {
 	in := fixtureInput(t, GlobalAdmin, "en")
 	for id, s := range in.Document.Background.Subscriptions {
 		if s.CustomerID == "c08" {
-			s.Status, s.EndedAt = data.StatusDeprovisioned, new(in.Document.Period.To)
+			s.Status, s.Endings = data.StatusDeprovisioned, []data.Day{in.Document.Period.To}
 			in.Document.Background.Subscriptions[id] = s
 		}
 	}
@@ -260,7 +260,7 @@ func TestSalesMail_WithNothingToSayIsFiveLines(t *testing.T) {
 		d := in.Document
 		d.AtRisk = slices.DeleteFunc(d.AtRisk, func(a AtRisk) bool { return risky(bandOf(a)) || a.State == churn.StateDormant })
 		for id, s := range d.Background.Subscriptions {
-			if s.EndedAt != nil || d.Background.PreviousRisk[id].Band == churn.BandMedium {
+			if len(s.Endings) > 0 || d.Background.PreviousRisk[id].Band == churn.BandMedium {
 				delete(d.Background.Subscriptions, id)
 				delete(d.Background.PreviousRisk, id)
 			}
@@ -285,7 +285,7 @@ func TestSalesMail_WithNothingToSayIsFiveLines(t *testing.T) {
 		"not scored":    func(d *Document) { d.Background.Scored = false },
 		"lost": func(d *Document) {
 			s := d.Background.Subscriptions["s08"]
-			s.Status, s.EndedAt = data.StatusSuspended, new(d.Period.From)
+			s.Status, s.Endings = data.StatusSuspended, []data.Day{d.Period.From}
 			d.Background.Subscriptions["s08"] = s
 		},
 		"at risk": func(d *Document) {

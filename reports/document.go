@@ -245,10 +245,10 @@ type Customer struct {
 // Subscription is what reports say about a subscription.
 type Subscription struct {
 	CustomerID data.CustomerID
-	Name       string // as archived; empty: unknown
-	Status     data.Status
+	Name       string      // as archived; empty: unknown
+	Status     data.Status // on the last day of the period
 	Created    *data.Day
-	EndedAt    *data.Day
+	Endings    []data.Day // on which it was suspended or deprovisioned up to then, the first first
 }
 
 // PreviousRisk is the risk of a subscription at the end of an earlier period.

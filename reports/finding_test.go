@@ -63,7 +63,7 @@ func TestMail_AfterAnother(t *testing.T) {
 				subs[id] = s
 			}
 			gone := subs["s20"]
-			gone.Status, gone.EndedAt = data.StatusSuspended, new(day(t, "2026-11-02"))
+			gone.Status, gone.Endings = data.StatusSuspended, []data.Day{day(t, "2026-11-02")}
 			subs["s20"] = gone
 			alone, _ := render(t, in)
 

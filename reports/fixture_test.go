@@ -127,15 +127,15 @@ func addFixtureStates(t testing.TB, d *Document) {
 		state    churn.State
 		status   data.Status
 		idle     *int
-		ended    *data.Day
+		ended    []data.Day
 	}{
 		{"c06", "test-omgeving", churn.StateDormant, data.StatusActive, new(41), nil},
 		{"c07", "proef", churn.StateDormant, data.StatusActive, nil, nil},
-		{"c08", "oud-archief", churn.StateSuspended, data.StatusSuspended, new(9), new(day(t, "2026-11-09"))},
+		{"c08", "oud-archief", churn.StateSuspended, data.StatusSuspended, new(9), []data.Day{day(t, "2026-11-09")}},
 		{"c01", "nieuw-magazijn", churn.StateNew, data.StatusActive, new(0), nil},
 	} {
 		id := data.SubscriptionID(fmt.Sprintf("s%02d", 20+i))
-		d.Background.Subscriptions[id] = Subscription{CustomerID: s.customer, Name: s.name, Status: s.status, EndedAt: s.ended}
+		d.Background.Subscriptions[id] = Subscription{CustomerID: s.customer, Name: s.name, Status: s.status, Endings: s.ended}
 		a := AtRisk{SubscriptionID: id, CustomerID: s.customer, Name: Name(s.name), State: s.state, Origin: d.Period.To, HorizonDays: 28,
 			Model: "rules-1", Reasons: []Reason{}, Flags: []Flag{}, IdleDays: s.idle}
 		if err := d.complete(&a); err != nil {

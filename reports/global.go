@@ -148,9 +148,9 @@ func sortMovers(list []mover) {
 func (b *builder) wonAndLost() string {
 	alive, ended := make(map[data.CustomerID]bool), make(map[data.CustomerID]bool)
 	for _, s := range b.bg.Subscriptions {
-		if !s.Status.Ended() || s.EndedAt != nil && *s.EndedAt > b.doc.Period.To {
+		if !s.Status.Ended() {
 			alive[s.CustomerID] = true
-		} else if s.EndedAt != nil && b.doc.Period.Contains(*s.EndedAt) {
+		} else if slices.ContainsFunc(s.Endings, b.doc.Period.Contains) {
 			ended[s.CustomerID] = true
 		}
 	}

@@ -157,6 +157,39 @@ func (c *Course) Latest(on data.Day) (arrow.Record, error) {
 	return rec, nil
 }
 
+// State is what the snapshots say about a subscription on a day.
+type State struct {
+	Status  data.Status // on that day
+	Endings []data.Day  // on which it became suspended or deprovisioned until then, as Metrics counts them
+}
+
+// States returns the state of every subscription that was created on or before a
+// day, so that words about an end and its count agree: the end may be told by
+// ended_at, by a status, or by a row that is missing.
+func States(inventory []Snapshot, on data.Day) (map[data.SubscriptionID]State, error) {
+	var customers, subscriptions IDs
+	inv, err := readInventory(inventory, &customers, &subscriptions)
+	if err != nil {
+		return nil, err
+	}
+	newest := inv.newest(on)
+	states := make(map[data.SubscriptionID]State, len(inv.subs))
+	for id := range int32(len(inv.subs)) {
+		s := &inv.subs[id]
+		if !s.exists || s.created.known && s.created.Day > on {
+			continue
+		}
+		state := State{Status: inv.status(id, on, newest)}
+		for _, e := range inv.endings(id) {
+			if e.day <= on {
+				state.Endings = append(state.Endings, e.day)
+			}
+		}
+		states[data.SubscriptionID(subscriptions.Text(id))] = state
+	}
+	return states, nil
+}
+
 // oneColumn is the schema of one column of data.SubscriptionsSchema alone.
 func oneColumn(column string) *arrow.Schema {
 	s := data.SubscriptionsSchema()

@@ -2,6 +2,7 @@ package transform
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -450,6 +451,22 @@ func TestLatest_IsTheNewestRowWithTheStatusOfTheDay(t *testing.T) {
 		want := recordOf(mem, data.SubscriptionsSchema(), rows, func(x data.Subscription) data.Day { return days[x.SubscriptionID] })
 		defer want.Release()
 		assertLines(rt, "latest subscriptions", lines(want), lines(got))
+
+		states, err := States(in.Inventory, on)
+		if err != nil || len(states) != len(rows) {
+			rt.Fatalf("%d states of %d subscriptions, %v", len(states), len(rows), err)
+		}
+		for _, x := range rows {
+			var endings []data.Day
+			for _, d := range slices.Sorted(maps.Keys(o.endings(x.SubscriptionID))) {
+				if d <= on {
+					endings = append(endings, d)
+				}
+			}
+			if s := states[x.SubscriptionID]; s.Status != x.Status || !slices.Equal(s.Endings, endings) {
+				rt.Fatalf("%s is %s and ended on %v, want %s and %v", x.SubscriptionID, s.Status, s.Endings, x.Status, endings)
+			}
+		}
 	})
 }
 
