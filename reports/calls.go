@@ -14,7 +14,7 @@ import (
 const (
 	maxCalls   = 10
 	fullCalls  = 3   // with every finding; the rest get one
-	longList   = 5   // from more calls on only the first is full: more of them fit
+	longList   = 5   // from more calls on only the first is full, and what is unused stands below the summary: more of them fit
 	maxBullets = 3   // findings of one call
 	wordBudget = 350 // of everything before the charts
 )
@@ -275,9 +275,14 @@ func (b *builder) sales(d *Digest) error {
 	changes.silent, changes.ended = nil, slices.DeleteFunc(changes.ended, b.over) // named there already
 	since := b.since(changes)
 	d.Headline, d.Subject, d.Preheader = headline, b.subject(headline), b.preheader(len(changes.recovered))
-	idle := b.withoutUsage()
-	around := []string{headline, short(b.in.Partner.Name), "·", b.lead(), b.covering(), b.t("more.attachment", len(b.risks))}
-	calls, err := b.calls(len(strings.Fields(strings.Join(around, " "))) + wordsOf(lost) + wordsOf(since) + wordsOf(idle))
+	idle, long := b.withoutUsage(), len(b.risks) > longList
+	above := idle
+	if long {
+		above = Section{}
+	}
+	around := []string{headline, short(b.in.Partner.Name), "·", b.lead(), b.covering(), b.t("more.attachment", len(b.risks)),
+		b.t("summary.title"), b.mainFinding()} // above the first chart
+	calls, err := b.calls(len(strings.Fields(strings.Join(around, " "))) + wordsOf(lost) + wordsOf(since) + wordsOf(above))
 	if err != nil {
 		return err
 	}
@@ -286,8 +291,14 @@ func (b *builder) sales(d *Digest) error {
 	if len(lost.Lines) > 0 {
 		d.Sections = append(d.Sections, lost)
 	}
-	d.Sections = append(d.Sections, since, idle)
-	d.Sections = append(d.Sections, b.metrics()...)
+	if d.Sections = append(d.Sections, since); !long {
+		d.Sections = append(d.Sections, idle)
+	}
+	numbers := b.metrics()
+	if long {
+		numbers = slices.Insert(numbers, 1, idle)
+	}
+	d.Sections = append(d.Sections, numbers...)
 	return nil
 }
 
@@ -319,14 +330,24 @@ func (b *builder) nothingToSay() []Section {
 		since = b.t("nothing.mail", b.day(last.Sent))
 	}
 	usage := b.t("nothing.usage", b.loc.Int(valueOf(b.doc.CustomersWithUsage)))
-	if b.doc.Costs != nil {
-		for _, c := range b.doc.Cost {
-			if finding, _ := b.costFinding(c); finding != "" && c.Currency == b.main {
-				usage = finding + "."
-			}
-		}
+	if finding := b.mainFinding(); finding != "" {
+		usage = finding + "."
 	}
 	return []Section{{ID: "calls", Lines: []string{b.t("calls.quiet", len(b.bg.Customers)), since, usage}, Note: b.covering()}}
+}
+
+// mainFinding is what the cost did in the currency most is billed in; empty without cost.
+func (b *builder) mainFinding() string {
+	if b.doc.Costs == nil {
+		return ""
+	}
+	for _, c := range b.doc.Cost {
+		if c.Currency == b.main {
+			finding, _ := b.costFinding(c)
+			return finding
+		}
+	}
+	return ""
 }
 
 // orQuiet says plainly that there is nobody to call.

@@ -13,7 +13,6 @@ import (
 // How much of a long list stands in the mail.
 const (
 	maxWithoutUsage = 5
-	fewWithoutUsage = 2  // below a long call list
 	maxCategories   = 3  // with their five customers
 	maxCategoryRows = 8  // as one line each
 	maxNew          = 5  // customers
@@ -42,11 +41,7 @@ func (b *builder) withoutUsage() Section {
 	}
 	s.Lines = []string{b.t("without.lead", n)}
 	table := Table{Caption: s.Title, Head: []string{b.t("head.subscription"), b.t("head.last_usage")}}
-	shown := min(n, maxWithoutUsage)
-	if b.in.Role == SalesAgent && len(b.risks) > longList {
-		shown = min(n, fewWithoutUsage)
-	}
-	for _, w := range b.doc.WithoutUsage[:shown] {
+	for _, w := range b.doc.WithoutUsage[:min(n, maxWithoutUsage)] {
 		last := Cell{Text: b.t("without.never"), Number: true}
 		if w.LastUsage != nil {
 			last.Text = b.day(*w.LastUsage)

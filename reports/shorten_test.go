@@ -37,7 +37,7 @@ func TestMail_OfManyCurrenciesNamesAFew(t *testing.T) {
 		checkMail(t, r.HTML)
 		checkText(t, r.Text)
 		if role == SalesAgent {
-			checkWordsBeforeCharts(t, r.HTML)
+			checkWordsBeforeCharts(t, d)
 		}
 		if n := len(d.Subject); n > 140 || role != AdminAgent && !strings.Contains(d.Subject, "and 57 more currencies") {
 			t.Errorf("%s: subject %q of %d bytes", role, d.Subject, n)
