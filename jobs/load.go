@@ -61,7 +61,7 @@ func Load(ctx context.Context, view *archive.View, q Query) (*reports.Portfolio,
 	l.p.Freshness = freshness(view)
 	l.p.Versions = versionsOf(view)
 	if len(l.p.Inputs.Known(period)) == 0 {
-		return nil, noKnownDay(l.p.Inputs)
+		return nil, noKnownDay(view, l.p.Inputs)
 	}
 	if err := l.all(ctx); err != nil {
 		l.p.Release()
@@ -82,16 +82,24 @@ func freshness(view *archive.View) reports.Freshness {
 	return f
 }
 
-func noKnownDay(in transform.Inputs) error {
+func noKnownDay(view *archive.View, in transform.Inputs) error {
 	period, watermark := in.Period, in.Watermark
 	if watermark == nil && len(in.Extracted) > 0 {
 		return fmt.Errorf("period %s: %w: days from %s to %s are archived, and none has usage; extract days that have", period, transform.ErrNoKnownDay, in.Extracted[0], in.Extracted[len(in.Extracted)-1])
 	}
 	if watermark == nil {
-		return fmt.Errorf("period %s: %w: nothing is archived yet; run `tidemark extract`", period, transform.ErrNoKnownDay)
+		return fmt.Errorf("period %s: %w", period, noUsage(view))
 	}
 	return fmt.Errorf("period %s: %w: usage is archived from %s and complete up to %s; ask for a period inside, or extract its days",
 		period, transform.ErrNoKnownDay, in.Extracted[0], *watermark)
+}
+
+// noUsage says that no day of usage is archived, and what to do about it.
+func noUsage(view *archive.View) error {
+	if days := view.Snapshots(archive.Customers); len(days) > 0 {
+		return fmt.Errorf("%w: customers are archived, the newest on %s, and no usage; extract days on which they used something", transform.ErrNoKnownDay, days[len(days)-1])
+	}
+	return fmt.Errorf("%w: nothing is archived yet; run `tidemark extract`", transform.ErrNoKnownDay)
 }
 
 // loader reads one portfolio. What it has read belongs to the portfolio.

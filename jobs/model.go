@@ -64,7 +64,7 @@ func ChurnInputs(ctx context.Context, view *archive.View, q ChurnQuery) (churn.I
 	}
 	in := churn.Inputs{Population: q.Population}
 	if watermark == nil {
-		return in, fmt.Errorf("%w: nothing is archived yet; run `tidemark extract`", transform.ErrNoKnownDay)
+		return in, noUsage(view)
 	}
 	in.On = *watermark
 	if days := view.UsageDays(); len(days) > 0 {
