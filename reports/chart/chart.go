@@ -152,7 +152,7 @@ func ActiveByDay(days []string, active, ended Series) (Definition, error) {
 	}
 	bar.SetGlobalOptions(charts.WithYAxisOpts(opts.YAxis{MinInterval: 1, Min: 0, Max: 4 * highest, Position: "right",
 		SplitLine: &opts.SplitLine{Show: opts.Bool(false)}, AxisLabel: numbers()}))
-	bar.ExtendYAxis(opts.YAxis{MinInterval: 1, Scale: opts.Bool(true), Position: "left", AxisLabel: numbers()})
+	bar.ExtendYAxis(opts.YAxis{MinInterval: 1, Scale: opts.Bool(true), Min: below(active.Values), Position: "left", AxisLabel: numbers()})
 	bar.SetXAxis(days)
 	bar.AddSeries(ended.Name, barData(ended.Values), colour(ended.Colour), gap("60%"))
 	line := charts.NewLine()
@@ -160,6 +160,21 @@ func ActiveByDay(days []string, active, ended Series) (Definition, error) {
 		colour(active.Colour), charts.WithLineStyleOpts(opts.LineStyle{Width: 2, Color: active.Colour}))
 	bar.Overlap(line)
 	return bar, nil
+}
+
+// below is where an axis of counts begins that need not begin at 0: as far under the lowest
+// as the highest is above it, so that the lowest is not drawn on the axis as if it were 0.
+func below(values []float64) float64 {
+	low, high := math.Inf(1), math.Inf(-1)
+	for _, v := range values {
+		if !math.IsNaN(v) {
+			low, high = min(low, v), max(high, v)
+		}
+	}
+	if low > high {
+		return 0
+	}
+	return max(0, low-max(1, high-low))
 }
 
 // Ranking draws horizontal bars, the first name on top.

@@ -125,6 +125,31 @@ func TestOption_KeepsToWhatTheScriptHolds(t *testing.T) {
 	}
 }
 
+// TestActiveByDay_DrawsTheLowestAboveTheAxis has counts that do not begin at 0: the lowest
+// on the axis would look like none.
+func TestActiveByDay_DrawsTheLowestAboveTheAxis(t *testing.T) {
+	for _, c := range []struct {
+		active []float64
+		min    float64
+	}{{[]float64{51, 50}, 49}, {[]float64{100, 80}, 60}, {[]float64{7, 7}, 6}, {[]float64{9, 2}, 0}, {[]float64{math.NaN(), 51}, 50}, {[]float64{math.NaN(), math.NaN()}, 0}} {
+		d, err := ActiveByDay([]string{"1", "2"}, Series{Values: c.active}, Series{Values: []float64{0, 1}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		option, err := Option(d, Numbers{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var v struct{ YAxis []struct{ Min *float64 } }
+		if err := json.Unmarshal(option, &v); err != nil {
+			t.Fatal(err)
+		}
+		if got := v.YAxis[1].Min; got == nil || *got != c.min {
+			t.Errorf("%v: the axis begins at %v, want %v: %s", c.active, got, c.min, option)
+		}
+	}
+}
+
 func TestOption_ValuesAreRoundedAndGapsStayGaps(t *testing.T) {
 	d, err := Ranking([]string{"a", "b", "c"}, Series{Values: []float64{1.239, math.NaN(), 0}})
 	if err != nil {
