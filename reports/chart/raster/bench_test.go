@@ -24,7 +24,8 @@ const alone = "TIDEMARK_TEST_DRAW"
 
 // TestBench_AgainstChromium draws the same charts here, in a process of its own
 // that draws nothing twice, and in a browser, and prints the CPU time of each
-// picture and the peak memory, of the browser as the sum of its processes.
+// picture and the peak memory, of the browser as the sum of its processes. It fails above
+// half of the browser's CPU time or a quarter of its memory.
 func TestBench_AgainstChromium(t *testing.T) {
 	if os.Getenv(alone) != "" {
 		r := renderer(t, Options{Engines: 1})
@@ -69,6 +70,9 @@ func TestBench_AgainstChromium(t *testing.T) {
 	}
 	t.Logf("%-34s %6.0f ms CPU a picture, %5.0f ms wall, peak %4d MiB", "Chromium, its start included", 1000*theirs, 1000*wall.Seconds()/n, peak>>20)
 	t.Logf("CPU %.2f of Chromium's, memory %.2f; %d pictures, %s, %d cores", ours/theirs, float64(ourPeak)/float64(peak), int(n), runtime.Version(), runtime.NumCPU())
+	if ours > theirs/2 || ourPeak > peak/4 {
+		t.Error("a picture may take half of Chromium's CPU time and a quarter of its memory")
+	}
 }
 
 // below is the memory of all processes that a process started, shared pages
