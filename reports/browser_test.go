@@ -75,6 +75,25 @@ func TestBrowser_HeadlineAndFirstCallFitAPhone(t *testing.T) {
 	}
 }
 
+// TestBrowser_FirstCallOfALongWideNameFitsAPhone has names in a script whose characters are
+// as wide as two.
+func TestBrowser_FirstCallOfALongWideNameFitsAPhone(t *testing.T) {
+	ctx := browser(t)
+	for _, locale := range []string{"nl", "en"} {
+		in := fixtureInput(t, SalesAgent, locale)
+		name := strings.Repeat("山田商事株式会社東京", 12)
+		for id, c := range in.Document.Background.Customers {
+			c.Name, c.Contact = name, name
+			in.Document.Background.Customers[id] = c
+		}
+		_, r := render(t, in)
+		open(t, ctx, r.HTML, 375, 667)
+		if bottom := eval[float64](t, ctx, `document.querySelector("a").getBoundingClientRect().bottom`); bottom > 667 {
+			t.Errorf("%s: the first call ends at %.0f px, below the 667 of the screen", locale, bottom)
+		}
+	}
+}
+
 func TestBrowser_LongNamesKeepTheMailNarrow(t *testing.T) {
 	ctx := browser(t)
 	for _, role := range Roles() {

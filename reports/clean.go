@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// maxName is how many characters of a name stand in running text.
+// maxName is how many columns of a name stand in running text: a wide character takes two.
 const maxName = 60
 
 // clean makes a text from outside harmless to look at: spaces of every kind and
@@ -48,11 +48,18 @@ func hidden(r rune) bool {
 
 // short cleans a name and cuts it to what fits into running text.
 func short(s string) string {
-	runes := []rune(clean(s))
-	if len(runes) <= maxName {
-		return string(runes)
+	s = clean(s)
+	if columns(s) <= maxName {
+		return s
 	}
-	return strings.TrimSpace(string(runes[:maxName-1])) + "…"
+	at, end := 0, 0
+	for i, r := range s {
+		if at += columns(string(r)); at > maxName-1 {
+			break
+		}
+		end = i + utf8.RuneLen(r)
+	}
+	return strings.TrimSpace(s[:end]) + "…"
 }
 
 // dial returns the digits of a phone number with an optional leading plus;

@@ -219,11 +219,11 @@ func TestClean_LeavesNothingInvisible(t *testing.T) {
 	}
 }
 
-func TestShort_CutsAtSixtyCharacters(t *testing.T) {
-	for _, in := range []string{strings.Repeat("x", 60), strings.Repeat("é", 61), strings.Repeat("ab ", 40)} {
-		got := []rune(short(in))
-		if len(got) > maxName || len([]rune(in)) > maxName && got[len(got)-1] != '…' {
-			t.Errorf("short(%q) = %q", in, string(got))
+func TestShort_CutsAtSixtyColumns(t *testing.T) {
+	for _, in := range []string{strings.Repeat("x", 60), strings.Repeat("é", 61), strings.Repeat("ab ", 40), strings.Repeat("山", 30), strings.Repeat("山", 31), "x" + strings.Repeat("山", 60)} {
+		got := short(in)
+		if n := columns(got); n > maxName || n < maxName-2 || (columns(in) > maxName) != strings.HasSuffix(got, "…") {
+			t.Errorf("short(%q) = %q of %d columns", in, got, n)
 		}
 	}
 }
