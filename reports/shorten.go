@@ -1,6 +1,9 @@
 package reports
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // shorten takes from a digest what it can best do without: a quarter of the longest list
 // of groups, else of rows, else of calls; ok is false when every list has one item left.
@@ -29,11 +32,22 @@ func shorten(sections []Section, note string) (shorter []Section, ok bool) {
 		}
 		if at >= 0 {
 			part.cut(&shorter[at])
-			shorter[at].More = note
+			shorter[at].More = withNote(shorter[at].More, note)
 			return shorter, true
 		}
 	}
 	return sections, false
+}
+
+// withNote adds a note to what a section says of the rest, once.
+func withNote(more, note string) string {
+	switch {
+	case more == "" || more == note:
+		return note
+	case strings.HasSuffix(more, " "+note):
+		return more
+	}
+	return strings.TrimSuffix(more, ".") + ". " + note
 }
 
 // rowsOf is the length of the longest table.

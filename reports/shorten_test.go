@@ -101,3 +101,16 @@ func TestMail_ThatWouldBeTooLargeIsShortened(t *testing.T) {
 		t.Error("a mail that cannot be shortened was accepted")
 	}
 }
+
+// TestShorten_KeepsWhatASectionSaysOfTheRest has a list that says already how much more
+// there is.
+func TestShorten_KeepsWhatASectionSaysOfTheRest(t *testing.T) {
+	const note = "Shortened."
+	sections := []Section{{Lines: make([]string, 40), More: "54 more in the attachment"}, {Lines: make([]string, 39)}}
+	for range 8 {
+		sections, _ = shorten(sections, note)
+	}
+	if got, want := sections[0].More+"|"+sections[1].More, "54 more in the attachment. Shortened.|Shortened."; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
