@@ -136,3 +136,37 @@ func TestPage_HeadingsAreFindings(t *testing.T) {
 		t.Errorf("the highest and the lowest day are not in\n%s", r.Text)
 	}
 }
+
+// TestPage_OfCreditsNamesNoMost has categories that are credits, of which the first of a
+// ranking is the smallest.
+func TestPage_OfCreditsNamesNoMost(t *testing.T) {
+	in := fixtureInput(t, SalesAgent, "en")
+	for i, cost := range []string{"-2", "-30"} {
+		in.Document.TopCustomers = append(in.Document.TopCustomers, TopCustomer{Category: new("Credits"), Rank: i + 1, CustomerID: "c08", Name: "Stadsarchief Leiden",
+			TopCost: &TopCost{Currency: new("EUR"), Cost: new(dec(t, cost))}, Previous: new(dec(t, "-1"))})
+	}
+	d, _ := render(t, in)
+	found := false
+	for _, f := range d.Page.Figures {
+		found = found || f.Finding == "Credits, in EUR: credits only, the smallest that of Stadsarchief Leiden, −€2.00"
+		if strings.Contains(f.Finding, "most by") && strings.Contains(f.Finding, "−") {
+			t.Errorf("the smallest credit is the most: %s", f.Finding)
+		}
+	}
+	if !found {
+		t.Error("no chart says that there are credits only")
+	}
+}
+
+// TestGlobalMail_CountsFurtherCurrenciesInASentenceOfTheirOwn has nine that the first
+// sentence has no room for.
+func TestGlobalMail_CountsFurtherCurrenciesInASentenceOfTheirOwn(t *testing.T) {
+	for locale, want := range map[string]string{"en": ". There are 9 more currencies.", "nl": ". Er zijn nog 9 valuta's."} {
+		in := fixtureInput(t, GlobalAdmin, locale)
+		addCurrencies(t, in.Document, 12)
+		d, _ := render(t, in)
+		if got := d.Sections[0].Lines[0]; !strings.HasSuffix(got, want) || strings.Contains(got, " and 9") {
+			t.Errorf("%q does not end with %q", got, want)
+		}
+	}
+}

@@ -80,7 +80,7 @@ func (b *builder) costSentence() string {
 	}
 	text := strings.Join(parts, ". ")
 	if rest > 0 {
-		text = b.t("money.more", text, rest)
+		text += ". " + b.t("global.cost.more", rest)
 	}
 	return text + "."
 }

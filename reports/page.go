@@ -180,15 +180,19 @@ func (b *builder) topFigures(d Digest) ([]chart.Figure, error) {
 		if !k.quantity {
 			f.Currency = k.measure
 		}
-		switch {
-		case k.all:
+		if k.all {
 			f.Title = b.t("page.top", group.Title)
+		}
+		switch {
+		case hasMoved && k == moved.key():
+			f.Finding, f.Numbers = b.movedFinding(moved)
+		case s.Values[0] < 0: // and what follows is lower still
+			f.Finding, f.PageOnly = b.t("finding.top.credit", group.Title, group.Bars[0].Label, group.Bars[0].Value), !k.all
+		case k.all:
 			f.Finding = b.t("finding.top", group.Bars[0].Label, group.Bars[0].Value)
 			if apart { // customers billed in other currencies cannot be compared
 				f.Finding = b.t("finding.top.of", group.Bars[0].Label, group.Bars[0].Value, short(k.measure))
 			}
-		case hasMoved && k == moved.key():
-			f.Finding, f.Numbers = b.movedFinding(moved)
 		default:
 			f.Finding, f.PageOnly = b.t("finding.top.in", group.Title, group.Bars[0].Label, group.Bars[0].Value), true
 		}
