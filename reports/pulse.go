@@ -55,23 +55,23 @@ func (b *builder) pulse(rank int, r customerRisk) (*Picture, error) {
 		return nil, err
 	}
 	span := data.Period{From: first, To: last}
-	alt := b.ofRisky(r, b.pulseWords("pulse.cost", "pulse.services", days, currency, span))
-	text := b.ofRisky(r, b.pulseWords("pulse.short.cost", "pulse.short.services", days, currency, span))
+	alt := b.pulseWords("pulse.cost", "pulse.services", days, currency, span)
+	text := b.pulseWords("pulse.short.cost", "pulse.short.services", days, currency, span)
+	if b.costsMore(r) {
+		alt, text = b.t("pulse.risky", len(r.risky), alt), b.t("pulse.risky", len(r.risky), lowerFirst(text))
+	}
 	if why := b.findings(r); len(why) > 0 {
 		alt = why[0] + ". " + alt
 	}
 	return &Picture{ID: "pulse_" + strconv.Itoa(rank), Alt: alt, Text: text, Option: option, Width: pulseWidth, Height: pulseHeight}, nil
 }
 
-// ofRisky says that something is about the subscriptions at risk only, where the cost of a
-// customer beside it is that of others, too.
-func (b *builder) ofRisky(r customerRisk, text string) string {
-	for _, a := range b.doc.AtRisk {
-		if a.CustomerID == r.id && !risky(bandOf(a)) && (len(a.MonthlyCost) > 0 || !b.bg.Money) {
-			return b.t("pulse.risky", len(r.risky), lowerFirst(text))
-		}
-	}
-	return text
+// costsMore reports whether the cost of a customer, which stands above the picture, is also
+// that of subscriptions that are not at risk.
+func (b *builder) costsMore(r customerRisk) bool {
+	return slices.ContainsFunc(b.doc.AtRisk, func(a AtRisk) bool {
+		return a.CustomerID == r.id && !risky(bandOf(a)) && len(a.MonthlyCost) > 0
+	})
 }
 
 // pulseCurrency is the one the customer is ranked in, else the first there is;

@@ -28,7 +28,7 @@ func TestPulse_SaysThatItIsOfTheSubscriptionsAtRisk(t *testing.T) {
 		if got := plain(p.Text); got != want[1] {
 			t.Errorf("of one of two subscriptions: %q, want %q", got, want[1])
 		}
-		if about, _, _ := strings.Cut(want[1], ":"); !strings.Contains(p.Alt, ". "+about+": ") {
+		if about, _, _ := strings.Cut(want[1], ":"); !strings.Contains(p.Alt, ". "+about+": Azure") {
 			t.Errorf("the picture says %q", p.Alt)
 		}
 	}
