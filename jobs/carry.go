@@ -28,31 +28,79 @@ func carry[T any, ID comparable](previous, rows []T, id func(T) ID, only func(T)
 
 func customerID(c data.Customer) data.CustomerID             { return c.CustomerID }
 func subscriptionID(s data.Subscription) data.SubscriptionID { return s.SubscriptionID }
+func ownerOf(s data.Subscription) data.CustomerID            { return s.CustomerID }
 
-// carryUnread keeps what the inventory before has of the ids that are absent
-// from this one, for each table of which rows are in quarantine: those may be
-// the ones. An id that really ended does so with the next inventory that is
-// read as a whole.
-func (x *extraction) carryUnread(ctx context.Context, view *archive.View) error {
-	if x.out.Quarantined[string(archive.Customers)] > 0 {
-		before, err := gather(view.CustomersOn(ctx, x.InventoryDay))
-		if err != nil {
-			return err
-		}
-		n := len(x.customers)
-		x.customers = carry(before, x.customers, customerID, nil)
-		x.warnOfCarried(view, archive.Customers, len(x.customers)-n)
+// unread are the bad rows of an inventory table.
+type unread struct {
+	ids       map[string]bool // ids that they are of
+	anonymous int             // rows whose id cannot be read
+}
+
+func (x *extraction) noteUnread(t archive.Table, bad *data.RowError) {
+	u := x.unread[t]
+	if u == nil {
+		u = &unread{ids: map[string]bool{}}
+		x.unread[t] = u
 	}
-	if x.out.Quarantined[string(archive.Subscriptions)] > 0 {
-		before, err := gather(view.SubscriptionsOn(ctx, x.InventoryDay))
-		if err != nil {
-			return err
-		}
-		n := len(x.subscriptions)
-		x.subscriptions = carry(before, x.subscriptions, subscriptionID, nil)
-		x.warnOfCarried(view, archive.Subscriptions, len(x.subscriptions)-n)
+	if bad.ID == "" {
+		u.anonymous++
+	} else {
+		u.ids[bad.ID] = true
 	}
-	return nil
+}
+
+// carryUnread keeps what the inventory before has of the ids whose rows could not
+// be read. Where a bad row does not tell its id, every id that is absent from this
+// inventory may be the one and is kept. An id that really ended does so with the
+// next inventory that tells.
+func (x *extraction) carryUnread(ctx context.Context, view *archive.View) (err error) {
+	x.customers, err = snapshot[data.Customer, data.CustomerID]{
+		archive.Customers, view.CustomersOn(ctx, x.InventoryDay), customerID, customerID,
+	}.complete(x, x.customers)
+	if err != nil {
+		return err
+	}
+	x.subscriptions, err = snapshot[data.Subscription, data.SubscriptionID]{
+		archive.Subscriptions, view.SubscriptionsOn(ctx, x.InventoryDay), subscriptionID, ownerOf,
+	}.complete(x, x.subscriptions)
+	x.warnOfReplaced(view)
+	return err
+}
+
+// snapshot is the inventory before, of one table.
+type snapshot[T any, ID ~string] struct {
+	table archive.Table
+	rows  iter.Seq2[T, error]
+	id    func(T) ID
+	owner func(T) data.CustomerID
+}
+
+// complete adds to the rows of an inventory those that it may have as bad rows.
+func (s snapshot[T, ID]) complete(x *extraction, now []T) ([]T, error) {
+	u := x.unread[s.table]
+	if u == nil {
+		return now, nil
+	}
+	before, err := gather(s.rows)
+	if err != nil {
+		return nil, err
+	}
+	named, absent := 0, 0
+	now = carry(before, now, s.id, func(row T) bool {
+		switch {
+		case x.Exclude[s.owner(row)]:
+			return false
+		case u.ids[string(s.id(row))]:
+			named++
+			return true
+		case u.anonymous > 0:
+			absent++
+			return true
+		}
+		return false
+	})
+	x.warnOfCarried(s.table, named, absent)
+	return now, nil
 }
 
 func gather[T any](rows iter.Seq2[T, error]) (all []T, err error) {
@@ -65,16 +113,31 @@ func gather[T any](rows iter.Seq2[T, error]) (all []T, err error) {
 	return all, nil
 }
 
-// warnOfCarried says how many rows of a table are those of the inventory before,
-// and whether a complete inventory of the day gives way to this one.
-func (x *extraction) warnOfCarried(view *archive.View, t archive.Table, carried int) {
-	if carried > 0 {
-		x.out.Warnings = append(x.out.Warnings, fmt.Sprintf("%d %s that this inventory lacks are kept as they were last known: their rows may be among the %d that could not be read",
-			carried, t, x.out.Quarantined[string(t)]))
+// warnOfCarried says how many rows of a table are those of the inventory before:
+// named of ids that bad rows are of, and absent because bad rows do not tell.
+func (x *extraction) warnOfCarried(t archive.Table, named, absent int) {
+	if named > 0 {
+		x.out.Warnings = append(x.out.Warnings, fmt.Sprintf("%d %s that this inventory lacks are kept as they were last known: their rows could not be read", named, t))
 	}
-	for _, p := range view.Parts(t) {
-		if p.Day == x.InventoryDay && p.Coverage.Complete() {
-			x.out.Warnings = append(x.out.Warnings, fmt.Sprintf("the inventory of %s replaces one of the same day that had no bad %s row", p.Day, t))
+	if absent == 0 {
+		return
+	}
+	bad := x.unread[t].anonymous
+	text := fmt.Sprintf("%d %s that this inventory lacks are kept as they were last known: %d bad rows do not tell their id and may be of any of them", absent, t, bad)
+	if absent > bad {
+		text += fmt.Sprintf("; if each is of one, at least %d have ended and show so once these rows are mended", absent-bad)
+	}
+	x.out.Warnings = append(x.out.Warnings, text)
+}
+
+// warnOfReplaced says whether a complete inventory of the day gives way to one
+// with bad rows.
+func (x *extraction) warnOfReplaced(view *archive.View) {
+	for _, t := range []archive.Table{archive.Customers, archive.Subscriptions} {
+		for _, p := range view.Parts(t) {
+			if p.Day == x.InventoryDay && p.Coverage.Complete() && x.unread[t] != nil {
+				x.out.Warnings = append(x.out.Warnings, fmt.Sprintf("the inventory of %s replaces one of the same day that had no bad %s row", p.Day, t))
+			}
 		}
 	}
 }

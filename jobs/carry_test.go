@@ -92,6 +92,56 @@ func TestExtract_WhatCouldNotBeReadDidNotEnd(t *testing.T) {
 	}
 }
 
+// TestExtract_ABadRowHidesNoEndingButItsOwn has one row that stays bad while
+// others are gone for good: with its id known only that one is kept.
+func TestExtract_ABadRowHidesNoEndingButItsOwn(t *testing.T) {
+	for _, c := range []struct {
+		name, id      string
+		ended, active int64
+		warning       string
+	}{
+		{"the id is known", "sa", 2, 2, "1 subscriptions that this inventory lacks are kept as they were last known: their rows could not be read"},
+		{"the id is not known", "", 0, 4, "3 subscriptions that this inventory lacks are kept as they were last known: 1 bad rows do not tell their id and may be of any of them; if each is of one, at least 2 have ended and show so once these rows are mended"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := newLab(t)
+			bad := partner(0, 1, 0)
+			bad.subscriptions = bad.subscriptions[:2] // sc and sd are gone
+			bad.subscriptions[0].(*data.RowError).ID = c.id
+			for i, s := range []*fakeSource{partner(0, 0, 0), bad, bad} {
+				out, err := l.extract(Extract{Usage: s, Inventory: s, InventoryDay: day0 + 6 + data.Day(i), MaxBad: 0.5})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if i > 0 && i < 2 && !slices.Contains(out.Warnings, c.warning) {
+					t.Errorf("warnings %q lack %q", out.Warnings, c.warning)
+				}
+			}
+			if ended, active := churnAt(t, l, day0+8); ended != c.ended || active != c.active {
+				t.Errorf("%d ended and %d active, want %d and %d", ended, active, c.ended, c.active)
+			}
+		})
+	}
+}
+
+// TestExtract_KeepsNothingOfAnExcludedCustomer has a customer excluded while a bad
+// row does not tell whose it is.
+func TestExtract_KeepsNothingOfAnExcludedCustomer(t *testing.T) {
+	l := newLab(t)
+	for i, s := range []*fakeSource{partner(0, 0, 0), partner(1, 1, 0)} {
+		x := Extract{Usage: s, Inventory: s, InventoryDay: day0 + 7 + data.Day(i), MaxBad: 0.5}
+		if i == 1 {
+			x.Exclude = map[data.CustomerID]bool{"d": true}
+		}
+		if _, err := l.extract(x); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := l.subscriptions(); len(s) != 3 || s["sd"].CustomerID != "" {
+		t.Errorf("subscriptions %v, want those of a, b and c", s)
+	}
+}
+
 // churnAt returns what the metrics of the week up to a day say.
 func churnAt(t *testing.T, l *lab, last data.Day) (ended, active int64) {
 	t.Helper()

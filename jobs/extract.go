@@ -72,6 +72,7 @@ type extraction struct {
 	refused       map[data.CustomerID]*data.CustomerError // of them those that could not be read
 	unreachable   int                                     // of these those no longer expected
 	carried       int                                     // last known subscriptions of customers that refused
+	unread        map[archive.Table]*unread               // bad rows of the inventory
 	leftOut       map[string]int64
 	seen          observed // what the usage says about ids and names
 }
@@ -86,7 +87,7 @@ func (e Extract) Extract(ctx context.Context) (Extracted, error) {
 	if err != nil {
 		return Extracted{}, err
 	}
-	x := &extraction{Extract: e, run: run, seen: newObserved(), refused: map[data.CustomerID]*data.CustomerError{}, leftOut: map[string]int64{}}
+	x := &extraction{Extract: e, run: run, seen: newObserved(), refused: map[data.CustomerID]*data.CustomerError{}, unread: map[archive.Table]*unread{}, leftOut: map[string]int64{}}
 	x.out = Extracted{Run: e.Run, Quarantined: map[string]int64{}}
 	if err := x.all(ctx); err != nil {
 		return x.out, errors.Join(err, run.Abort())
@@ -142,7 +143,7 @@ func (x *extraction) readInventory(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	x.subscriptions, err = collect(x, archive.Subscriptions, &subscriptions, x.Inventory.Subscriptions(ctx, &subscriptions), func(s data.Subscription) data.CustomerID { return s.CustomerID })
+	x.subscriptions, err = collect(x, archive.Subscriptions, &subscriptions, x.Inventory.Subscriptions(ctx, &subscriptions), ownerOf)
 	if err != nil {
 		return err
 	}
@@ -216,6 +217,9 @@ func (x *extraction) quarantine(table archive.Table, err error) error {
 		return fmt.Errorf("read %s: %w", table, err)
 	}
 	x.out.Quarantined[string(table)]++
+	if table != archive.UsageTable {
+		x.noteUnread(table, bad)
+	}
 	return x.run.Quarantine(table, bad)
 }
 

@@ -55,7 +55,7 @@ func (s *Source) Customers(ctx context.Context, tally *data.Tally) iter.Seq2[dat
 				Source:     s.Kind(),
 			}, true
 		}
-		reading[data.Customer]{source: s, table: "customers", columns: customerColumns(), parse: parse}.rows(ctx, tally)(yield)
+		reading[data.Customer]{source: s, table: "customers", columns: customerColumns(), parse: parse, about: ofID(cusID)}.rows(ctx, tally)(yield)
 	}
 }
 
@@ -122,7 +122,7 @@ func (s *Source) Subscriptions(ctx context.Context, tally *data.Tally) iter.Seq2
 			}
 			return sub, true
 		}
-		reading[data.Subscription]{source: s, table: "subscriptions", columns: subscriptionColumns(), parse: parse}.rows(ctx, tally)(yield)
+		reading[data.Subscription]{source: s, table: "subscriptions", columns: subscriptionColumns(), parse: parse, about: ofID(subID)}.rows(ctx, tally)(yield)
 	}
 }
 
@@ -142,6 +142,11 @@ func (s seen) id(r *flatfile.Row, col int) string {
 	id = strings.Clone(id) // not to hold on to the whole row
 	s[id] = r.Line
 	return id
+}
+
+// ofID notes the id that a bad row is of.
+func ofID(col int) func(*flatfile.Row, *data.RowError) {
+	return func(r *flatfile.Row, bad *data.RowError) { bad.ID = strings.Clone(data.CleanID(r.Text(col))) }
 }
 
 func requiredID(r *flatfile.Row, col int) string {

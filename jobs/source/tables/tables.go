@@ -95,6 +95,8 @@ type reading[T any] struct {
 	// parse makes a typed row. It notes what is wrong in the flat row; wanted is
 	// false for a row that is to be passed over.
 	parse func(row *flatfile.Row) (typed T, wanted bool)
+	// about notes what a bad row is about; its cells are where they belong.
+	about func(row *flatfile.Row, bad *data.RowError)
 }
 
 func (r reading[T]) rows(ctx context.Context, tally *data.Tally) iter.Seq2[T, error] {
@@ -137,6 +139,9 @@ func (r reading[T]) file(ctx context.Context, name string, tally *data.Tally, yi
 		tally.Read++
 		if p := row.Problem(); p != nil {
 			bad := &data.RowError{File: name, Line: row.Line, Column: p.Column, Value: p.Value, Reason: p.Reason}
+			if r.about != nil && p.Column != "" {
+				r.about(row, bad)
+			}
 			if !yield(none, bad) {
 				return false
 			}

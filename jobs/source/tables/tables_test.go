@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -450,6 +451,21 @@ func TestSubscriptions_EveryColumn(t *testing.T) {
 	}
 	if rows, bad := read(t, true); len(rows) != 3 || rows[2].Status != data.StatusUnknown || len(bad) != 2 {
 		t.Errorf("lenient: %d rows, bad %q", len(rows), bad)
+	}
+}
+
+func TestSubscriptions_BadRowsTellTheirID(t *testing.T) {
+	s := source(t, Options{Path: folder(t, map[string]string{"subscriptions.csv": "subscription_id,customer_id,status\n" +
+		" S1 ,c1,asleep\ns2,,active\ns3,c3,active\nS3,c3,active\n,c4,active\n\xff,c5,active\ns6,active\n"})})
+	var got []string
+	for _, err := range s.Subscriptions(t.Context(), new(data.Tally)) {
+		if bad := (*data.RowError)(nil); errors.As(err, &bad) {
+			got = append(got, bad.ID)
+		}
+	}
+	// A row with a cell too few may have any cell in the place of the id.
+	if want := []string{"s1", "s2", "s3", "", "", ""}; !slices.Equal(got, want) {
+		t.Errorf("ids %q, want %q", got, want)
 	}
 }
 
