@@ -148,7 +148,8 @@ type RowError struct {
 	Value  string // the refused text, shortened to 200 characters
 	Reason string // why, e.g. "not a decimal number"
 
-	ID string // id of the customer or subscription that an inventory row is of, cleaned; empty where it cannot be read
+	ID  string // id of the customer or subscription that an inventory row is of, cleaned; empty where it cannot be read
+	Day *Day   // of a usage row; nil where it cannot be read
 }
 
 // Error gives the place and the reason. The value is quoted, since it may hold

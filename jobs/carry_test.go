@@ -209,6 +209,68 @@ func TestExtract_TagsEachTableWithWhatCouldNotBeRead(t *testing.T) {
 	}
 }
 
+// TestExtract_ABadUsageRowConcernsItsOwnDay has one bad row, then more, and looks
+// which days are written again and which are tagged as not whole.
+func TestExtract_ABadUsageRowConcernsItsOwnDay(t *testing.T) {
+	type bad struct {
+		at  int       // which of the usage rows of customer a
+		day *data.Day // as far as it can be read
+	}
+	steps := []struct {
+		name  string
+		bad   []bad
+		added int    // usage days written
+		whole string // a letter for each day of nine: w whole, x not
+	}{
+		{"all read", nil, 9, "wwwwwwwww"},
+		{"one bad row", []bad{{4, new(day0 + 4)}}, 1, "wwwwxwwww"},
+		{"the same again", []bad{{4, new(day0 + 4)}}, 0, "wwwwxwwww"},
+		{"one more on another day", []bad{{4, new(day0 + 4)}, {7, new(day0 + 7)}}, 1, "wwwwxwwxw"},
+		{"a row whose day cannot be read", []bad{{4, new(day0 + 4)}, {2, nil}}, 2, "wwxwxwwxw"},
+		{"all mended", nil, 3, "wwwwwwwww"},
+	}
+	l := newLab(t)
+	for _, step := range steps {
+		s := partner(0, 0, 0)
+		for _, b := range step.bad {
+			s.usage[b.at] = &data.RowError{File: "usage.csv", Line: 2, Column: "cost", Value: "x", Reason: "not a decimal number", Day: b.day}
+		}
+		out, err := l.extract(Extract{Usage: s, Inventory: s, InventoryDay: day0 + 8, MaxBad: 0.5})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range out.Committed {
+			if (c.Table == archive.UsageTable || c.Table == archive.UsageDaily) && c.Added != step.added {
+				t.Errorf("%s: %d days of %s written, want %d", step.name, c.Added, c.Table, step.added)
+			}
+		}
+		for _, table := range []archive.Table{archive.UsageTable, archive.UsageDaily} {
+			whole := ""
+			for _, p := range l.view().Parts(table) {
+				whole += map[bool]string{true: "w", false: "x"}[p.Coverage.Complete()]
+			}
+			if whole != step.whole {
+				t.Errorf("%s: %s is whole %s, want %s", step.name, table, whole, step.whole)
+			}
+		}
+	}
+}
+
+// TestExtract_NoMoreCustomersFailThanThereAre has more bad rows than customers.
+func TestExtract_NoMoreCustomersFailThanThereAre(t *testing.T) {
+	l := newLab(t)
+	s := partner(0, 0, 0)
+	for i := range 5 {
+		s.usage = append(s.usage, &data.RowError{File: "usage.csv", Line: int64(i), Reason: "x", Day: new(day0)})
+	}
+	if _, err := l.extract(Extract{Usage: s, Inventory: s, InventoryDay: day0 + 8, MaxBad: 0.5}); err != nil {
+		t.Fatal(err)
+	}
+	if c := l.view().Parts(archive.UsageTable)[0].Coverage; c != (archive.Coverage{Expected: 4, Failed: 4}) {
+		t.Errorf("coverage %+v, want all four failed", c)
+	}
+}
+
 func TestExtract_SaysThatALessCompleteInventoryReplacesACompleteOne(t *testing.T) {
 	l := newLab(t)
 	for i, s := range []*fakeSource{partner(0, 0, 0), partner(0, 2, 0), partner(0, 2, 0)} {

@@ -71,17 +71,21 @@ func (x *extraction) delivery(days data.Period, rows int64) archive.Delivery {
 	d := archive.Delivery{
 		Source: x.Usage.Kind(), Days: days, Full: x.Days == nil,
 		Covers: x.tally.Covers, RowsIn: x.tally.Read, RowsOut: rows, Quarantined: x.out.Quarantined[string(archive.UsageTable)],
+		FailedOn: x.badDays, Undated: x.undated,
 	}
-	x.coverage(&d)
+	x.coverage(&d, 0)
 	return d
 }
 
 // coverage says how many customers the inventory told of that are expected to be
-// read, and how many of them are not whole: they refused, or there are bad rows in
-// the delivery, each of them another customer's at worst.
-func (x *extraction) coverage(d *archive.Delivery) {
-	d.Failed = int(d.Quarantined) + len(x.refused) - x.unreachable
+// read, and how many of them are not whole: they refused, or there are bad rows,
+// each of them another customer's at worst.
+func (x *extraction) coverage(d *archive.Delivery, bad int64) {
+	d.Failed = int(bad) + len(x.refused) - x.unreachable
 	d.Expected = x.named - x.unreachable
+	if d.Expected > 0 {
+		d.Failed = min(d.Failed, d.Expected)
+	}
 	d.Read = max(0, d.Expected-d.Failed)
 }
 
@@ -90,7 +94,7 @@ func (x *extraction) coverage(d *archive.Delivery) {
 func (x *extraction) inventoryDelivery(t archive.Table, good, rows int) archive.Delivery {
 	d := archive.Delivery{Source: x.inventoryKind(), Quarantined: x.out.Quarantined[string(t)], RowsOut: int64(rows)}
 	d.RowsIn = int64(good) + d.Quarantined
-	x.coverage(&d)
+	x.coverage(&d, d.Quarantined)
 	return d
 }
 

@@ -73,6 +73,8 @@ type extraction struct {
 	unreachable   int                                     // of these those no longer expected
 	carried       int                                     // last known subscriptions of customers that refused
 	unread        map[archive.Table]*unread               // bad rows of the inventory
+	badDays       map[data.Day]int                        // bad usage rows by day
+	undated       int                                     // bad usage rows whose day cannot be read
 	leftOut       map[string]int64
 	seen          observed // what the usage says about ids and names
 }
@@ -87,7 +89,7 @@ func (e Extract) Extract(ctx context.Context) (Extracted, error) {
 	if err != nil {
 		return Extracted{}, err
 	}
-	x := &extraction{Extract: e, run: run, seen: newObserved(), refused: map[data.CustomerID]*data.CustomerError{}, unread: map[archive.Table]*unread{}, leftOut: map[string]int64{}}
+	x := &extraction{Extract: e, run: run, seen: newObserved(), refused: map[data.CustomerID]*data.CustomerError{}, unread: map[archive.Table]*unread{}, badDays: map[data.Day]int{}, leftOut: map[string]int64{}}
 	x.out = Extracted{Run: e.Run, Quarantined: map[string]int64{}}
 	if err := x.all(ctx); err != nil {
 		return x.out, errors.Join(err, run.Abort())
@@ -217,8 +219,13 @@ func (x *extraction) quarantine(table archive.Table, err error) error {
 		return fmt.Errorf("read %s: %w", table, err)
 	}
 	x.out.Quarantined[string(table)]++
-	if table != archive.UsageTable {
+	switch {
+	case table != archive.UsageTable:
 		x.noteUnread(table, bad)
+	case bad.Day != nil:
+		x.badDays[*bad.Day]++
+	default:
+		x.undated++
 	}
 	return x.run.Quarantine(table, bad)
 }

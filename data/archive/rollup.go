@@ -67,7 +67,7 @@ func (r *Run) rollParts(ctx context.Context, usage, daily *state, fn RollupFunc)
 	for _, part := range usage.sorted() {
 		old, found := rolled[part.id()]
 		delete(rolled, part.id())
-		if found && old.FromSHA256 == part.SHA256 && old.Coverage.says(part.Coverage) {
+		if found && old.FromSHA256 == part.SHA256 && old.Coverage.Complete() == part.Coverage.Complete() {
 			p.unchanged++
 			continue
 		}

@@ -79,6 +79,10 @@ type Delivery struct {
 	Expected int // customers the source was asked for
 	Read     int // of them read as a whole
 	Failed   int // of them not, or not as a whole; a bad row counts as one
+	// FailedOn are the bad rows of a delivery of usage by day, beside Failed.
+	FailedOn map[data.Day]int
+	// Undated are its bad rows that may be of any day.
+	Undated int
 
 	RowsIn      int64 // rows read, bad ones included
 	RowsOut     int64 // rows given to the archive
@@ -86,6 +90,16 @@ type Delivery struct {
 }
 
 func (d Delivery) coverage() Coverage { return Coverage{d.Expected, d.Read, d.Failed} }
+
+// coverageOn is the coverage of a day with that many bad rows. There are never
+// more failed customers than are expected, unless nobody knows how many are.
+func (d Delivery) coverageOn(bad int) Coverage {
+	c := Coverage{d.Expected, max(0, d.Read-bad), d.Failed + bad}
+	if c.Expected > 0 {
+		c.Failed = min(c.Failed, c.Expected)
+	}
+	return c
+}
 
 // Begin starts a run. It writes nothing yet.
 func (a *Archive) Begin(ctx context.Context, info RunInfo) (*Run, error) {

@@ -111,6 +111,21 @@ type delivered struct {
 	onDisk bool
 }
 
+// coverage is that of a day: its own bad rows, and those that may be of any day.
+func (u *usageDelivery) coverage(day data.Day) Coverage {
+	return u.coverageOn(u.FailedOn[day] + u.Undated)
+}
+
+// known is the content hash of an active part that need not be written again when
+// the delivery has equal content; empty when it has to. A bad row that may be of
+// any day is not of one that was complete and has the same rows again.
+func (u *usageDelivery) known(p Part) string {
+	if c := u.coverage(p.Day).Complete(); c == p.Coverage.Complete() || !c && u.coverageOn(u.FailedOn[p.Day]).Complete() {
+		return p.ContentSHA256
+	}
+	return ""
+}
+
 // covers reports whether the delivery decides about an active part: then the
 // part goes unless it is delivered again.
 func (u *usageDelivery) covers(p Part) bool {
@@ -149,7 +164,7 @@ func (u *usageDelivery) plan(s *state) (plan, error) {
 	same := func(id partID) bool {
 		old, found := active[id]
 		d, again := u.parts[id]
-		return found && again && old.knownContent(d.part.Coverage) == d.part.ContentSHA256
+		return found && again && u.known(old) == d.part.ContentSHA256
 	}
 	for _, id := range slices.SortedFunc(maps.Keys(u.parts), compareIDs) {
 		switch d := u.parts[id]; {
@@ -237,7 +252,7 @@ func (r *Run) writeUsage(ctx context.Context, base *state, u *usageDelivery) err
 		if group.id.feed.Scope != "" {
 			u.feeds[feedPeriod{group.id.feed.Scope, group.id.feed.Currency, group.id.billing}] = true
 		}
-		d, err := writePart(ctx, r, l, codeUsage, source{group.id, u.coverage(), "", active[group.id].knownContent(u.coverage()), group.rows})
+		d, err := writePart(ctx, r, l, codeUsage, source{group.id, u.coverage(group.id.day), "", u.known(active[group.id]), group.rows})
 		if err != nil {
 			return err
 		}
@@ -249,11 +264,11 @@ func (r *Run) writeUsage(ctx context.Context, base *state, u *usageDelivery) err
 			continue
 		}
 		id := partID{day: day, feed: Feed{Source: u.Source}}
-		if active[id].knownContent(u.coverage()) == empty {
+		if u.known(active[id]) == empty {
 			u.parts[id] = delivered{written: written{part: active[id]}}
 			continue
 		}
-		d, err := writePart(ctx, r, l, codeUsage, source{id, u.coverage(), "", "", noErrors(nil)})
+		d, err := writePart(ctx, r, l, codeUsage, source{id, u.coverage(id.day), "", "", noErrors(nil)})
 		if err != nil {
 			return err
 		}

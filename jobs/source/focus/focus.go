@@ -180,7 +180,11 @@ func (r *reading) row(p exported, row *flatfile.Row) (more bool, err error) {
 	}
 	if bad := row.Problem(); bad != nil {
 		r.tally.Read++
-		return r.yield(data.Usage{}, &data.RowError{File: p.name, Line: row.Line, Column: bad.Column, Value: bad.Value, Reason: bad.Reason}), nil
+		e := &data.RowError{File: p.name, Line: row.Line, Column: bad.Column, Value: bad.Value, Reason: bad.Reason}
+		if day, err := parseDay(row.Text(colStart), r.source.lenient); bad.Column != "" && err == nil && day.Implausible(r.source.today) == "" {
+			e.Day = &day
+		}
+		return r.yield(data.Usage{}, e), nil
 	}
 	if err := r.owners.add(&usage, p.from()); err != nil {
 		return false, err

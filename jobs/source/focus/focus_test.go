@@ -59,6 +59,7 @@ func gzipped(text string) string {
 type result struct {
 	rows  []data.Usage
 	bad   []string
+	dated int   // of the bad rows, those that tell their day
 	err   error // what ended the sequence
 	tally data.Tally
 }
@@ -77,6 +78,9 @@ func read(t testing.TB, o Options, want *data.Period) result {
 			r.rows = append(r.rows, row)
 		case errors.As(err, &bad):
 			r.bad = append(r.bad, bad.Error())
+			if bad.Day != nil {
+				r.dated++
+			}
 		default:
 			r.err = err
 		}
@@ -186,6 +190,9 @@ func TestUsage_BadRows(t *testing.T) {
 				got := read(t, Options{Path: dir, Lenient: lenient}, nil)
 				if diff := cmp.Diff(wantBad, got.bad); diff != "" || got.err != nil {
 					t.Errorf("lenient %t: %v; want -, got +:\n%s", lenient, got.err, diff)
+				}
+				if known := !strings.Contains(want, "ChargePeriodStart") && !strings.Contains(want, "cells"); want != "" && (got.dated == 1) != known {
+					t.Errorf("lenient %t: the day is known: %t, want %t", lenient, got.dated == 1, known)
 				}
 			}
 		})

@@ -96,6 +96,9 @@ func TestUsage_LineByLine(t *testing.T) {
 				switch {
 				case errors.As(err, &bad):
 					got = append(got, bad.Column+": "+bad.Reason)
+					if (bad.Day == nil) != (bad.Column == "UsageDate") {
+						t.Errorf("bad %s: day %v", bad.Column, bad.Day)
+					}
 					if bad.Line != 2 || !strings.HasPrefix(bad.File, "unbilled usage in EUR, current period/") {
 						t.Errorf("place %s:%d", bad.File, bad.Line)
 					}

@@ -277,6 +277,8 @@ func (c *counter) Read(p []byte) (int, error) {
 func (r *reading) line(ctx context.Context, f *feed, b blobFile, n int64, line []byte) error {
 	u, err := r.usage(f, line)
 	switch bad := (*data.RowError)(nil); {
+	case errors.As(err, &bad) && bad.Day != nil && r.want != nil && !r.want.Contains(*bad.Day):
+		return nil
 	case errors.As(err, &bad):
 		bad.File, bad.Line = f.String()+"/"+filepath.Base(b.Name), n
 	case r.want != nil && !r.want.Contains(u.Day):
@@ -361,13 +363,16 @@ func (r *reading) usage(f *feed, line []byte) (data.Usage, error) {
 	}
 	u.Origin = data.Origin{Scope: firstOf(guid(l.PartnerID), data.CleanID(r.source.o.Tenant)) + " " + strings.ToLower(u.Currency),
 		CustomerName: data.Optional(clean(l.CustomerName)), SubscriptionName: data.Optional(clean(l.EntitlementDescription))}
-	if row.bad != nil {
-		return data.Usage{}, row.bad
-	}
 	if u.Currency != f.Currency && f.Invoice == "" {
-		return data.Usage{}, &data.RowError{Column: "BillingCurrency", Value: u.Currency, Reason: "not the currency that was asked for, " + f.Currency}
+		row.fail("BillingCurrency", u.Currency, "not the currency that was asked for, "+f.Currency)
 	}
-	return u, nil
+	if row.bad == nil {
+		return u, nil
+	}
+	if d := dayOf(l.UsageDate); d != nil && d.Implausible(data.DayOf(r.source.o.Now().UTC())) == "" {
+		row.bad.Day = d
+	}
+	return data.Usage{}, row.bad
 }
 
 func guid(t text) string {

@@ -212,6 +212,22 @@ func TestUsage_BadRows(t *testing.T) {
 	}
 }
 
+func TestUsage_BadRowsTellTheirDay(t *testing.T) {
+	r := readUsage(t, Options{Today: date("2026-11-16"), Path: folder(t, map[string]string{"usage.csv": "usage_date,customer_id,cost\n" +
+		"2026-11-09,,\n2026-11-10,c1,x\nsoon,c1,\n2027-11-10,c1,\n2026-11-10,c1\n"})}, nil)
+	var got []string
+	for _, bad := range r.bad {
+		day := "-"
+		if bad.Day != nil {
+			day = bad.Day.String()
+		}
+		got = append(got, day)
+	}
+	if want := []string{"2026-11-09", "2026-11-10", "-", "-", "-"}; !slices.Equal(got, want) {
+		t.Errorf("days %q, want %q", got, want)
+	}
+}
+
 func TestUsage_QuoteThatSwallowsLinesIsToldWithThem(t *testing.T) {
 	got := readText(t, "usage_date,customer_id\n2026-11-20,\"a\n2026-11-20,\"b\"\n2026-11-20,c\n", false)
 	if len(got.bad) != 1 || got.bad[0].Line != 2 || !strings.Contains(got.bad[0].Reason, "lines 2 to 3") || len(got.rows) != 1 || got.rows[0].CustomerID != "c" {

@@ -76,7 +76,14 @@ func (s *Source) Usage(ctx context.Context, want *data.Period, tally *data.Tally
 		}
 		return s.usage(r, *day, tally), true
 	}
-	return reading[data.Usage]{source: s, table: "usage", many: true, columns: usageColumns(), parse: parse}.rows(ctx, tally)
+	return reading[data.Usage]{source: s, table: "usage", many: true, columns: usageColumns(), parse: parse, about: s.ofDay}.rows(ctx, tally)
+}
+
+// ofDay notes the day that a bad row is of.
+func (s *Source) ofDay(r *flatfile.Row, bad *data.RowError) {
+	if day, err := s.parseDay(r.Text(useDay)); err == nil && day.Implausible(s.o.Today) == "" {
+		bad.Day = &day
+	}
 }
 
 func (s *Source) usage(r *flatfile.Row, day data.Day, tally *data.Tally) data.Usage {
