@@ -51,6 +51,9 @@ type Maker struct {
 	Charts   *raster.Renderer // nil: there are no pictures
 }
 
+// ErrNoReport says that the archive has been read and has no such report.
+var ErrNoReport = fmt.Errorf("find report: %w in the archive", fs.ErrNotExist)
+
 // FindReport returns the newest report that wanted says yes to.
 func FindReport(ctx context.Context, a *archive.Archive, wanted func(data.Report) bool) (data.Report, error) {
 	view, err := a.View(ctx, nil)
@@ -67,7 +70,7 @@ func FindReport(ctx context.Context, a *archive.Archive, wanted func(data.Report
 		}
 	}
 	if found == nil {
-		return data.Report{}, fmt.Errorf("find report: %w in the archive", fs.ErrNotExist)
+		return data.Report{}, ErrNoReport
 	}
 	return *found, nil
 }

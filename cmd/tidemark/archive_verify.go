@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -57,8 +58,10 @@ each data file is there with its size, and whether each mail is there.
 One thing no check inside the archive can show: that its newest run was removed as
 a whole. --against checks the seal in the footer of a mail, which left the house:
 the archive must once have been in the state that the mail was made from. The mail
-is also compared with the sealed one in the archive; when that is not there any
-more, the output says that only its seal was looked at.`,
+is also compared with the sealed one in the archive; when that is not kept any
+more, the output says that only its seal was looked at. A mail whose report the
+archive does not have is a finding, and so is a preview: ` + "`tidemark report`" + ` records
+none.`,
 		Example: "  tidemark archive verify\n  tidemark archive verify --quick\n  tidemark archive verify --against monday.eml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -107,7 +110,7 @@ func (a *app) verifyArchive(ctx context.Context, path string, quick bool, w *wit
 				"the archive was never in a state with the seal %s of this mail: what the mail was made from was removed or replaced, or it is of another archive", w.Seal)})
 		}
 		for _, d := range a.compareWitness(ctx, path, w) {
-			out.Findings = append(out.Findings, archive.Finding{Key: w.File, Problem: w.Mail + ": " + d})
+			out.Findings = append(out.Findings, archive.Finding{Key: w.File, Problem: d})
 		}
 	}
 	if format == "json" {
@@ -121,22 +124,31 @@ func (a *app) verifyArchive(ctx context.Context, path string, quick bool, w *wit
 	return err
 }
 
-// compareWitness compares a mail with the sealed one and returns what differs;
-// whatever is wrong with the archive itself, verify has found.
+// compareWitness compares a mail with the sealed one and returns what is wrong with
+// it; whatever is wrong with the archive itself, verify has found.
 func (a *app) compareWitness(ctx context.Context, path string, w *witness) []string {
 	arc, err := a.openArchiveAt(ctx, path)
+	var row data.Report
 	if err == nil {
-		var row data.Report
-		if row, err = reportOfMail(ctx, arc, w.File, w.raw); err == nil {
-			answer, sealed := jobs.CompareSealed(ctx, arc, row, w.raw)
-			if w.Mail = answer.Text; sealed == nil {
-				w.Mail = "only its seal was looked at: " + answer.Text
-			}
-			return answer.Differences
-		}
+		row, err = reportOfMail(ctx, arc, w.File, w.raw)
 	}
-	w.Mail = "only its seal was looked at: " + err.Error()
-	return nil
+	if errors.Is(err, jobs.ErrNoReport) {
+		w.Mail = "the archive has no record of this mail"
+		return []string{w.Mail + ": its report was removed, a header with an id was changed, or it is a preview of `tidemark report`, which records none"}
+	}
+	if err != nil {
+		w.Mail = "only its seal was looked at: " + err.Error()
+		return nil
+	}
+	answer, sealed := jobs.CompareSealed(ctx, arc, row, w.raw)
+	if w.Mail = answer.Text; sealed == nil {
+		w.Mail = "only its seal was looked at: " + answer.Text
+	}
+	var problems []string
+	for _, d := range answer.Differences {
+		problems = append(problems, answer.Text+": "+d)
+	}
+	return problems
 }
 
 func (a *app) printVerification(out archive.Verification, w *witness) {
