@@ -130,13 +130,19 @@ func (x *extraction) warnOfCarried(t archive.Table, named, absent int) {
 	x.out.Warnings = append(x.out.Warnings, text)
 }
 
-// warnOfReplaced says whether a complete inventory of the day gives way to one
-// with bad rows.
+// warnOfReplaced says whether an inventory of the same day gives way to one that
+// is less: with bad rows where there were none, or with fewer than three in four
+// of its rows.
 func (x *extraction) warnOfReplaced(view *archive.View) {
+	rows := map[archive.Table]int{archive.Customers: len(x.customers), archive.Subscriptions: len(x.subscriptions)}
 	for _, t := range []archive.Table{archive.Customers, archive.Subscriptions} {
 		for _, p := range view.Parts(t) {
-			if p.Day == x.InventoryDay && p.Coverage.Complete() && x.unread[t] != nil {
+			switch {
+			case p.Day != x.InventoryDay:
+			case p.Coverage.Complete() && x.unread[t] != nil:
 				x.out.Warnings = append(x.out.Warnings, fmt.Sprintf("the inventory of %s replaces one of the same day that had no bad %s row", p.Day, t))
+			case int64(rows[t])*4 < p.Rows*3:
+				x.out.Warnings = append(x.out.Warnings, fmt.Sprintf("the inventory of %s replaces one of the same day that had %d %s by one of %d: extract again if rows are missing in the input", p.Day, p.Rows, t, rows[t]))
 			}
 		}
 	}

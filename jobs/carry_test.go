@@ -289,3 +289,26 @@ func TestExtract_SaysThatALessCompleteInventoryReplacesACompleteOne(t *testing.T
 		t.Errorf("%d subscriptions, want 4", n)
 	}
 }
+
+func TestExtract_SaysThatAMuchSmallerInventoryReplacesOneOfTheSameDay(t *testing.T) {
+	for _, c := range []struct {
+		kept int
+		day  data.Day
+		said bool
+	}{{3, day0 + 8, false}, {2, day0 + 8, true}, {2, day0 + 9, false}} {
+		l := newLab(t)
+		s := partner(0, 0, 0)
+		if _, err := l.extract(Extract{Usage: s, Inventory: s, InventoryDay: day0 + 8}); err != nil {
+			t.Fatal(err)
+		}
+		s.subscriptions = s.subscriptions[:c.kept]
+		out, err := l.extract(Extract{Usage: s, Inventory: s, InventoryDay: c.day})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := "replaces one of the same day that had 4 subscriptions by one of 2: extract again if rows are missing in the input"
+		if said := slices.ContainsFunc(out.Warnings, func(w string) bool { return strings.HasSuffix(w, want) }); said != c.said {
+			t.Errorf("%d of 4 on %s: warnings %q", c.kept, c.day, out.Warnings)
+		}
+	}
+}
