@@ -71,6 +71,10 @@ func (a *app) archiveLsCommand() *cobra.Command {
 			if format == "json" {
 				return a.printJSON(listing)
 			}
+			if t != nil && listing.KnownAt == nil {
+				a.printf("nothing was in the archive at %s\n", t.Format(time.RFC3339))
+				return nil
+			}
 			a.printListing(listing)
 			return nil
 		},
