@@ -52,8 +52,9 @@ inputs that are kept. Each object that is not what it was is named with what is
 wrong, and the exit code is 13. Objects that nothing refers to are counted only;
 ` + "`tidemark archive ls --orphans`" + ` lists them.
 
---quick reads no data file but those of the reports, and no mail: it looks whether
-each data file is there with its size, and whether each mail is there.
+--quick reads no data file but those of reports, scores and trainings, which name
+others, and no mail: it looks whether each data file is there with its size, and
+whether each mail is there. A mail that was cut or changed is seen without --quick.
 
 One thing no check inside the archive can show: that its newest run was removed as
 a whole. --against checks the seal in the footer of a mail, which left the house:
@@ -82,7 +83,7 @@ none.`,
 			return a.verifyArchive(cmd.Context(), path, quick, w, format)
 		},
 	}
-	cmd.Flags().BoolVar(&quick, "quick", false, "read no data file and no mail: only whether they are there")
+	cmd.Flags().BoolVar(&quick, "quick", false, "read no mail and only the data files that name others: of the rest, whether they are there")
 	cmd.Flags().StringVar(&against, "against", "", "also check the seal of a mail, `FILE.eml`")
 	a.archiveFlag(cmd)
 	formatFlag(cmd, &format, "text", "text", "json")
@@ -98,6 +99,9 @@ func (a *app) verifyArchive(ctx context.Context, path string, quick bool, w *wit
 	}
 	if out.Objects == 0 { // a disk that is not mounted must not pass for sound
 		return fmt.Errorf("verify %s: nothing is in it; run `tidemark extract` first, or set archive.path", path)
+	}
+	if out.Commits == 0 && out.Runs == 0 && out.OK() {
+		return fmt.Errorf("verify %s: it is no archive: no log and no run record is in it; set archive.path, or name the archive's folder", path)
 	}
 	if w != nil {
 		for _, s := range out.Seals {
