@@ -67,7 +67,7 @@ func leftovers(t *testing.T, step, dir string) {
 		t.Fatal(err)
 	}
 	for _, o := range orphans {
-		if !slices.Contains([]string{"unfinished", "no commit added it", "no report names it", "of a run that neither committed nor has a record"}, o.Why) {
+		if !slices.Contains([]string{"unfinished", "no commit added it", "no row names it", "of a run that neither committed nor has a record"}, o.Why) {
 			t.Errorf("died %s, left %s: %s", step, o.Key, o.Why)
 		}
 	}
