@@ -272,10 +272,10 @@ func encodeEntry(actions []action) ([]byte, error) {
 	return withSelf(b), nil
 }
 
-var errNoCommitInfo = errors.New("no commitInfo of tidemark: another program wrote it" + undoForeign)
+var errNoCommitInfo = errors.New("no commitInfo of tidemark with a hash: another program wrote it, or it was changed since" + undoForeign)
 
 // undoForeign is the advice that ends an error about a commit of another program.
-const undoForeign = "; nothing is lost: `tidemark archive verify` names every such commit, docs/audit.md says how to take them back"
+const undoForeign = ": `tidemark archive verify` names every such commit, docs/audit.md says how to take those of other programs back"
 
 // decodeEntry reads a log entry and checks the hash it holds of itself.
 func decodeEntry(b []byte) ([]action, *commitInfo, error) {
