@@ -10,6 +10,7 @@ import (
 // cut leaves of the inputs what a scope may see, without the money columns
 // unless money is to be seen. The caller must call free.
 func (p *Portfolio) cut(mem memory.Allocator, scope Scope, money bool) (out transform.Inputs, free func(), err error) {
+	p.prepared.Do(p.prepare)
 	in, free := p.Inputs, func() {}
 	if !scope.all() {
 		p.indexed.Do(func() { p.index, p.indexErr = transform.NewIndex(p.Inputs) })

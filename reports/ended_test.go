@@ -28,7 +28,8 @@ func TestMails_AgreeWithTheCountOnWhatEnded(t *testing.T) {
 		{id: "kept", name: "kept", status: "active", category: "Storage", days: []bool{true, true, true, true, true, true, true, true}, cost: 100, score: -1}}}}}
 	p := w.portfolio(t, memory.DefaultAllocator)
 	defer p.Release()
-	release(p.Inputs.Inventory[0].Customers, p.Inputs.Inventory[0].Subscriptions)
+	p.Inputs.Inventory[0].Customers.Release()
+	p.Inputs.Inventory[0].Subscriptions.Release()
 	p.Inputs.Inventory = nil
 	for i, on := range []data.Day{first, second, third} {
 		var customers, subscriptions []map[string]any

@@ -1,10 +1,12 @@
 package reports
 
 import (
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/array"
 
 	"tidemark/data"
 	"tidemark/transform"
@@ -26,6 +28,7 @@ type Portfolio struct {
 	Seal      string           // digits over the heads of the archive
 	Freshness Freshness
 
+	prepared sync.Once
 	indexed  sync.Once // with the first scope that is not of everybody
 	index    *transform.Index
 	indexErr error
@@ -49,18 +52,28 @@ type FailedCustomer struct {
 
 // Release gives back every record of the portfolio, those of Inputs included.
 func (p *Portfolio) Release() {
-	release(p.Scores, p.PreviousScores, p.MonthlyCost, p.Inputs.Usage, p.Inputs.History)
-	release(p.Inputs.Daily...)
-	for _, s := range p.Inputs.Inventory {
-		release(s.Customers, s.Subscriptions)
+	for _, r := range p.records() {
+		r.Release()
 	}
 	*p = Portfolio{}
 }
 
-func release(records ...arrow.Record) {
-	for _, r := range records {
-		if r != nil {
-			r.Release()
+func (p *Portfolio) records() []arrow.Record {
+	all := append([]arrow.Record{p.Scores, p.PreviousScores, p.MonthlyCost, p.Inputs.Usage, p.Inputs.History}, p.Inputs.Daily...)
+	for _, s := range p.Inputs.Inventory {
+		all = append(all, s.Customers, s.Subscriptions)
+	}
+	return slices.DeleteFunc(all, func(r arrow.Record) bool { return r == nil })
+}
+
+// prepare makes the portfolio safe for many readers at a time: Arrow makes the
+// values of a dictionary column when they are first asked for, without a lock.
+func (p *Portfolio) prepare() {
+	for _, r := range p.records() {
+		for _, col := range r.Columns() {
+			if d, ok := col.(*array.Dictionary); ok {
+				d.Dictionary()
+			}
 		}
 	}
 }

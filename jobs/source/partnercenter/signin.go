@@ -242,8 +242,12 @@ type bearer struct {
 	at int // the resource in use
 }
 
+// maxRenewals is how often a token that is refused is renewed for one request:
+// others that run beside it may have used up a new one already.
+const maxRenewals = 3
+
 // RoundTrip adds the token. One that is refused, e.g. since it was revoked while
-// pages are read, is renewed once; then the next resource is tried.
+// pages are read, is renewed; then the next resource is tried.
 func (b *bearer) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Host != b.host.Host || req.URL.Scheme != b.host.Scheme {
 		return nil, &retry.Fatal{Err: fmt.Errorf("the answer leads to %s://%s, but the token is for %s only: nothing was sent", req.URL.Scheme, req.URL.Host, b.host.Host)}
@@ -251,10 +255,10 @@ func (b *bearer) RoundTrip(req *http.Request) (*http.Response, error) {
 	b.mu.Lock()
 	at := b.at
 	b.mu.Unlock()
-	for refused := ""; ; {
+	for refused, renewed := "", 0; ; {
 		token, err := b.sign.token(req.Context(), b.resources[at], refused)
 		if errors.Is(err, errNoResource) && at+1 < len(b.resources) {
-			at, refused = at+1, ""
+			at, refused, renewed = at+1, "", 0
 			continue
 		}
 		if err != nil {
@@ -268,10 +272,10 @@ func (b *bearer) RoundTrip(req *http.Request) (*http.Response, error) {
 			return resp, err
 		}
 		switch {
-		case refused == "":
-			refused = token
+		case renewed < maxRenewals:
+			refused, renewed = token, renewed+1
 		case at+1 < len(b.resources):
-			at, refused = at+1, ""
+			at, refused, renewed = at+1, "", 0
 		default:
 			return resp, nil
 		}
