@@ -96,7 +96,7 @@ func (d Deliverer) Deliver(ctx context.Context, run string, name func(ledger.Del
 func (d Deliverer) deliver(ctx context.Context, run string, name func(ledger.Delivery) string) error {
 	stuck, left := 0, false
 	for {
-		if err := d.holdToLimits(ctx); err != nil {
+		if err := d.holdToLimits(ctx, run); err != nil {
 			return err
 		}
 		next, err := d.Ledger.Next(ctx, run)
@@ -110,15 +110,17 @@ func (d Deliverer) deliver(ctx context.Context, run string, name func(ledger.Del
 		if err != nil {
 			return err
 		}
+		// What is said about it is said whole, also when the run is being stopped.
+		said := context.WithoutCancel(ctx)
 		if stuck++; next.State != ledger.Pending {
 			stuck = 0
 		}
 		if !left && (next.State == ledger.Sent || next.State == ledger.Diverted) && d.Works != nil {
 			left = true
-			d.Works(ctx)
+			d.Works(said)
 		}
 		if d.Trouble != nil && (stuck == TroubleAfter || down && next.Attempt >= TroubleAfter) {
-			d.Trouble(ctx, run, next.Reply)
+			d.Trouble(said, run, next.Reply)
 		}
 		if down {
 			if err := d.Ledger.Delay(ctx, run, next.Due); err != nil {
@@ -140,16 +142,23 @@ func (d Deliverer) rest(ctx context.Context, run string) error {
 }
 
 // holdToLimits waits while the mails of the last minute are as many as may be;
-// over the day's limit it does not wait, but says until when.
-func (d Deliverer) holdToLimits(ctx context.Context) error {
+// over the day's limit it does not wait, but says until when. The wait is ours:
+// it is no part of the time in which a mail is to be accepted.
+func (d Deliverer) holdToLimits(ctx context.Context, run string) error {
 	if until, err := d.free(ctx, d.DailyLimit, 24*time.Hour); err != nil {
 		return err
 	} else if !until.IsZero() {
+		if err := d.Ledger.PutOff(ctx, run, until); err != nil {
+			return err
+		}
 		return Later{Until: until, Why: fmt.Sprintf("mail.daily_limit of %d is reached", d.DailyLimit)}
 	}
 	for {
 		until, err := d.free(ctx, d.Pace, time.Minute)
 		if err != nil || until.IsZero() {
+			return err
+		}
+		if err := d.Ledger.PutOff(ctx, run, until); err != nil {
 			return err
 		}
 		if err := d.Wait(ctx, until); err != nil {
@@ -240,6 +249,9 @@ func (d Deliverer) refuse(ctx context.Context, del *ledger.Delivery) (ledger.Del
 		return "", "", err
 	} else if suppressed {
 		return ledger.Dropped, "suppressed: " + reason, nil
+	}
+	if d.Now().After(del.Deadline) {
+		return ledger.Refused, "not accepted in time: " + cmp.Or(del.Reply, "nobody tried it before "+del.Deadline.UTC().Format(time.RFC3339)), nil
 	}
 	if diverted := del.Kind == kindDiverted; diverted != (d.Divert != "") {
 		return ledger.Refused, "made under another mail.divert; run the job again", nil

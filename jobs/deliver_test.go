@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -124,6 +125,64 @@ func TestDeliver_AMailThatIsNeverTakenFailsAtItsDeadline(t *testing.T) {
 	start := p.now()
 	if got := delivered(t, d, p); got.Failed != 1 || p.now().Sub(start) > 12*time.Hour {
 		t.Errorf("%+v after %s", got, p.now().Sub(start))
+	}
+}
+
+func TestDeliver_NoMailLeavesAfterItsDeadline(t *testing.T) {
+	s := &scripted{}
+	d, p := post(t, 1, s)
+	p.pass(12*time.Hour + time.Minute) // nobody served
+	if got := delivered(t, d, p); got != (Delivered{Failed: 1}) || s.tries != 0 {
+		t.Errorf("%+v after %d tries", got, s.tries)
+	}
+	del, err := p.ledger.Delivery(t.Context(), "id0")
+	if err != nil || !strings.HasPrefix(del.Reply, "not accepted in time: ") {
+		t.Errorf("reply %q, %v", del.Reply, err)
+	}
+}
+
+// TestDeliver_WhatOurOwnLimitsPutOffIsTriedLonger has mails whose time would be
+// over before it is their turn.
+func TestDeliver_WhatOurOwnLimitsPutOffIsTriedLonger(t *testing.T) {
+	for name, set := range map[string]func(*Deliverer){
+		"pace":        func(d *Deliverer) { d.Pace = 1 },
+		"daily limit": func(d *Deliverer) { d.DailyLimit = 1 },
+	} {
+		s := &scripted{}
+		d, p := post(t, 4, s)
+		set(&d)
+		for i := range 4 {
+			if _, err := p.ledger.Adopt(t.Context(), fmt.Sprint("id", i), "run", p.now().Add(30*time.Second)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := delivered(t, d, p); got.Sent != 4 {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	// Asked twice about the same wait it is counted once.
+	d, p := post(t, 2, &scripted{})
+	d.DailyLimit = 1
+	for range 3 {
+		if _, err := d.Deliver(t.Context(), "run", FileOf); !errors.As(err, new(Later)) {
+			t.Fatal(err)
+		}
+	}
+	left, err := p.ledger.Deliveries(t.Context(), ledger.Query{State: ledger.Pending})
+	if err != nil || len(left) != 1 || left[0].Deadline.Sub(p.now()) > 36*time.Hour+time.Second {
+		t.Errorf("left %+v, %v; want a deadline 24 h later than 12 h from now", left, err)
+	}
+}
+
+// TestDeliver_WhatIsSaidIsNotCutOffByTheStop stops the run with its first mail.
+func TestDeliver_WhatIsSaidIsNotCutOffByTheStop(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	s := &scripted{after: func(string) { cancel() }}
+	d, _ := post(t, 2, s)
+	said := errors.New("nothing")
+	d.Works = func(ctx context.Context) { said = ctx.Err() }
+	if _, err := d.Deliver(ctx, "run", FileOf); !errors.Is(err, context.Canceled) || said != nil {
+		t.Errorf("deliver %v, said %v", err, said)
 	}
 }
 

@@ -160,6 +160,18 @@ func (l *Ledger) Delay(ctx context.Context, run string, until time.Time) error {
 	return nil
 }
 
+// PutOff has every pending delivery of a run wait until a time for a limit of our
+// own, and gives it as much longer to be tried. One whose time is over already
+// gets no more.
+func (l *Ledger) PutOff(ctx context.Context, run string, until time.Time) error {
+	_, err := l.db.ExecContext(ctx, `UPDATE deliveries SET due = $1, deadline = deadline + $1 - CASE WHEN due > $2 THEN due ELSE $2 END
+		WHERE run = $3 AND state = $4 AND due < $1 AND deadline >= $2`, until.UnixMilli(), l.now(), run, Pending)
+	if err != nil {
+		return fmt.Errorf("put off deliveries of %s: %w", run, err)
+	}
+	return nil
+}
+
 // Next takes a pending delivery of the run that is due and marks it sending; nil
 // when there is none. Of those that are due together one that was tried goes
 // first: it tells what a relay that was down does now.
