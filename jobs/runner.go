@@ -286,11 +286,11 @@ func (r *Runner) settle(ctx context.Context, j Job, run *ledger.Run, out Outcome
 		return r.Ledger.Postpone(ctx, run, later.Until, later.Error())
 	case errors.Is(jobErr, context.Canceled):
 		return r.Ledger.Postpone(ctx, run, r.Now(), "stopped before its end")
-	case errors.As(jobErr, &permanent), run.Attempt >= max(r.Tries, 1) && r.Tries > 0, r.Tries == 0 && run.Attempt >= 3:
+	case errors.As(jobErr, &permanent), run.Tries >= max(r.Tries, 1) && r.Tries > 0, r.Tries == 0 && run.Tries >= 3:
 		state, note = ledger.Failed, jobErr.Error()
 	default:
-		r.Log.Warn("run failed, to be tried again", "run", run.ID, "attempt", run.Attempt, "err", jobErr)
-		return r.Ledger.Requeue(ctx, run, r.Now().Add(backoff(run.Attempt)), jobErr.Error())
+		r.Log.Warn("run failed, to be tried again", "run", run.ID, "try", run.Tries, "err", jobErr)
+		return r.Ledger.Requeue(ctx, run, r.Now().Add(backoff(run.Tries)), jobErr.Error())
 	}
 	if err := r.Ledger.Finish(ctx, run, state, note, run.Result); err != nil {
 		return err

@@ -381,7 +381,7 @@ func TestRunner_MailsThatWaitHoldNoLease(t *testing.T) {
 	p.pass(18 * time.Hour)
 	p.turn()
 	r, err := p.ledger.LastIn(t.Context(), "weekly", ledger.Queued)
-	if err != nil || r == nil || r.Owner != "" || r.Attempt != 0 || !r.Due.Equal(time.Date(2026, 11, 16, 6, 1, 0, 0, time.UTC)) || !strings.Contains(r.Note, "greylisted") {
+	if err != nil || r == nil || r.Owner != "" || r.Tries != 0 || !r.Due.Equal(time.Date(2026, 11, 16, 6, 1, 0, 0, time.UTC)) || !strings.Contains(r.Note, "greylisted") {
 		t.Fatalf("the run whose mails wait: %+v, %v", r, err)
 	}
 	p.turn()

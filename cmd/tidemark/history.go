@@ -147,7 +147,7 @@ func (a *app) runsCommand() *cobra.Command {
 					if r.Started != nil && r.Finished != nil {
 						took = r.Finished.Sub(*r.Started).Round(time.Second).String()
 					}
-					a.printf("%-44s %-8s try %d  %-6s %s\n", printable(r.ID), r.State, r.Attempt, took, printable(r.Note))
+					a.printf("%-44s %-8s try %d  %-6s %s\n", printable(r.ID), r.State, r.Tries, took, printable(r.Note))
 				}
 				return nil
 			})

@@ -23,7 +23,7 @@ func (l *Ledger) Begin(ctx context.Context, job string, slot time.Time, only, ag
 	var begun *Run
 	err := l.tx(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `INSERT INTO runs (id, job, slot, state, due, asked, only_to, again, note) VALUES ($1, $2, $3, $4, $5, 1, $6, $7, $7)
-			ON CONFLICT (id) DO UPDATE SET state = $4, due = $5, attempt = 0, finished = NULL, result = '', cleared = 0, only_to = $6, again = $7, note = $7
+			ON CONFLICT (id) DO UPDATE SET state = $4, due = $5, tries = 0, finished = NULL, result = '', cleared = 0, only_to = $6, again = $7, note = $7
 			WHERE runs.state IN ($8, $9, $10, $11)`,
 			RunID(job, slot), job, slot.UnixMilli(), Queued, l.now(), only, again, Done, Warned, Failed, Skipped); err != nil {
 			return err
@@ -107,7 +107,7 @@ func (l *Ledger) Again(ctx context.Context, id string, deadline time.Time, note 
 		case r.State == Running || r.State == Queued && !r.Cleared:
 			return fmt.Errorf("delivery %s belongs to run %s, which is %s: wait for its end", id, d.Run, r.State)
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE runs SET state = $1, due = $2, attempt = 0, finished = NULL, cleared = 1, note = $3 WHERE id = $4`, Queued, l.now(), note, d.Run); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE runs SET state = $1, due = $2, tries = 0, finished = NULL, cleared = 1, note = $3 WHERE id = $4`, Queued, l.now(), note, d.Run); err != nil {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `UPDATE deliveries SET state = $1, due = $2, deadline = $3, reply = $4, updated = $2 WHERE id = $5`,

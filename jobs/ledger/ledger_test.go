@@ -156,7 +156,7 @@ func TestBegin_WhatAPersonAsksForIsNoSlotOfTheSchedule(t *testing.T) {
 		t.Errorf("last planned slot %v, %v, %v", last, ok, err)
 	}
 	again := must[*Run](t)(l.Begin(ctx, "weekly", slot, "", ""))
-	if again == nil || again.Attempt != 1 || again.Only != "" || again.Result != "" {
+	if again == nil || again.Tries != 1 || again.Only != "" || again.Result != "" {
 		t.Errorf("begun anew %+v", again)
 	}
 }
@@ -247,6 +247,34 @@ func TestLease_AnOwnerThatSleptIsRefused(t *testing.T) {
 	if err := b.Finish(ctx, r, Done, "", ""); err != nil {
 		t.Error(err)
 	}
+	// However often the run begins anew or is given back, no holder after the
+	// sleeper has its number.
+	refused := func(when string) {
+		t.Helper()
+		for name, err := range map[string]error{"renew": a.Renew(ctx, old), "clear": a.Clear(ctx, old, ""), "finish": a.Finish(ctx, old, Done, "", "")} {
+			if !errors.Is(err, ErrTakenOver) {
+				t.Errorf("%s: %s by the old owner: %v, want taken over", when, name, err)
+			}
+		}
+	}
+	r = must[*Run](t)(b.Begin(ctx, "weekly", old.Slot, "", ""))
+	refused("begun anew")
+	must[int](t)(b.Enqueue(ctx, r.ID, []Mail{mail(r.ID, "a@partner.example", c.now().Add(time.Hour))}))
+	d := must[*Delivery](t)(b.Next(ctx, r.ID))
+	if err := errors.Join(b.Advance(ctx, d, Sending, Refused, "550 no"), b.Finish(ctx, r, Warned, "", "")); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Again(ctx, d.ID, c.now().Add(time.Hour), "again"); err != nil {
+		t.Fatal(err)
+	}
+	old = must[*Run](t)(a.Claim(ctx, ""))
+	if err := a.Postpone(ctx, old, c.now(), "waits"); err != nil {
+		t.Fatal(err)
+	}
+	if r = must[*Run](t)(b.Claim(ctx, "")); r == nil || r.Tries != 1 {
+		t.Errorf("after a postponement: %+v, want its first try", r)
+	}
+	refused("given back")
 }
 
 func mail(run, recipient string, deadline time.Time) Mail {

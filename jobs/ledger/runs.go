@@ -28,7 +28,8 @@ type Run struct {
 	Job      string     `json:"job"`
 	Slot     time.Time  `json:"slot"`
 	State    RunState   `json:"state"`
-	Attempt  int        `json:"attempt"`
+	Attempt  int        `json:"attempt"` // fences off whoever held it before: it only grows
+	Tries    int        `json:"tries"`   // since it was last asked for, those that did not begin aside
 	Due      time.Time  `json:"due"`
 	Owner    string     `json:"owner"`
 	Lease    time.Time  `json:"lease"`
@@ -42,13 +43,13 @@ type Run struct {
 	Cleared  bool       `json:"cleared"` // its mails are stored and may leave
 }
 
-const runColumns = `id, job, slot, state, attempt, due, owner, lease, started, finished, note, result, asked, only_to, again, cleared`
+const runColumns = `id, job, slot, state, attempt, tries, due, owner, lease, started, finished, note, result, asked, only_to, again, cleared`
 
 func scanRun(row interface{ Scan(...any) error }) (Run, error) {
 	var r Run
 	var slot, due, lease, asked, cleared int64
 	var started, finished sql.NullInt64
-	err := row.Scan(&r.ID, &r.Job, &slot, &r.State, &r.Attempt, &due, &r.Owner, &lease, &started, &finished, &r.Note, &r.Result, &asked, &r.Only, &r.Again, &cleared)
+	err := row.Scan(&r.ID, &r.Job, &slot, &r.State, &r.Attempt, &r.Tries, &due, &r.Owner, &lease, &started, &finished, &r.Note, &r.Result, &asked, &r.Only, &r.Again, &cleared)
 	r.Asked, r.Cleared = asked == 1, cleared == 1
 	r.Slot, r.Due, r.Lease, r.Started, r.Finished = at(slot), at(due), at(lease), optional(started), optional(finished)
 	return r, err
@@ -146,7 +147,7 @@ func (l *Ledger) claimIn(ctx context.Context, tx *sql.Tx, job, id string) (*Run,
 		Queued, Running, now); err != nil {
 		return nil, err
 	}
-	r, err := scanRun(tx.QueryRowContext(ctx, `UPDATE runs SET state = $1, attempt = attempt + 1, owner = $2, lease = $3, started = $4
+	r, err := scanRun(tx.QueryRowContext(ctx, `UPDATE runs SET state = $1, attempt = attempt + 1, tries = tries + 1, owner = $2, lease = $3, started = $4
 		WHERE state = $5 AND id = (SELECT q.id FROM runs q WHERE q.state = $5 AND (q.job = $6 OR $6 = '')
 			AND (q.id = $7 OR $7 = '' AND q.due <= $4 AND NOT EXISTS (SELECT 1 FROM pauses p WHERE p.job = q.job))
 			AND NOT EXISTS (SELECT 1 FROM runs o WHERE o.job = q.job AND o.state = $1)
@@ -255,7 +256,7 @@ func (l *Ledger) SentRuns(ctx context.Context, role string) ([]Run, error) {
 
 // Overtake skips the slots of a job before one that nobody has begun.
 func (l *Ledger) Overtake(ctx context.Context, job string, slot time.Time, why string) error {
-	_, err := l.db.ExecContext(ctx, `UPDATE runs SET state = $1, finished = $2, note = $3 WHERE job = $4 AND slot < $5 AND state = $6 AND attempt = 0 AND asked = 0 AND cleared = 0`,
+	_, err := l.db.ExecContext(ctx, `UPDATE runs SET state = $1, finished = $2, note = $3 WHERE job = $4 AND slot < $5 AND state = $6 AND tries = 0 AND asked = 0 AND cleared = 0`,
 		Skipped, l.now(), why, job, slot.UnixMilli(), Queued)
 	if err != nil {
 		return fmt.Errorf("overtake slots of %s: %w", job, err)
@@ -329,9 +330,9 @@ func (l *Ledger) Newest(ctx context.Context, job string, slot time.Time) (*Run, 
 	return &r, nil
 }
 
-// Postpone gives a run back that did not begin: the attempt does not count.
+// Postpone gives a run back that did not begin: the try does not count.
 func (l *Ledger) Postpone(ctx context.Context, r *Run, due time.Time, note string) error {
-	err := changed(l.db.ExecContext(ctx, `UPDATE runs SET state = $1, attempt = attempt - 1, owner = '', due = $2, note = $3 WHERE id = $4 AND attempt = $5 AND state = $6`,
+	err := changed(l.db.ExecContext(ctx, `UPDATE runs SET state = $1, tries = tries - 1, owner = '', due = $2, note = $3 WHERE id = $4 AND attempt = $5 AND state = $6`,
 		Queued, due.UnixMilli(), note, r.ID, r.Attempt, Running))
 	if err != nil {
 		return fmt.Errorf("postpone run %s: %w", r.ID, err)
