@@ -51,10 +51,11 @@ func (a Alarms) Ended(ctx context.Context, l *ledger.Ledger, run ledger.Run, sta
 // way works the next Raise tells them.
 func (a Alarms) Raise(ctx context.Context, l *ledger.Ledger, key, what, subject, text string) error {
 	since, fresh, err := l.RaiseAlarm(ctx, key, what)
-	if err != nil || !fresh || !a.Say(ctx, subject, text+"Since "+since.Format(time.RFC3339)+".\n") {
+	if err != nil || !fresh {
 		return err
 	}
-	return l.AlarmSaid(ctx, key)
+	told := a.Say(ctx, subject, text+"Since "+since.Format(time.RFC3339)+".\n")
+	return l.AlarmSaid(context.WithoutCancel(ctx), key, what, told)
 }
 
 // Clear tells the operators once that it works again what Raise told them of.

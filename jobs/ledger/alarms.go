@@ -8,22 +8,28 @@ import (
 	"time"
 )
 
+// sayingFor is how long whoever raised an alarm may take to say it; after that it
+// is taken for gone.
+const sayingFor = 15 * time.Minute
+
 // RaiseAlarm notes that something is wrong. fresh is true when it was not noted
 // before, or for another reason, or when nobody could be told: only then people
-// are. AlarmSaid must follow when one was.
+// are, by the caller alone. AlarmSaid must follow.
 func (l *Ledger) RaiseAlarm(ctx context.Context, key, message string) (since time.Time, fresh bool, err error) {
 	err = l.tx(ctx, func(tx *sql.Tx) error {
 		var was string
 		var ms, said int64
+		now := l.now()
+		saying := now + sayingFor.Milliseconds()
 		err := tx.QueryRowContext(ctx, `SELECT message, since, said FROM alarms WHERE key = $1`, key).Scan(&was, &ms, &said)
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
-			since, fresh = at(l.now()), true
-			_, err = tx.ExecContext(ctx, `INSERT INTO alarms (key, message, since, said) VALUES ($1, $2, $3, 0)`, key, message, since.UnixMilli())
+			since, fresh = at(now), true
+			_, err = tx.ExecContext(ctx, `INSERT INTO alarms (key, message, since, said) VALUES ($1, $2, $3, $4)`, key, message, now, saying)
 		case err == nil:
-			since, fresh = at(ms), said == 0 || was != message
+			since, fresh = at(ms), said != alarmSaid && said < now || was != message
 			if fresh {
-				_, err = tx.ExecContext(ctx, `UPDATE alarms SET message = $1, said = 0 WHERE key = $2`, message, key)
+				_, err = tx.ExecContext(ctx, `UPDATE alarms SET message = $1, said = $2 WHERE key = $3`, message, saying, key)
 			}
 		}
 		return err
@@ -34,9 +40,20 @@ func (l *Ledger) RaiseAlarm(ctx context.Context, key, message string) (since tim
 	return since, fresh, err
 }
 
-// AlarmSaid notes that somebody was told of an alarm.
-func (l *Ledger) AlarmSaid(ctx context.Context, key string) error {
-	_, err := l.db.ExecContext(ctx, `UPDATE alarms SET said = 1 WHERE key = $1`, key)
+// What the column said holds beside the time until which somebody is saying it.
+const (
+	alarmUnsaid = 0
+	alarmSaid   = 1
+)
+
+// AlarmSaid notes whether somebody could be told of an alarm that was raised with
+// a message.
+func (l *Ledger) AlarmSaid(ctx context.Context, key, message string, told bool) error {
+	said := alarmUnsaid
+	if told {
+		said = alarmSaid
+	}
+	_, err := l.db.ExecContext(ctx, `UPDATE alarms SET said = $1 WHERE key = $2 AND message = $3`, said, key, message)
 	if err != nil {
 		return fmt.Errorf("alarm %s: %w", key, err)
 	}

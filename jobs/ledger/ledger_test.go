@@ -277,6 +277,47 @@ func TestLease_AnOwnerThatSleptIsRefused(t *testing.T) {
 	refused("given back")
 }
 
+func TestRaiseAlarm_OneOfManyRunsSaysIt(t *testing.T) {
+	l, c := newLedger(t)
+	raise := func(message string) bool {
+		t.Helper()
+		_, fresh, err := l.RaiseAlarm(ctx, "mail", message)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fresh
+	}
+	said := func(told bool) {
+		t.Helper()
+		if err := l.AlarmSaid(ctx, "mail", "down", told); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !raise("down") || raise("down") {
+		t.Error("while one says it another does too, or nobody does")
+	}
+	said(false)
+	if !raise("down") || raise("down") {
+		t.Error("after one that reached nobody: want one more to say it")
+	}
+	c.pass(time.Hour)
+	if !raise("down") {
+		t.Error("whoever was to say it is gone, and nobody else does")
+	}
+	said(true)
+	c.pass(time.Hour)
+	if raise("down") {
+		t.Error("said again")
+	}
+	if !raise("refused") {
+		t.Error("another reason is not said")
+	}
+	said(false) // late, and of the reason before
+	if raise("refused") {
+		t.Error("said again after a word about another reason")
+	}
+}
+
 func mail(run, recipient string, deadline time.Time) Mail {
 	return Mail{Delivery: Delivery{ID: recipient + "@id", Kind: "digest", Role: "sales_agent", Period: "2026-11-06..2026-11-12", Recipient: recipient,
 		Deadline: deadline, Subject: "s", Report: "r"}, EML: []byte("mail to " + recipient)}
