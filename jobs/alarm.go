@@ -30,10 +30,21 @@ type Alarms struct {
 // Started tells the dead-man switch that a job began.
 func (a Alarms) Started(ctx context.Context, job string) { a.ping(ctx, job, "/start") }
 
+// AlarmOf is the key of a job's alarm.
+func AlarmOf(job string) string { return "job:" + job }
+
+// Ending is how a run ended.
+type Ending struct {
+	Run   ledger.Run
+	State ledger.RunState
+	Note  string
+	Known bool // its job is of the configuration, so it can be run again by its name
+}
+
 // Ended tells how a run ended: a failure or a hold is an alarm, said once until
 // the job ends well again, which is said once too.
-func (a Alarms) Ended(ctx context.Context, l *ledger.Ledger, run ledger.Run, state ledger.RunState, note string) error {
-	key := "job:" + run.Job
+func (a Alarms) Ended(ctx context.Context, l *ledger.Ledger, e Ending) error {
+	run, state, note, key := e.Run, e.State, e.Note, AlarmOf(e.Run.Job)
 	if state == ledger.Done || state == ledger.Warned && !strings.Contains(note, ErrNotAccepted.Error()) {
 		a.ping(ctx, run.Job, "")
 		return a.Clear(ctx, l, key, fmt.Sprintf("tidemark: %s works again", run.Job), fmt.Sprintf("Job %s ended well at %s.", run.Job, run.ID))
@@ -43,7 +54,7 @@ func (a Alarms) Ended(ctx context.Context, l *ledger.Ledger, run ledger.Run, sta
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf("Job %s, run %s: %s.\n%s\n\n%s\nNext: %s\n", run.Job, run.ID, state, note, unmailed(run, state, deliveries), nextCommand(run, state))
+	text := fmt.Sprintf("Job %s, run %s: %s.\n%s\n\n%s\nNext: %s\n", run.Job, run.ID, state, note, unmailed(run, state, deliveries), e.next(len(deliveries)))
 	return a.Raise(ctx, l, key, string(state)+": "+note, fmt.Sprintf("tidemark: %s %s", run.Job, state), text)
 }
 
@@ -62,7 +73,7 @@ func (a Alarms) Raise(ctx context.Context, l *ledger.Ledger, key, what, subject,
 func (a Alarms) Clear(ctx context.Context, l *ledger.Ledger, key, subject, text string) error {
 	since, raised, err := l.ClearAlarm(ctx, key)
 	if err == nil && raised {
-		a.Say(ctx, subject, fmt.Sprintf("%s It had not since %s.\n", text, since.Format(time.RFC3339)))
+		a.Say(ctx, subject, fmt.Sprintf("%s The alarm was raised at %s.\n", text, since.Format(time.RFC3339)))
 	}
 	return err
 }
@@ -115,15 +126,19 @@ func unmailed(run ledger.Run, state ledger.RunState, deliveries []ledger.Deliver
 	return b.String()
 }
 
-// nextCommand is the one command to run next.
-func nextCommand(run ledger.Run, state ledger.RunState) string {
-	switch state {
-	case ledger.Held:
-		return fmt.Sprintf("tidemark release %s   (or: tidemark drop %[1]s)", run.ID)
-	case ledger.Warned:
-		return "tidemark deliveries --run " + run.ID
+// next is the one command to run next; mails is how many are stored.
+func (e Ending) next(mails int) string {
+	switch {
+	case e.State == ledger.Held && mails == 0 && !e.Known:
+		return fmt.Sprintf("tidemark drop %s   (and, when the cause is mended, the digest again)", e.Run.ID)
+	case e.State == ledger.Held:
+		return fmt.Sprintf("tidemark release %s   (or: tidemark drop %[1]s)", e.Run.ID)
+	case e.State == ledger.Warned:
+		return "tidemark deliveries --run " + e.Run.ID
+	case !e.Known:
+		return "the digest again   (when the cause is mended)"
 	}
-	return fmt.Sprintf("tidemark run %s --slot %s   (when the cause is mended)", run.Job, run.Slot.Format(time.RFC3339))
+	return fmt.Sprintf("tidemark run %s --slot %s   (when the cause is mended)", e.Run.Job, e.Run.Slot.Format(time.RFC3339))
 }
 
 // Say tells the operators by every way there is and reports whether one worked.

@@ -296,7 +296,8 @@ func (r *Runner) settle(ctx context.Context, j Job, run *ledger.Run, out Outcome
 		return err
 	}
 	r.Log.Info("run ended", "run", run.ID, "state", state, "note", note)
-	return r.Alarms.Ended(ctx, r.Ledger, *run, state, note)
+	known := slices.ContainsFunc(r.Jobs, func(known Job) bool { return known.Name == j.Name })
+	return r.Alarms.Ended(ctx, r.Ledger, Ending{Run: *run, State: state, Note: note, Known: known})
 }
 
 // waits gives a run back while the job it comes after has not ended well.

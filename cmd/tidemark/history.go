@@ -162,16 +162,10 @@ func (a *app) runsCommand() *cobra.Command {
 func (a *app) releaseCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "release RUN", Short: "Let a held run go on and deliver its mails", Args: cobra.ExactArgs(1),
-		Long:    "Let a held run go on. `serve` delivers its mails, exactly those that were sealed\nwhen it was held, or makes them when it was held before it had any; `run JOB --slot\nT` does it at once.",
+		Long:    "Let a held run go on. `serve` delivers its mails, exactly those that were sealed\nwhen it was held, or makes them when it was held before it had any; `run JOB --slot\nT` does it at once. A digest from the command line that was held before it had any\nis not released: run it again.",
 		Example: "  tidemark release weekly-sales@2026-11-16T06:00:00Z",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withLedger(cmd.Context(), func(c *config, l *ledger.Ledger) error {
-				if err := l.Release(cmd.Context(), args[0], a.now().Add(c.within()), jobs.Released); err != nil {
-					return err
-				}
-				a.printf("released: `tidemark serve` goes on with %s\n", args[0])
-				return nil
-			})
+			return a.withLedger(cmd.Context(), func(c *config, l *ledger.Ledger) error { return a.release(cmd.Context(), c, l, args[0]) })
 		},
 	}
 }
@@ -181,13 +175,13 @@ func (a *app) dropCommand() *cobra.Command {
 		Use: "drop RUN", Short: "Give a held run up: nobody is mailed", Args: cobra.ExactArgs(1),
 		Example: "  tidemark drop weekly-sales@2026-11-16T06:00:00Z",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withLedger(cmd.Context(), func(_ *config, l *ledger.Ledger) error {
+			return a.withLedger(cmd.Context(), func(c *config, l *ledger.Ledger) error {
 				n, err := l.DropRun(cmd.Context(), args[0])
 				if err != nil {
 					return err
 				}
 				a.printf("dropped: %d mails of %s are never sent\n", n, args[0])
-				return nil
+				return a.decided(cmd.Context(), c, l)
 			})
 		},
 	}
@@ -316,8 +310,11 @@ func (a *app) deliveryMarkCommand() *cobra.Command {
 		Use: "mark-sent ID", Short: "Record that an unknown delivery did arrive", Args: cobra.ExactArgs(1),
 		Example: "  tidemark deliveries mark-sent abc@partner.example",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withLedger(cmd.Context(), func(_ *config, l *ledger.Ledger) error {
-				return l.Mark(cmd.Context(), args[0], ledger.Sent, "marked as sent by a person", ledger.Unknown)
+			return a.withLedger(cmd.Context(), func(c *config, l *ledger.Ledger) error {
+				if err := l.Mark(cmd.Context(), args[0], ledger.Sent, "marked as sent by a person", ledger.Unknown); err != nil {
+					return err
+				}
+				return a.decided(cmd.Context(), c, l)
 			})
 		},
 	}
@@ -329,8 +326,11 @@ func (a *app) deliveryGiveUpCommand() *cobra.Command {
 		Use: "give-up ID", Short: "Leave a failed or unknown delivery at that: status warns of it no more", Args: cobra.ExactArgs(1),
 		Example: "  tidemark deliveries give-up abc@partner.example --why 'has left the company'",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withLedger(cmd.Context(), func(_ *config, l *ledger.Ledger) error {
-				return l.Mark(cmd.Context(), args[0], ledger.GivenUp, "given up: "+why, ledger.Refused, ledger.Unknown)
+			return a.withLedger(cmd.Context(), func(c *config, l *ledger.Ledger) error {
+				if err := l.Mark(cmd.Context(), args[0], ledger.GivenUp, "given up: "+why, ledger.Refused, ledger.Unknown); err != nil {
+					return err
+				}
+				return a.decided(cmd.Context(), c, l)
 			})
 		},
 	}

@@ -51,7 +51,8 @@ watermark, deliveries that need a person, alarms.
 
 With --check one line, and the exit code of a monitor: 0 well, 1 warning
 (unknown or failed deliveries, paused jobs, jobs that never ran, usage that
-stands still, a full disk, a secret that ends within 30 days), 2 critical (a job
+stands still, any other alarm, a full disk, a secret that ends within 30 days),
+2 critical (a job
 failed, is held, or waits for more than half an hour because nobody serves; mails
 wait that nobody sends, or cannot leave; configuration, ledger or archive cannot
 be read).`,
@@ -217,12 +218,14 @@ func (s status) level() (int, []string) {
 	for _, b := range s.Broken {
 		raise(2, "%s", b)
 	}
+	told := map[string]bool{} // alarms of jobs that are named anyway
 	for _, j := range s.Jobs {
 		if j.Overdue != nil && !j.Paused {
 			raise(2, "%s waits since %s: is `tidemark serve` running?", j.Name, j.Overdue.Format("2006-01-02T15:04Z"))
 		}
 		if j.Last != nil && (j.Last.State == ledger.Failed || j.Last.State == ledger.Held) {
 			raise(2, "%s is %s", j.Name, j.Last.State)
+			told[jobs.AlarmOf(j.Name)] = true
 		}
 		if j.Paused {
 			raise(1, "%s is paused", j.Name)
@@ -235,11 +238,13 @@ func (s status) level() (int, []string) {
 		raise(2, "%d mails wait and nobody sends them: is `tidemark serve` running?", s.Waiting)
 	}
 	for _, al := range s.Alarms {
-		switch al.Key {
-		case alarmMail:
+		switch {
+		case al.Key == alarmMail:
 			raise(2, "%s since %s", al.Message, al.Since.Format("2006-01-02T15:04Z"))
-		case alarmStandstill:
+		case al.Key == alarmStandstill:
 			raise(1, "%s", al.Message)
+		case !told[al.Key]:
+			raise(1, "alarm %s since %s: %s", al.Key, al.Since.Format("2006-01-02T15:04Z"), al.Message)
 		}
 	}
 	for _, w := range s.Warnings {
