@@ -61,6 +61,8 @@ type Runner struct {
 	Window time.Duration // slots missed longer ago are not caught up; 0 means seven days
 	Tries  int           // of a run that fails; 0 means 3
 	Grace  time.Duration // a slot this late still counts as on time; 0 means ten minutes
+
+	extraction turn
 }
 
 // DefaultKeep is how long the ledger remembers runs and deliveries. What must be
@@ -255,7 +257,32 @@ func (r *Runner) guarded(ctx context.Context, j Job, run *ledger.Run) (out Outco
 			err = Permanent{fmt.Errorf("panic: %v\n%s", p, debug.Stack())}
 		}
 	}()
+	if j.Do == "extract" {
+		done, err := r.extraction.take(ctx)
+		if err != nil {
+			return out, err
+		}
+		defer done()
+	}
 	return j.Execute(ctx, run)
+}
+
+// turn lets one after the other do what two at a time would dispute: extractions
+// into one archive. Its zero value is ready.
+type turn struct {
+	once  sync.Once
+	taken chan struct{}
+}
+
+// take waits for the turn, or the end of the context. The caller must call done.
+func (t *turn) take(ctx context.Context) (done func(), err error) {
+	t.once.Do(func() { t.taken = make(chan struct{}, 1) })
+	select {
+	case t.taken <- struct{}{}:
+		return func() { <-t.taken }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // settle writes the end of a run down, or gives it back for another try.

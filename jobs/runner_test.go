@@ -365,6 +365,55 @@ func TestServe_NoJobWaitsForAnother(t *testing.T) {
 	}
 }
 
+// TestServe_OneExtractionAtATime has two jobs that extract at the same minute.
+func TestServe_OneExtractionAtATime(t *testing.T) {
+	meet := make(chan struct{})
+	var all []Job
+	for _, name := range []string{"a", "b"} {
+		j := testJob(t, name, "0 7 * * *", func(*ledger.Run) error {
+			select {
+			case meet <- struct{}{}:
+				t.Error("two extract at a time")
+			case <-meet:
+			case <-time.After(50 * time.Millisecond):
+			}
+			return nil
+		})
+		j.Do = "extract"
+		all = append(all, j)
+	}
+	p := newPlant(t, time.Date(2026, 11, 15, 12, 0, 0, 0, time.UTC), all...)
+	p.turn()
+	p.pass(18*time.Hour + time.Minute)
+	if err := p.runner.Plan(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var working sync.WaitGroup
+	for range all {
+		working.Go(func() {
+			if worked, err := p.runner.Work(t.Context(), ""); err != nil || !worked {
+				t.Errorf("worked %v, %v", worked, err)
+			}
+		})
+	}
+	working.Wait()
+	for _, j := range all {
+		if r, err := p.ledger.LastIn(t.Context(), j.Name, ledger.Done); err != nil || r == nil {
+			t.Errorf("%s did not end well: %v, %v", j.Name, r, err)
+		}
+	}
+	// Whoever waits does not outlive the stop.
+	var t2 turn
+	if _, err := t2.take(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	if _, err := t2.take(stopped); !errors.Is(err, context.Canceled) {
+		t.Errorf("waited on: %v", err)
+	}
+}
+
 func TestRunner_MailsThatWaitHoldNoLease(t *testing.T) {
 	var waits error = Later{Until: time.Date(2026, 11, 16, 6, 1, 0, 0, time.UTC), Mails: 1, Why: "greylisted"}
 	weekly := testJob(t, "weekly", "0 7 * * MON", nil)
