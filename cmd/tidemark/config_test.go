@@ -88,6 +88,17 @@ func TestConfig_PagesNeedAPlainAddress(t *testing.T) {
 	}
 }
 
+func TestConfig_OneAddressIsOneHoweverItIsWritten(t *testing.T) {
+	for other, ok := range map[string]bool{
+		"jo@xn--mller-kva.example": false, "JO@Müller.example": false, "jo@MÜLLER.example": false, "jo@muller.example": true, "ja@müller.example": true,
+	} {
+		_, err := parse(fmt.Sprintf("source: {kind: sample}\nrecipients:\n  - {address: jo@müller.example, role: admin_agent}\n  - {address: %s, role: admin_agent}\n", other))
+		if (err == nil) != ok || !ok && !strings.Contains(err.Error(), "again for the same role") {
+			t.Errorf("jo@müller.example and %s: %v", other, err)
+		}
+	}
+}
+
 func FuzzConfig(f *testing.F) {
 	f.Add(starterConfig)
 	f.Add("source: {kind: tables, path: ./in}\nrecipients: {file: x}")

@@ -20,6 +20,7 @@ import (
 	"tidemark/data/archive"
 	"tidemark/jobs"
 	"tidemark/reports"
+	"tidemark/reports/mail"
 	"tidemark/templates"
 )
 
@@ -112,7 +113,7 @@ func parseRecipients(file string, in *csv.Reader) ([]recipientConfig, error) {
 		k.address("address", r.Address, true)
 		k.role("role", r.Role)
 		k.oneOf("locale", r.Locale, templates.Languages()...)
-		if id := r.Role + " " + strings.ToLower(r.Address); seen[id] > 0 {
+		if id := r.Role + " " + mail.Key(r.Address); seen[id] > 0 {
 			k.report("address", fmt.Sprintf("%s stands already in line %d for the same role", r.Address, seen[id]), "")
 		} else {
 			seen[id] = line

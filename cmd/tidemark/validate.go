@@ -101,7 +101,7 @@ func (k *checker) people() {
 		k.address(key+".address", r.Address, true)
 		k.role(key+".role", r.Role)
 		k.oneOf(key+".locale", r.Locale, templates.Languages()...)
-		id := r.Role + " " + strings.ToLower(r.Address)
+		id := r.Role + " " + mail.Key(r.Address)
 		if first, found := seen[id]; found {
 			k.report(key, fmt.Sprintf("names %s again for the same role", r.Address), "it stands already at "+first)
 		}
@@ -125,7 +125,7 @@ func (k *checker) people() {
 		case to < from:
 			k.report(key+".to", "is before from", "")
 		}
-		if cover.By != "" && strings.EqualFold(cover.Absent, cover.By) {
+		if cover.By != "" && mail.Key(cover.Absent) == mail.Key(cover.By) {
 			k.report(key+".by", "is the one who is away", "name somebody else")
 		}
 	}

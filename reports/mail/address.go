@@ -43,6 +43,17 @@ func ASCIIDomain(domain string) (string, error) {
 	return ascii, nil
 }
 
+// Key is the same for two ways to write one address: in lower case, the domain in
+// punycode where it can be.
+func Key(address string) string {
+	address = strings.ToLower(address)
+	at := strings.LastIndexByte(address, '@')
+	if domain, err := ASCIIDomain(address[at+1:]); err == nil {
+		return address[:at+1] + domain
+	}
+	return address
+}
+
 // CheckAddress reports whether a message can be addressed to a, and if not why.
 func CheckAddress(a string) error {
 	_, err := asciiAddress(netmail.Address{Address: a})
