@@ -145,7 +145,8 @@ func (s *SMTP) attempt(ctx context.Context, e Envelope, raw []byte, dot func() e
 		}
 	}
 	// A cancelled context ends the waiting of every step before the dot.
-	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetDeadline(time.Unix(1, 0)) })
+	conn := s.conn // drop may have set it to nil by then
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	body, err := s.begin(e, raw)
 	if !stop() && err == nil {
 		err = ctx.Err()
@@ -237,7 +238,8 @@ func (s *SMTP) dial(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetDeadline(time.Unix(1, 0)) })
+	conn := s.conn // drop may have set it to nil by then
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if s.client, err = smtp.NewClient(s.conn, s.o.Host); err != nil {
 		return err

@@ -31,6 +31,7 @@ type relay struct {
 	conns  map[string]bool   // by the client's address
 	user   string            // when set, log-in is required
 	hold   chan struct{}
+	lost   func() // is called when the connection is lost at rcpt; nil: nothing is
 }
 
 func (r *relay) NewSession(c *smtp.Conn) (smtp.Session, error) {
@@ -121,6 +122,9 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	case s.r.take("rcpt 5.7.30"):
 		return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 7, 30}, Message: "Basic authentication is not supported for Client Submission"}
 	case s.r.take("lost at rcpt"):
+		if s.r.lost != nil {
+			defer s.r.lost()
+		}
 		return s.c.Conn().Close()
 	}
 	return nil
@@ -394,6 +398,23 @@ func TestSMTP_ACancelledContextEndsTheWaiting(t *testing.T) {
 	defer cancel()
 	if got := s.Send(ctx, Envelope{From: "a@partner.example", To: "b@partner.example"}, []byte("x"), noDot); got.Outcome != Unsent {
 		t.Errorf("outcome %d, %v", got.Outcome, got.Err)
+	}
+}
+
+// TestSMTP_AStopMayMeetAConnectionThatIsDropped has the relay hang up and the run
+// be stopped in the same moment, and again and again.
+func TestSMTP_AStopMayMeetAConnectionThatIsDropped(t *testing.T) {
+	r := &relay{}
+	s := newSMTP(t, r.serve(t, false))
+	for range 200 {
+		ctx, stop := context.WithCancel(t.Context())
+		r.mu.Lock()
+		r.fault, r.lost = "lost at rcpt", stop
+		r.mu.Unlock()
+		if got := s.Send(ctx, Envelope{From: "a@partner.example", To: "b@partner.example"}, []byte("x"), noDot); got.Outcome != Unsent {
+			t.Fatalf("outcome %d of a stopped mail", got.Outcome)
+		}
+		stop()
 	}
 }
 
