@@ -624,6 +624,25 @@ func TestAlarms_NameWhoGotNoMailAndWhatTheyWouldHaveGot(t *testing.T) {
 	}
 }
 
+// TestAlarms_NameACommandThatWorks has jobs of the configuration and a digest from
+// the command line, which no other command can make.
+func TestAlarms_NameACommandThatWorks(t *testing.T) {
+	s := &station{}
+	server := httptest.NewServer(s)
+	defer server.Close()
+	m := newMailroom(t)
+	m.runner.Alarms = Alarms{Webhook: server.URL + "/hook", Client: server.Client(), Log: m.runner.Log}
+	m.roles = nil
+	for job, want := range map[string]string{"weekly": "Next: tidemark release weekly@", "digest-admin_agent": "Next: tidemark drop digest-admin_agent@"} {
+		if _, err := m.ask(t.Context(), job, "", ""); !errors.Is(err, ErrHeld) {
+			t.Fatal(err)
+		}
+		if !strings.Contains(s.text, want) {
+			t.Errorf("the alarm of %s, held without a mail, does not say %q:\n%s", job, want, s.text)
+		}
+	}
+}
+
 // TestAlarms_AreSaidAgainUntilSomebodyHears has no way that works for two nights.
 func TestAlarms_AreSaidAgainUntilSomebodyHears(t *testing.T) {
 	s := &station{down: true}

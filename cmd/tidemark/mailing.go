@@ -152,7 +152,7 @@ func (a *app) goOn(ctx context.Context, c *config, l *ledger.Ledger, run *ledger
 
 // sent is what a run of mails says about itself, and what its mails went without.
 func (a *app) sent(ctx context.Context, c *config, l *ledger.Ledger, result jobs.SendResult, err error, without ...string) (jobs.Outcome, error) {
-	if told := a.tellOfStandstill(ctx, c, l, result); err == nil {
+	if told := a.tellOfStandstill(context.WithoutCancel(ctx), c, l, result); err == nil {
 		err = told
 	}
 	return jobs.Outcome{Result: result, Warnings: slices.Concat(without, result.Unwritten, result.Skipped)}, err
