@@ -32,7 +32,7 @@ type Extract struct {
 	Run     string    // run id, unique
 	Started time.Time // when the run began
 
-	Exclude map[data.CustomerID]bool // customers that are left out everywhere
+	Exclude map[data.CustomerID]bool // customers that are left out of every table
 
 	MaxBad   float64           // share of bad rows that is accepted per table; 0 means DefaultMaxBad
 	Progress func(*data.Tally) // called now and then while usage is read; nil for none

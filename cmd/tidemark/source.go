@@ -25,7 +25,7 @@ type sourceConfig struct {
 	Kind       string       `yaml:"kind"`        // sample, tables, focus or partnercenter
 	SettleDays *int         `yaml:"settle_days"` // default 3
 	MaxBad     *shareConfig `yaml:"max_bad"`     // share of bad rows that is accepted, default 0.01
-	Exclude    []string     `yaml:"exclude"`     // ids of customers that are left out everywhere
+	Exclude    []string     `yaml:"exclude"`     // ids of customers that extractions leave out
 
 	Path      string      `yaml:"path"`      // tables, focus
 	Lenient   bool        `yaml:"lenient"`   // tables, focus
