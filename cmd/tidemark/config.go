@@ -228,7 +228,7 @@ func (c *config) decode(text []byte) ([]problem, error) {
 			problems = append(problems, c.checkKeys(doc.Body, reflect.TypeFor[config](), "")...)
 		}
 	}
-	if len(problems) > 0 {
+	if len(problems) > 0 || len(c.where) == 0 { // nothing in it would empty what c has
 		return problems, nil
 	}
 	return nil, yaml.Unmarshal(text, c)

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -112,4 +114,16 @@ func FuzzConfig(f *testing.F) {
 			t.Errorf("an error without a problem: %v", err)
 		}
 	})
+}
+
+func TestConfig_AnEmptyFileIsNamed(t *testing.T) {
+	for _, text := range []string{"", "\n", "# only a remark\n", "---\n"} {
+		file := filepath.Join(t.TempDir(), "tidemark.yaml")
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := readConfig(file); err == nil || !strings.HasPrefix(err.Error(), file+": source: has no kind") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
 }
