@@ -250,7 +250,7 @@ func (c *checkpoint) forget(key string) error {
 // billed is an invoice whose usage the archive has.
 type billed struct {
 	Currency string    `json:"currency"`
-	Period   string    `json:"period"` // e.g. "2026-10"
+	Period   string    `json:"period"` // e.g. "2026-10"; empty for one without data, which was asked for first when it was read
 	ETag     string    `json:"etag"`
 	Read     time.Time `json:"read"`
 }

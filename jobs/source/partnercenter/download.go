@@ -22,11 +22,11 @@ import (
 
 // blobFile is a blob on disk that was read to its end once: it is whole.
 type blobFile struct {
-	Path   string `json:"-"`
-	Name   string `json:"name"`   // as the manifest has it, for messages
-	Size   int64  `json:"size"`   // bytes, compressed
-	Lines  int64  `json:"lines"`  // not empty
-	Newest string `json:"newest"` // the latest month of ChargeStartDate, e.g. "2026-11"; "" when no line has one
+	Path   string           `json:"-"`
+	Name   string           `json:"name"`   // as the manifest has it, for messages
+	Size   int64            `json:"size"`   // bytes, compressed
+	Lines  int64            `json:"lines"`  // not empty
+	Months map[string]int64 `json:"months"` // how many lines have their ChargeStartDate in a month, e.g. "2026-11"
 
 	Currency string `json:"currency"` // BillingCurrency of the first line
 }
@@ -105,7 +105,7 @@ func (s *Source) blob(ctx context.Context, e export, m *manifest, name string) (
 		return blobFile{}, err
 	}
 	part := path + ".part"
-	b := blobFile{Path: path, Name: name}
+	b := blobFile{Path: path, Name: name, Months: map[string]int64{}}
 	if err := s.save(ctx, u, part); err != nil {
 		return b, err
 	}
@@ -182,7 +182,10 @@ func (b *blobFile) inspect(path string) error {
 	return eachLine(f, func(line []byte) error {
 		b.Lines++
 		month, currency := periodOf(line)
-		b.Newest, b.Currency = max(b.Newest, month), firstOf(b.Currency, currency)
+		if b.Months[month]++; month == "" {
+			delete(b.Months, "")
+		}
+		b.Currency = firstOf(b.Currency, currency)
 		return nil
 	})
 }

@@ -95,7 +95,7 @@ func (s *Source) invoicesFor(ctx context.Context, want *data.Period, tally *data
 		return nil, nil, err
 	}
 	for id, b := range known {
-		if s.archived != nil && !s.archived(b.Currency, b.Period) {
+		if b.Period != "" && s.archived != nil && !s.archived(b.Currency, b.Period) {
 			delete(known, id) // of another archive, or one that was put back
 		}
 	}
@@ -111,7 +111,7 @@ func (s *Source) invoicesFor(ctx context.Context, want *data.Period, tally *data
 	since := monthOf(first)
 	newPeriod := map[string]bool{}
 	for _, inv := range all {
-		_, read := known[inv.ID]
+		read := known[inv.ID].Period != ""
 		switch {
 		case want != nil:
 			newPeriod[inv.period()] = newPeriod[inv.period()] || inv.month() == "" || inv.overlaps(*want)

@@ -283,6 +283,9 @@ func TestBackfill_SaysHowMuchBeforeItReads(t *testing.T) {
 		}
 	}
 	u := s.usage(source, nil)
+	if offer.Bytes < u.Tally.TotalBytes/2 || offer.Bytes > u.Tally.TotalBytes {
+		t.Errorf("offered %d bytes, downloaded %d with the current month", offer.Bytes, u.Tally.TotalBytes)
+	}
 	months := map[string]bool{}
 	for _, row := range u.Rows {
 		months[*row.BillingPeriod] = true
@@ -513,5 +516,92 @@ func TestCheckpoint_AnotherDayIsAnotherInventory(t *testing.T) {
 	}
 	if n := s.server.Count(fakemicrosoft.Blob) - blobs; n != 0 {
 		t.Errorf("%d blobs were downloaded again", n)
+	}
+}
+
+// october is a line of that month.
+func october(cost string) fakemicrosoft.Line {
+	return line(func(l *fakemicrosoft.Line) {
+		l.ChargeStartDate, l.UsageDate, l.BillingPreTaxTotal = "2026-10-01T00:00:00Z", "2026-10-09T00:00:00Z", cost
+	})
+}
+
+// TestUsage_HalfAMonthDoesNotReplaceTheWhole has one of two invoices of a month
+// without data for two nights.
+func TestUsage_HalfAMonthDoesNotReplaceTheWhole(t *testing.T) {
+	month := time.Date(2026, 10, 1, 0, 0, 0, 0, time.UTC)
+	p := handMade(line(nil))
+	usage := p.Usage.(fakemicrosoft.Fixed)
+	usage[fakemicrosoft.Feed{Currency: "EUR", Period: "last"}] = []fakemicrosoft.Line{october("5"), october("7")}
+	usage[fakemicrosoft.Feed{Invoice: "G000000001"}] = []fakemicrosoft.Line{october("5")}
+	p.Invoices = []fakemicrosoft.Invoice{{ID: "G000000001", Currency: "EUR", Month: month}, {ID: "G000000003", Currency: "EUR", Month: month}}
+	for night, want := range []string{"2 rows, 12.00", "2 rows, 12.00", "2 rows, 13.00"} {
+		t.Run(fmt.Sprint("night ", night+1), func(t *testing.T) {
+			if night == 2 {
+				usage[fakemicrosoft.Feed{Invoice: "G000000003"}] = []fakemicrosoft.Line{october("8")}
+			}
+			s := newSide(t, p, fakemicrosoft.Options{})
+			if got := s.usage(s.source(), nil).byPeriod()["2026-10 EUR"]; got != want {
+				t.Errorf("October: %s, want %s", got, want)
+			}
+		})
+	}
+	t.Run("one that never has data is not waited for", func(t *testing.T) {
+		delete(usage, fakemicrosoft.Feed{Invoice: "G000000003"})
+		s := newSide(t, p, fakemicrosoft.Options{})
+		for night, want := range []string{"2 rows, 12.00", "2 rows, 12.00", "2 rows, 12.00", "2 rows, 12.00", "1 rows, 5.00"} {
+			source := s.source()
+			if got := s.usage(source, nil).byPeriod()["2026-10 EUR"]; got != want {
+				t.Errorf("night %d: October: %s, want %s", night+1, got, want)
+			}
+			if err := source.Done(); err != nil {
+				t.Fatal(err)
+			}
+			s.clock.at = s.clock.at.Add(23 * time.Hour)
+		}
+	})
+}
+
+// TestUsage_AFewLinesDoNotDecideAboutThePeriod has a line of a month to come among
+// many.
+func TestUsage_AFewLinesDoNotDecideAboutThePeriod(t *testing.T) {
+	lines := []fakemicrosoft.Line{line(func(l *fakemicrosoft.Line) { l.ChargeStartDate = "2026-12-01T00:00:00Z" })}
+	for range 40 {
+		lines = append(lines, line(nil))
+	}
+	p := handMade(lines...)
+	p.Invoices = []fakemicrosoft.Invoice{{ID: "G000000001", Currency: "EUR", Month: time.Date(2026, 10, 1, 0, 0, 0, 0, time.UTC)}}
+	p.Usage.(fakemicrosoft.Fixed)[fakemicrosoft.Feed{Invoice: "G000000001"}] = []fakemicrosoft.Line{october("5"), line(nil)}
+	s := newSide(t, p, fakemicrosoft.Options{})
+	want := map[string]string{"2026-10 EUR": "2 rows, 5.04", "2026-11 EUR": "41 rows, 1.64"}
+	if diff := cmp.Diff(want, s.usage(s.source(), nil).byPeriod()); diff != "" {
+		t.Errorf("want -, got +:\n%s", diff)
+	}
+}
+
+// TestUsage_AMonthIsWholeInEveryCurrency has the dollars of a month come later than
+// the euros.
+func TestUsage_AMonthIsWholeInEveryCurrency(t *testing.T) {
+	month := time.Date(2026, 10, 1, 0, 0, 0, 0, time.UTC)
+	dollars := func(l fakemicrosoft.Line) fakemicrosoft.Line { l.BillingCurrency = "USD"; return l }
+	p := handMade(line(nil))
+	usage := p.Usage.(fakemicrosoft.Fixed)
+	usage[fakemicrosoft.Feed{Currency: "USD", Period: "current"}] = []fakemicrosoft.Line{dollars(line(nil))}
+	usage[fakemicrosoft.Feed{Invoice: "G000000001"}] = []fakemicrosoft.Line{october("5")}
+	p.Invoices = []fakemicrosoft.Invoice{{ID: "G000000001", Currency: "EUR", Month: month}, {ID: "G000000003", Currency: "USD", Month: month}}
+	s := newSide(t, p, fakemicrosoft.Options{})
+	s.options.Currencies = []string{"EUR", "USD"}
+	source := s.source()
+	u := s.usage(source, nil)
+	if _, has := u.byPeriod()["2026-10 EUR"]; has || len(u.Tally.Warnings) != 1 {
+		t.Errorf("read %v, warnings %q", u.byPeriod(), u.Tally.Warnings)
+	}
+	if err := source.Done(); err != nil {
+		t.Fatal(err)
+	}
+	usage[fakemicrosoft.Feed{Invoice: "G000000003"}] = []fakemicrosoft.Line{dollars(october("9"))}
+	want := map[string]string{"2026-10 EUR": "1 rows, 5.00", "2026-10 USD": "1 rows, 9.00", "2026-11 EUR": "1 rows, 0.04", "2026-11 USD": "1 rows, 0.04"}
+	if diff := cmp.Diff(want, s.usage(s.source(), nil).byPeriod()); diff != "" {
+		t.Errorf("want -, got +:\n%s", diff)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"tidemark/data"
 )
@@ -47,7 +48,11 @@ func (s *Source) fetchAll(ctx context.Context, want *data.Period, tally *data.Ta
 	if len(s.currencies) == 0 {
 		return nil, errors.New("currencies is missing: name the billing currencies of the partner, e.g. [EUR]; an export is of one")
 	}
-	feeds, err := s.fetchBilled(ctx, want, tally)
+	todo, others, err := s.invoicesFor(ctx, want, tally)
+	if err != nil {
+		return nil, err
+	}
+	feeds, err := s.fetchBilled(ctx, want, todo, others)
 	if err != nil {
 		return nil, err
 	}
@@ -56,6 +61,17 @@ func (s *Source) fetchAll(ctx context.Context, want *data.Period, tally *data.Ta
 		return nil, err
 	}
 	feeds = append(feeds, unbilled...)
+	all, invoices := slices.Clone(feeds), slices.Concat(todo, others)
+	feeds = slices.DeleteFunc(feeds, func(f *feed) bool {
+		whole := s.isWhole(f.period, all, invoices)
+		if !whole {
+			tally.Warnings = append(tally.Warnings, fmt.Sprintf("usage of %s in %s is there, that in another currency is not yet: the month stays as it is", f.period, f.Currency))
+		}
+		return !whole
+	})
+	if want == nil { // a part of its days does not make an invoice read
+		s.keepBilled(feeds)
+	}
 	months := map[data.Day]bool{}
 	for _, f := range feeds {
 		for _, b := range f.blobs {
@@ -73,38 +89,37 @@ func (s *Source) fetchAll(ctx context.Context, want *data.Period, tally *data.Ta
 	return feeds, nil
 }
 
+// patience is how long an invoice without data is waited for: then it has no usage.
+const patience = 72 * time.Hour
+
 // fetchBilled downloads the invoices that the archive lacks. Together with one
-// are read all others of its billing period: they replace what was there.
-func (s *Source) fetchBilled(ctx context.Context, want *data.Period, tally *data.Tally) ([]*feed, error) {
-	todo, others, err := s.invoicesFor(ctx, want, tally)
-	if err != nil {
-		return nil, err
-	}
+// are read all others of its billing period: they replace what was there. While one
+// of them has no data yet, what others have of the period is not the whole.
+func (s *Source) fetchBilled(ctx context.Context, want *data.Period, todo, others []invoice) ([]*feed, error) {
 	var feeds []*feed
-	periods := map[string]bool{}
+	periods, waiting := map[string]bool{}, map[string]bool{}
 	for len(todo) > 0 {
 		for _, inv := range todo {
 			f, err := s.fetch(ctx, export{Invoice: inv.ID, Currency: inv.Currency})
 			if err != nil {
 				return nil, err
 			}
-			if f == nil || f.lines() == 0 { // nothing of it yet, or for ever: it is asked for again
+			if f == nil || f.lines() == 0 {
+				if s.waitsFor(inv, want) {
+					waiting[inv.Currency+" "+inv.about()] = true
+				}
 				continue
 			}
-			if err := f.place(); err != nil {
+			if err := f.place(inv.month()); err != nil {
 				return nil, err
 			}
-			known := billed{Currency: f.Currency, Period: f.period, ETag: f.etag, Read: s.o.Now().UTC()}
 			periods[f.key()] = true
 			feeds = append(feeds, f)
-			if want == nil { // a part of its days does not make it read
-				s.billed[inv.ID] = known
-			}
 		}
 		var rest []invoice
 		todo = nil
 		for _, inv := range others {
-			if known, read := s.billed[inv.ID]; read && periods[known.key()] {
+			if known := s.billed[inv.ID]; known.Period != "" && periods[known.key()] {
 				todo = append(todo, inv)
 			} else {
 				rest = append(rest, inv)
@@ -112,7 +127,57 @@ func (s *Source) fetchBilled(ctx context.Context, want *data.Period, tally *data
 		}
 		others = rest
 	}
-	return feeds, nil
+	return slices.DeleteFunc(feeds, func(f *feed) bool { return waiting[f.key()] }), nil
+}
+
+// waitsFor notes that an invoice has no data, and reports whether some may still
+// come.
+func (s *Source) waitsFor(inv invoice, want *data.Period) bool {
+	first, asked := s.billed[inv.ID]
+	if !asked {
+		first = billed{Currency: inv.Currency, Read: s.o.Now().UTC()}
+		if want == nil {
+			s.billed[inv.ID] = first
+		}
+	}
+	return first.Period == "" && s.o.Now().Sub(first.Read) < patience
+}
+
+// keepBilled notes the invoices that are read as a whole.
+func (s *Source) keepBilled(feeds []*feed) {
+	for _, f := range feeds {
+		if f.Invoice != "" {
+			s.billed[f.Invoice] = billed{Currency: f.Currency, Period: f.period, ETag: f.etag, Read: s.o.Now().UTC()}
+		}
+	}
+}
+
+// isWhole reports whether a month is known in every currency that the partner uses:
+// one that comes later makes it unknown until then. A currency without any export is
+// not used; one without an invoice, where others have theirs, has no usage.
+func (s *Source) isWhole(month string, feeds []*feed, invoices []invoice) bool {
+	if month >= monthOf(data.DayOf(s.o.Now().UTC())) {
+		return true
+	}
+	used, has, invoiced := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for _, f := range feeds {
+		used[f.Currency] = true
+		has[f.Currency] = has[f.Currency] || f.period == month
+	}
+	for _, inv := range invoices {
+		if inv.about() == month {
+			invoiced[inv.Currency] = true
+		}
+	}
+	for currency := range used {
+		if has[currency] || s.archived != nil && s.archived(currency, month) {
+			continue
+		}
+		if invoiced[currency] || len(invoiced) == 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // fetchUnbilled downloads what is not billed yet: an invoice has the last word
@@ -143,7 +208,7 @@ func (s *Source) fetchUnbilled(ctx context.Context, want *data.Period, invoiced 
 			if f == nil || f.lines() == 0 {
 				continue
 			}
-			if err := f.place(); err != nil {
+			if err := f.place(""); err != nil {
 				return nil, err
 			}
 			if !taken[f.key()] {
@@ -161,14 +226,27 @@ func firstOfMonth(d data.Day) data.Day {
 	return d - data.Day(t.Day()-1)
 }
 
-// place finds the billing period and the currency of an export in its lines: the
-// period is the latest month in which a charge of it began. Late usage carries the
-// month before, and what "current" means changes on a day that only the remote
-// side knows, so neither the request nor the calendar says it.
-func (f *feed) place() error {
-	f.period = ""
+// fewLines is the share of an export's lines that do not decide about its period.
+const fewLines = .05
+
+// place finds the currency and, unless the invoice says it, the billing period of
+// an export in its lines: the latest month in which charges began, those of a few
+// lines aside. Late usage carries the month before, and what "current" means changes
+// on a day that only the remote side knows, so neither the request nor the calendar
+// says it.
+func (f *feed) place(stated string) error {
+	months := map[string]int64{}
 	for _, b := range f.blobs {
-		f.period, f.Currency = max(f.period, b.Newest), firstOf(f.Currency, b.Currency)
+		f.Currency = firstOf(f.Currency, b.Currency)
+		for month, n := range b.Months {
+			months[month] += n
+		}
+	}
+	f.period = stated
+	for month, n := range months {
+		if stated == "" && float64(n) >= fewLines*float64(f.lines()) {
+			f.period = max(f.period, month)
+		}
 	}
 	if f.period == "" || f.Currency == "" {
 		return fmt.Errorf("%s: none of its %d lines says of which month and in which currency it is", f.export, f.lines())

@@ -3,7 +3,9 @@ package fakemicrosoft
 import (
 	"compress/gzip"
 	"fmt"
+	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -48,13 +50,16 @@ func (s *Server) serveBlob(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("ETag", fmt.Sprintf(`"0x%d"`, data.feed.Version))
 	if r.Method == http.MethodHead {
+		var size counter
+		s.streamLines(&size, r, data, blob)
+		w.Header().Set("Content-Length", strconv.FormatInt(int64(size), 10))
 		return
 	}
 	s.streamLines(w, r, data, blob)
 }
 
 // streamLines writes gzip JSON lines. An error is the reader's having gone away.
-func (s *Server) streamLines(w http.ResponseWriter, r *http.Request, data root, blob int) {
+func (s *Server) streamLines(w io.Writer, r *http.Request, data root, blob int) {
 	zip, err := gzip.NewWriterLevel(w, gzip.BestSpeed)
 	if err != nil {
 		return
@@ -77,6 +82,14 @@ func (s *Server) streamLines(w http.ResponseWriter, r *http.Request, data root, 
 	if _, err := zip.Write(buf); err == nil {
 		_ = zip.Close()
 	}
+}
+
+// counter counts what is written to it.
+type counter int64
+
+func (c *counter) Write(p []byte) (int, error) {
+	*c += counter(len(p))
+	return len(p), nil
 }
 
 func storageError(code, text string) string {
