@@ -95,10 +95,12 @@ func (c *checkpoint) load(what string, now time.Time) error {
 		return errors.Join(err, f.Close())
 	}
 	age := now.Sub(header.Started)
-	if header.Version == 0 || header.For != what || age > keepFor || age < -time.Hour {
+	started := data.DayOf(header.Started.UTC())
+	sameMonth := monthOf(started) == monthOf(data.DayOf(now.UTC())) // or what was ordered as current is last
+	if header.Version == 0 || header.For != what || age > keepFor || age < -time.Hour || !sameMonth {
 		return c.begin(what, now)
 	}
-	if data.DayOf(now.UTC()) != data.DayOf(header.Started.UTC()) {
+	if data.DayOf(now.UTC()) != started {
 		return c.nextDay(what, now)
 	}
 	c.resumed = len(c.answers) > 0

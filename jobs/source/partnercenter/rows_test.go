@@ -605,3 +605,17 @@ func TestUsage_AMonthIsWholeInEveryCurrency(t *testing.T) {
 		t.Errorf("want -, got +:\n%s", diff)
 	}
 }
+
+// TestCheckpoint_AnotherMonthBeginsAnew stops after the current month was ordered
+// and goes on in the next one, whose last month it is.
+func TestCheckpoint_AnotherMonthBeginsAnew(t *testing.T) {
+	s := newSide(t, fakemicrosoft.NewPartner(1, fakemicrosoft.Size{Customers: 5, Lines: 2, Days: 20, Today: time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)}), fakemicrosoft.Options{})
+	s.partner.Invoices = nil
+	s.clock.at = time.Date(2026, 11, 30, 23, 50, 0, 0, time.UTC)
+	s.usage(s.source(), nil)
+	s.clock.at = s.clock.at.Add(20 * time.Minute)
+	u := s.usage(s.source(), nil)
+	if got, want := u.byPeriod()["2026-11 EUR"], s.feedTotals(fakemicrosoft.Feed{Currency: "EUR", Period: "last"}); got != want {
+		t.Errorf("November: %s, want %s", got, want)
+	}
+}
