@@ -172,6 +172,9 @@ func (k *checker) partnerCenter(key string, s sourceConfig) {
 			k.report(key, "has no "+name, map[string]string{"tenant": "add the id or the domain of the partner's tenant", "client_id": "add the application id of the app registration"}[name])
 		}
 	}
+	if len(s.Currencies) == 0 && key != "sources.inventory" {
+		k.report(key, "has no currencies", "add the billing currencies of the partner, e.g. currencies: [EUR]; an export is of one")
+	}
 	if (s.ClientSecret == "") == (s.Certificate == "") {
 		k.report(key, "wants client_secret or certificate, one of them", "write client_secret: env:NAME, or certificate: file:PATH")
 	}

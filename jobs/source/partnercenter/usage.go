@@ -52,7 +52,7 @@ func (s *Source) fetchAll(ctx context.Context, want *data.Period, tally *data.Ta
 	if err != nil {
 		return nil, err
 	}
-	feeds, err := s.fetchBilled(ctx, want, todo, others)
+	feeds, err := s.fetchBilled(ctx, want, tally, todo, others)
 	if err != nil {
 		return nil, err
 	}
@@ -95,9 +95,10 @@ const patience = 72 * time.Hour
 // fetchBilled downloads the invoices that the archive lacks. Together with one
 // are read all others of its billing period: they replace what was there. While one
 // of them has no data yet, what others have of the period is not the whole.
-func (s *Source) fetchBilled(ctx context.Context, want *data.Period, todo, others []invoice) ([]*feed, error) {
+func (s *Source) fetchBilled(ctx context.Context, want *data.Period, tally *data.Tally, todo, others []invoice) ([]*feed, error) {
 	var feeds []*feed
 	periods, waiting := map[string]bool{}, map[string]bool{}
+	latest := monthOf(data.DayOf(s.o.Now().UTC()))
 	for len(todo) > 0 {
 		for _, inv := range todo {
 			f, err := s.fetch(ctx, export{Invoice: inv.ID, Currency: inv.Currency})
@@ -107,10 +108,11 @@ func (s *Source) fetchBilled(ctx context.Context, want *data.Period, todo, other
 			if f == nil || f.lines() == 0 {
 				if s.waitsFor(inv, want) {
 					waiting[inv.Currency+" "+inv.about()] = true
+					tally.Warnings = append(tally.Warnings, fmt.Sprintf("invoice %s has no usage yet: %s stays as it is", shorten(inv.ID), firstOf(inv.about(), "its month")))
 				}
 				continue
 			}
-			if err := f.place(inv.month()); err != nil {
+			if err := f.place(inv.month(), latest); err != nil {
 				return nil, err
 			}
 			periods[f.key()] = true
@@ -184,6 +186,7 @@ func (s *Source) isWhole(month string, feeds []*feed, invoices []invoice) bool {
 // about its period, whatever is still exported as unbilled.
 func (s *Source) fetchUnbilled(ctx context.Context, want *data.Period, invoiced []*feed) ([]*feed, error) {
 	current := firstOfMonth(data.DayOf(s.o.Now().UTC()))
+	latest := monthOf(current)
 	taken := map[string]bool{}
 	for _, b := range s.billed {
 		taken[b.key()] = true
@@ -208,7 +211,7 @@ func (s *Source) fetchUnbilled(ctx context.Context, want *data.Period, invoiced 
 			if f == nil || f.lines() == 0 {
 				continue
 			}
-			if err := f.place(""); err != nil {
+			if err := f.place("", latest); err != nil {
 				return nil, err
 			}
 			if !taken[f.key()] {
@@ -233,8 +236,8 @@ const fewLines = .05
 // an export in its lines: the latest month in which charges began, those of a few
 // lines aside. Late usage carries the month before, and what "current" means changes
 // on a day that only the remote side knows, so neither the request nor the calendar
-// says it.
-func (f *feed) place(stated string) error {
+// says it; after the latest month, in which today is, it never lies.
+func (f *feed) place(stated, latest string) error {
 	months := map[string]int64{}
 	for _, b := range f.blobs {
 		f.Currency = firstOf(f.Currency, b.Currency)
@@ -244,7 +247,7 @@ func (f *feed) place(stated string) error {
 	}
 	f.period = stated
 	for month, n := range months {
-		if stated == "" && float64(n) >= fewLines*float64(f.lines()) {
+		if stated == "" && month <= latest && float64(n) >= fewLines*float64(f.lines()) {
 			f.period = max(f.period, month)
 		}
 	}
