@@ -17,7 +17,7 @@ func TestBench_ExtractionFromMicrosoft(t *testing.T) {
 	t.Logf("%12s %8s %8s %12s %10s", "rows", "wall s", "CPU s", "rows/s", "peak MiB")
 	today := time.Now()
 	for _, lines := range []int{50, 500} {
-		p := fakemicrosoft.NewPartner(1, fakemicrosoft.Size{Customers: 300, Azure: 1900, Lines: lines, Days: 15, BlobsPerDay: 2, Today: today})
+		p := fakemicrosoft.NewPartner(1, fakemicrosoft.Size{Customers: 20, Azure: 1900, Lines: lines, Days: 15, BlobsPerDay: 2, Today: today})
 		e := newTenant(t, p, fakemicrosoft.Options{Log: -1, Export: fakemicrosoft.ExportOptions{Polls: -1}, Budget: fakemicrosoft.BudgetOptions{Requests: -1}})
 		runtime.GC()
 		wall, cpu, peak := measured(t, process(e.dir, []string{"TIDEMARK_CLIENT_SECRET=" + e.secret()}, "extract", "-q"))
