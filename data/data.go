@@ -84,6 +84,15 @@ func ParseChargeCategory(s string) (ChargeCategory, error) {
 	return "", errors.New("not a charge category: want usage, purchase, credit, tax or adjustment")
 }
 
+// ParseCurrency reads an ISO 4217 code in any case.
+func ParseCurrency(s string) (string, error) {
+	code := strings.ToUpper(s)
+	if len(code) != 3 || strings.Trim(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+		return "", errors.New("not a currency: want an ISO 4217 code, e.g. EUR")
+	}
+	return code, nil
+}
+
 // Basis says where a subscription's creation date comes from.
 type Basis string
 

@@ -32,7 +32,7 @@ func (p Period) All() iter.Seq[Day] {
 }
 
 // IsMonth reports whether the period covers exactly one calendar month.
-func (p Period) IsMonth() bool { return p == monthOf(p.From) }
+func (p Period) IsMonth() bool { return p == MonthOf(p.From) }
 
 // IsWeek reports whether the period is one ISO 8601 week, Monday to Sunday.
 func (p Period) IsWeek() bool { return p.Days() == 7 && p.From.Weekday() == time.Monday }
@@ -41,7 +41,7 @@ func (p Period) IsWeek() bool { return p.Days() == 7 && p.From.Weekday() == time
 // before it, for any other period the same number of days directly before it.
 func (p Period) Previous() Period {
 	if p.IsMonth() {
-		return monthOf(p.From - 1)
+		return MonthOf(p.From - 1)
 	}
 	return Period{p.From - Day(p.Days()), p.From - 1}
 }
@@ -62,8 +62,8 @@ func (p Period) String() string {
 	return p.From.String() + ".." + p.To.String()
 }
 
-// monthOf returns the calendar month that d lies in.
-func monthOf(d Day) Period {
+// MonthOf returns the calendar month that d lies in.
+func MonthOf(d Day) Period {
 	y, m, _ := d.Time().Date()
 	first := time.Date(y, m, 1, 0, 0, 0, 0, time.UTC)
 	return Period{DayOf(first), DayOf(first.AddDate(0, 1, -1))}
@@ -146,7 +146,7 @@ func parseFixed(s string) (Period, error) {
 		return Period{d, d}, nil
 	}
 	if t, err := time.Parse("2006-01", s); err == nil {
-		return monthOf(DayOf(t)), nil
+		return MonthOf(DayOf(t)), nil
 	}
 	if year, week, found := strings.Cut(s, "-W"); found && len(year) == 4 && len(week) == 2 {
 		return parseWeek(year, week)
@@ -199,7 +199,7 @@ func (s PeriodSpec) Resolve(ref Day, watermark *Day) (Period, error) {
 	case lastWeek:
 		return weekOf(ref - 7), nil
 	case lastMonth:
-		return monthOf(monthOf(ref).From - 1), nil
+		return MonthOf(MonthOf(ref).From - 1), nil
 	case lastDays:
 		return Period{ref - Day(s.days), ref - 1}, nil
 	case latestDays:

@@ -235,17 +235,6 @@ func (a *app) source(c *config, key string, s sourceConfig, backfill int) (data.
 	return full, full, nil
 }
 
-// focusLogin is where an app signs in for a container, by cloud.
-func focusLogin(cloud string) string {
-	switch cloud {
-	case "usgov":
-		return "https://login.microsoftonline.us"
-	case "china":
-		return "https://login.chinacloudapi.cn"
-	}
-	return ""
-}
-
 func (a *app) focus(c *config, key string, s sourceConfig) (*focus.Source, error) {
 	o := focus.Options{Path: c.path(s.Path), Providers: s.Providers, Today: a.today(), Lenient: s.Lenient}
 	if s.Container != "" {
@@ -257,8 +246,12 @@ func (a *app) focus(c *config, key string, s sourceConfig) (*focus.Source, error
 		if err != nil {
 			return nil, err
 		}
+		hosts, err := partnercenter.HostsOf(s.Cloud)
+		if err != nil {
+			return nil, err
+		}
 		o.Container = focus.Container{URL: s.Container, SAS: sas, Tenant: s.Tenant, ClientID: s.ClientID, Secret: secret,
-			Login: cmp.Or(s.Endpoints.Login, focusLogin(s.Cloud))}
+			Login: cmp.Or(s.Endpoints.Login, hosts.Login)}
 	}
 	return focus.New(o)
 }

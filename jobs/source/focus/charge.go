@@ -117,7 +117,7 @@ func (c charge) usage(day data.Day) data.Usage {
 	} else {
 		c.must(colCategory)
 	}
-	if currency := flatfile.Parse(c.Row, colCurrency, parseCurrency); currency != nil {
+	if currency := flatfile.Parse(c.Row, colCurrency, data.ParseCurrency); currency != nil {
 		u.Currency = *currency
 	} else {
 		c.must(colCurrency)
@@ -246,15 +246,6 @@ func (c charge) month(col int) *string {
 		return nil
 	}
 	return new(day.Time().Format("2006-01"))
-}
-
-// parseCurrency reads an ISO 4217 code in any case.
-func parseCurrency(s string) (string, error) {
-	code := strings.ToUpper(s)
-	if len(code) != 3 || strings.Trim(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
-		return "", errors.New("not a currency: want an ISO 4217 code, e.g. EUR")
-	}
-	return code, nil
 }
 
 // parseDay returns the UTC day of a FOCUS date: 1.0 writes 2024-01-01T00:00Z,

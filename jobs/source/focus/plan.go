@@ -271,7 +271,7 @@ func (p *plan) span() {
 		months[r.month] = true
 	}
 	for _, first := range slices.Sorted(maps.Keys(months)) {
-		p.covers = append(p.covers, data.Period{From: first, To: data.DayOf(first.Time().AddDate(0, 1, -1))})
+		p.covers = append(p.covers, data.MonthOf(first))
 	}
 }
 

@@ -18,9 +18,9 @@ type Endpoints struct {
 // Clouds are the clouds that [Options.Cloud] may name.
 func Clouds() []string { return []string{"global", "usgov", "china"} }
 
-// cloudEndpoints are the hosts of a national cloud, by Microsoft's lists of
+// HostsOf returns the hosts of a national cloud, by Microsoft's lists of
 // Partner Center REST addresses and of Entra and Graph deployments.
-func cloudEndpoints(cloud string) (Endpoints, error) {
+func HostsOf(cloud string) (Endpoints, error) {
 	switch cloud {
 	case "", "global":
 		return Endpoints{"https://login.microsoftonline.com", "https://api.partnercenter.microsoft.com", "https://graph.microsoft.com"}, nil

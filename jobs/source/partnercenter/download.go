@@ -2,6 +2,7 @@ package partnercenter
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -185,7 +186,7 @@ func (b *blobFile) inspect(path string) error {
 		if b.Months[month]++; month == "" {
 			delete(b.Months, "")
 		}
-		b.Currency = firstOf(b.Currency, currency)
+		b.Currency = cmp.Or(b.Currency, currency)
 		return nil
 	})
 }

@@ -1,6 +1,7 @@
 package partnercenter
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -57,16 +58,7 @@ func parseAPIError(body []byte) apiError {
 	if len(shapes.Error) > 0 && shapes.Error[0] == '{' {
 		return parseAPIError(shapes.Error)
 	}
-	return apiError{Code: firstOf(string(shapes.Code), string(shapes.StatusCode)), Message: firstOf(string(shapes.Description), string(shapes.Message))}
-}
-
-func firstOf(texts ...string) string {
-	for _, t := range texts {
-		if t != "" {
-			return t
-		}
-	}
-	return ""
+	return apiError{Code: cmp.Or(string(shapes.Code), string(shapes.StatusCode)), Message: cmp.Or(string(shapes.Description), string(shapes.Message))}
 }
 
 // said is what the remote side said, for a person: short, quoted, since it may

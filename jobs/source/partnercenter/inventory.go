@@ -32,7 +32,7 @@ type customer struct {
 }
 
 func (c customer) id() data.CustomerID {
-	return data.CustomerID(data.CleanID(firstOf(string(c.ID), string(c.Profile.TenantID))))
+	return data.CustomerID(data.CleanID(cmp.Or(string(c.ID), string(c.Profile.TenantID))))
 }
 
 // plan is a subscription of Partner Center: an Azure plan, an Azure subscription
@@ -264,7 +264,7 @@ func (s *Source) readCustomer(ctx context.Context, id data.CustomerID) (result, 
 			continue
 		}
 		if p.old() {
-			r.add(p, entitlement{ID: text(firstOf(string(p.Entitlement), string(p.ID))), FriendlyName: p.FriendlyName, Status: p.Status})
+			r.add(p, entitlement{ID: text(cmp.Or(string(p.Entitlement), string(p.ID))), FriendlyName: p.FriendlyName, Status: p.Status})
 			continue
 		}
 		inside, err := readAll[entitlement](ctx, s.pc, s.cp, path+"/"+url.PathEscape(string(p.ID))+"/azureEntitlements")

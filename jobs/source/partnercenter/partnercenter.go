@@ -19,6 +19,7 @@
 package partnercenter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -96,7 +97,7 @@ func New(o Options) (*Source, error) {
 }
 
 func newSource(o Options) (*Source, error) {
-	hosts, err := cloudEndpoints(o.Cloud)
+	hosts, err := HostsOf(o.Cloud)
 	if err != nil {
 		return nil, err
 	}
@@ -121,18 +122,16 @@ func newSource(o Options) (*Source, error) {
 		t.MaxIdleConnsPerHost = 8
 		o.Transport = t
 	}
-	o.Parallel, o.PageSize = orInt(o.Parallel, 4), orInt(o.PageSize, 500)
-	if o.TimeLimit == 0 {
-		o.TimeLimit = 3 * time.Hour
-	}
+	o.Parallel, o.PageSize = cmp.Or(o.Parallel, 4), cmp.Or(o.PageSize, 500)
+	o.TimeLimit = cmp.Or(o.TimeLimit, 3*time.Hour)
 	s := &Source{o: o, exclude: map[data.CustomerID]bool{}}
 	for _, id := range o.Exclude {
 		s.exclude[data.CustomerID(data.CleanID(id))] = true
 	}
-	for _, c := range o.Currencies {
-		c = strings.ToUpper(strings.TrimSpace(c))
-		if len(c) != 3 || strings.Trim(c, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
-			return nil, fmt.Errorf("currencies: %q is not an ISO 4217 code such as EUR", c)
+	for _, name := range o.Currencies {
+		c, err := data.ParseCurrency(strings.TrimSpace(name))
+		if err != nil {
+			return nil, fmt.Errorf("currencies: %q is not an ISO 4217 code such as EUR", name)
 		}
 		if !slices.Contains(s.currencies, c) {
 			s.currencies = append(s.currencies, c)
@@ -161,13 +160,6 @@ func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastRe
 
 func newClient(o Options) *retry.Client {
 	return &retry.Client{Now: o.Now, Told: o.Waiting, Sleep: o.Sleep}
-}
-
-func orInt(n, standard int) int {
-	if n == 0 {
-		return standard
-	}
-	return n
 }
 
 func (s *Source) progress(what string, done, of int) {

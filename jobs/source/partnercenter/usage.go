@@ -2,16 +2,13 @@ package partnercenter
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"maps"
-	"os"
-	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -31,7 +28,7 @@ func (s *Source) Usage(ctx context.Context, want *data.Period, tally *data.Tally
 			if err != nil {
 				return struct{}{}, s.failed(err)
 			}
-			r := &reading{source: s, want: want, tally: tally, yield: yield}
+			r := &reading{source: s, today: data.DayOf(s.o.Now().UTC()), want: want, tally: tally, yield: yield}
 			return struct{}{}, r.all(ctx, feeds)
 		})
 		if err != nil && !errors.Is(err, errStopped) {
@@ -84,7 +81,7 @@ func (s *Source) fetchAll(ctx context.Context, want *data.Period, tally *data.Ta
 	today := data.DayOf(s.o.Now().UTC())
 	tally.Covers = []data.Period{}
 	for _, first := range slices.Sorted(maps.Keys(months)) {
-		tally.Covers = append(tally.Covers, data.Period{From: first, To: max(first, min(firstOfMonth(first+31)-1, today))})
+		tally.Covers = append(tally.Covers, data.Period{From: first, To: max(first, min(data.MonthOf(first).To, today))})
 	}
 	return feeds, nil
 }
@@ -108,7 +105,7 @@ func (s *Source) fetchBilled(ctx context.Context, want *data.Period, tally *data
 			if f == nil || f.lines() == 0 {
 				if s.waitsFor(inv, want) {
 					waiting[inv.Currency+" "+inv.about()] = true
-					tally.Warnings = append(tally.Warnings, fmt.Sprintf("invoice %s has no usage yet: %s stays as it is", shorten(inv.ID), firstOf(inv.about(), "its month")))
+					tally.Warnings = append(tally.Warnings, fmt.Sprintf("invoice %s has no usage yet: %s stays as it is", shorten(inv.ID), cmp.Or(inv.about(), "its month")))
 				}
 				continue
 			}
@@ -224,10 +221,7 @@ func (s *Source) fetchUnbilled(ctx context.Context, want *data.Period, invoiced 
 
 func monthOf(d data.Day) string { return d.Time().Format("2006-01") }
 
-func firstOfMonth(d data.Day) data.Day {
-	t := d.Time()
-	return d - data.Day(t.Day()-1)
-}
+func firstOfMonth(d data.Day) data.Day { return data.MonthOf(d).From }
 
 // fewLines is the share of an export's lines that do not decide about its period.
 const fewLines = .05
@@ -240,7 +234,7 @@ const fewLines = .05
 func (f *feed) place(stated, latest string) error {
 	months := map[string]int64{}
 	for _, b := range f.blobs {
-		f.Currency = firstOf(f.Currency, b.Currency)
+		f.Currency = cmp.Or(f.Currency, b.Currency)
 		for month, n := range b.Months {
 			months[month] += n
 		}
@@ -300,229 +294,4 @@ func textIn(line []byte, column string, length int) string {
 func isMonth(s string) bool {
 	_, err := data.ParseDay(s + "-01")
 	return err == nil
-}
-
-// reading is one pass over the rows.
-type reading struct {
-	source *Source
-	want   *data.Period
-	tally  *data.Tally
-	yield  func(data.Usage, error) bool
-}
-
-func (r *reading) all(ctx context.Context, feeds []*feed) error {
-	for _, f := range feeds {
-		for _, b := range f.blobs {
-			if err := r.blob(ctx, f, b); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (r *reading) blob(ctx context.Context, f *feed, b blobFile) error {
-	file, err := os.Open(b.Path)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = file.Close() }() // only read
-	before, counted := r.tally.Bytes, &counter{Reader: file}
-	n := int64(0)
-	err = eachLine(counted, func(line []byte) error {
-		n++
-		r.tally.Bytes = before + counted.n
-		if n%1024 == 1 && ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return r.line(ctx, f, b, n, line)
-	})
-	if err == nil {
-		r.tally.Bytes = before + b.Size
-	}
-	return err
-}
-
-type counter struct {
-	io.Reader
-	n int64
-}
-
-func (c *counter) Read(p []byte) (int, error) {
-	n, err := c.Reader.Read(p)
-	c.n += int64(n)
-	return n, err
-}
-
-// line yields one line; errStopped ends the sequence.
-func (r *reading) line(ctx context.Context, f *feed, b blobFile, n int64, line []byte) error {
-	u, err := r.usage(f, line)
-	switch bad := (*data.RowError)(nil); {
-	case errors.As(err, &bad) && bad.Day != nil && r.want != nil && !r.want.Contains(*bad.Day):
-		return nil
-	case errors.As(err, &bad):
-		bad.File, bad.Line = f.String()+"/"+filepath.Base(b.Name), n
-	case r.want != nil && !r.want.Contains(u.Day):
-		return nil
-	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	r.tally.Read++
-	if !r.yield(u, err) {
-		return errStopped
-	}
-	return nil
-}
-
-// rated is a line of daily rated usage, as far as it is used.
-type rated struct {
-	PartnerID              text
-	CustomerID             text
-	CustomerName           text
-	EntitlementID          text
-	EntitlementDescription text
-	UsageDate              text
-	MeterCategory          text
-	MeterSubCategory       text
-	MeterID                text
-	MeterRegion            text
-	ResourceLocation       text
-	ConsumedService        text
-	ProductName            text
-	Unit                   text
-	UnitType               text
-	Quantity               text
-	ChargeType             text
-	BillingPreTaxTotal     text
-	BillingCurrency        text
-	PricingPreTaxTotal     text
-	PricingCurrency        text
-
-	PartnerEarnedCreditPercentage text
-}
-
-const zeroGUID = "00000000-0000-0000-0000-000000000000"
-
-// usage maps a line; its error is a *data.RowError without a place.
-func (r *reading) usage(f *feed, line []byte) (data.Usage, error) {
-	var l rated
-	if err := json.Unmarshal(line, &l); err != nil {
-		return data.Usage{}, &data.RowError{Value: shorten(strings.ToValidUTF8(string(line), "\uFFFD")), Reason: "not a JSON object"}
-	}
-	row := cells{tally: r.tally}
-	u := data.Usage{
-		Day:            row.day("UsageDate", l.UsageDate, data.DayOf(r.source.o.Now().UTC())),
-		CustomerID:     data.CustomerID(row.must("CustomerId", data.CleanID(string(l.CustomerID)))),
-		SubscriptionID: data.Optional(data.SubscriptionID(guid(l.EntitlementID))),
-		Category:       clean(l.MeterCategory),
-		Service:        data.Optional(firstOf(clean(l.ConsumedService), clean(l.MeterSubCategory))),
-		MeterID:        data.Optional(guid(l.MeterID)),
-		Region:         data.Optional(firstOf(clean(l.ResourceLocation), clean(l.MeterRegion))),
-		Unit:           data.Optional(firstOf(clean(l.UnitType), clean(l.Unit))),
-		Currency:       row.currency("BillingCurrency", firstOf(clean(l.BillingCurrency), f.Currency)),
-		ChargeCategory: chargeCategory(l.ChargeType),
-		BillingPeriod:  &f.period,
-		Quantity:       row.decimal("Quantity", l.Quantity),
-		Cost:           row.decimal("BillingPreTaxTotal", l.BillingPreTaxTotal),
-	}
-	if u.Category == "" {
-		u.Category = clean(l.ProductName)
-	}
-	if percent := row.decimal("PartnerEarnedCreditPercentage", l.PartnerEarnedCreditPercentage); percent != nil {
-		u.PartnerCreditApplied = new(!percent.IsZero())
-		if rate, ok := percent.MulRatio(1, 100); ok {
-			u.PartnerCreditRate = &rate
-		}
-	}
-	priced := row.decimal("PricingPreTaxTotal", l.PricingPreTaxTotal)
-	switch {
-	case u.Currency == "USD":
-		u.CostUSD = u.Cost
-	case strings.EqualFold(clean(l.PricingCurrency), "USD"):
-		u.CostUSD = priced
-	}
-	u.Origin = data.Origin{Scope: firstOf(guid(l.PartnerID), data.CleanID(r.source.o.Tenant)) + " " + strings.ToLower(u.Currency),
-		CustomerName: data.Optional(clean(l.CustomerName)), SubscriptionName: data.Optional(clean(l.EntitlementDescription))}
-	if u.Currency != f.Currency && f.Invoice == "" {
-		row.fail("BillingCurrency", u.Currency, "not the currency that was asked for, "+f.Currency)
-	}
-	if row.bad == nil {
-		return u, nil
-	}
-	if d := dayOf(l.UsageDate); d != nil && d.Implausible(data.DayOf(r.source.o.Now().UTC())) == "" {
-		row.bad.Day = d
-	}
-	return data.Usage{}, row.bad
-}
-
-func guid(t text) string {
-	if id := data.CleanID(string(t)); id != zeroGUID {
-		return id
-	}
-	return ""
-}
-
-// chargeCategory maps the type of a charge. All of it is usage, but for what
-// takes some back.
-func chargeCategory(t text) data.ChargeCategory {
-	switch data.CleanID(string(t)) {
-	case "refund", "cancel", "credit":
-		return data.ChargeCredit
-	}
-	return data.ChargeUsage
-}
-
-// cells reads the values of one line and keeps the first problem.
-type cells struct {
-	tally *data.Tally
-	bad   *data.RowError
-}
-
-func (c *cells) fail(column, value, reason string) {
-	if c.bad == nil {
-		c.bad = &data.RowError{Column: column, Value: shorten(strings.ToValidUTF8(value, "\uFFFD")), Reason: reason}
-	}
-}
-
-func (c *cells) must(column, value string) string {
-	if value == "" {
-		c.fail(column, "", "missing: every row needs one")
-	}
-	return value
-}
-
-func (c *cells) day(column string, t text, today data.Day) data.Day {
-	d := dayOf(t)
-	if d == nil {
-		c.fail(column, string(t), "not a date: want YYYY-MM-DDTHH:MM:SSZ")
-		return 0
-	}
-	if why := d.Implausible(today); why != "" {
-		c.fail(column, string(t), why)
-	}
-	return *d
-}
-
-func (c *cells) decimal(column string, t text) *data.Decimal {
-	if t == "" {
-		return nil
-	}
-	d, rounded, err := data.ParseDecimal(string(t))
-	if err != nil {
-		c.fail(column, string(t), err.Error())
-		return nil
-	}
-	if rounded {
-		c.tally.Rounded++
-	}
-	return &d
-}
-
-func (c *cells) currency(column, code string) string {
-	code = strings.ToUpper(code)
-	if !regexp.MustCompile(`^[A-Z]{3}$`).MatchString(code) {
-		c.fail(column, code, "not a currency: want an ISO 4217 code, e.g. EUR")
-	}
-	return code
 }

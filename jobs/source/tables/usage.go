@@ -2,10 +2,8 @@ package tables
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
-	"strings"
 	"time"
 
 	"tidemark/data"
@@ -118,7 +116,7 @@ func (s *Source) usage(r *flatfile.Row, day data.Day, tally *data.Tally) data.Us
 	if charge := flatfile.Parse(r, useCharge, data.ParseChargeCategory); charge != nil {
 		u.ChargeCategory = *charge
 	}
-	if currency := flatfile.Parse(r, useCurrency, parseCurrency); currency != nil {
+	if currency := flatfile.Parse(r, useCurrency, data.ParseCurrency); currency != nil {
 		u.Currency = *currency
 	} else if u.Cost != nil || u.EffectiveCost != nil {
 		r.Fail(useCurrency, "a cost needs a currency")
@@ -127,15 +125,6 @@ func (s *Source) usage(r *flatfile.Row, day data.Day, tally *data.Tally) data.Us
 		u.CostUSD = u.Cost
 	}
 	return u
-}
-
-// parseCurrency reads an ISO 4217 code in any case.
-func parseCurrency(s string) (string, error) {
-	code := strings.ToUpper(s)
-	if len(code) != 3 || strings.Trim(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
-		return "", errors.New("not a currency: want an ISO 4217 code, e.g. EUR")
-	}
-	return code, nil
 }
 
 // parseDay reads an ISO date; a lenient source also takes the UTC day of an

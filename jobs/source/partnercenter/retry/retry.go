@@ -16,6 +16,7 @@ package retry
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -149,7 +150,7 @@ func Again(err error) error { return again{err} }
 // Do sends the request until it has an answer that read accepts. read gets the
 // response of a 2xx and must not keep its body; it may be called several times.
 func (c *Client) Do(ctx context.Context, r Request, read func(*http.Response) error) error {
-	attempts, id := orDefault(c.Attempts, 6), ""
+	attempts, id := cmp.Or(c.Attempts, 6), ""
 	for n := 1; ; n++ {
 		if err := c.begin(ctx, r.Limited); err != nil {
 			return err
@@ -192,10 +193,10 @@ type try struct {
 }
 
 func (t *try) do(ctx context.Context, read func(*http.Response) error) error {
-	ctx, cancel := context.WithTimeout(ctx, orDefault(t.client.Slowest, 3*time.Minute))
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(t.client.Slowest, 3*time.Minute))
 	defer cancel()
 	t.after = -1
-	req, err := http.NewRequestWithContext(ctx, orText(t.Method, http.MethodGet), t.URL.String(), bytes.NewReader(t.Body))
+	req, err := http.NewRequestWithContext(ctx, cmp.Or(t.Method, http.MethodGet), t.URL.String(), bytes.NewReader(t.Body))
 	if err != nil {
 		return err
 	}
@@ -272,7 +273,7 @@ func After(h http.Header, now time.Time) (d time.Duration, ok bool) {
 
 // hold keeps every request back when an answer asks for that.
 func (c *Client) hold(t try) {
-	until := c.Now().Add(min(t.after, orDefault(c.Longest, longest)))
+	until := c.Now().Add(min(t.after, cmp.Or(c.Longest, longest)))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if t.all && until.After(c.until) {
@@ -286,7 +287,7 @@ func (c *Client) pause(ctx context.Context, n int, t try, cause error) error {
 	if d < 0 {
 		d = time.Duration(1<<n-1) * time.Second / 2
 	}
-	if most := orDefault(c.Longest, longest); d > most {
+	if most := cmp.Or(c.Longest, longest); d > most {
 		return fmt.Errorf("%w; it asks to wait for %s, more than %s", cause, d.Round(time.Second), most)
 	}
 	if c.late(d) {
@@ -402,18 +403,4 @@ func withoutQuery(err error) error {
 		return e.Err
 	}
 	return fmt.Errorf("%s %s: %w", e.Op, place(u), e.Err)
-}
-
-func orDefault[T int | time.Duration](v, standard T) T {
-	if v == 0 {
-		return standard
-	}
-	return v
-}
-
-func orText(s, standard string) string {
-	if s == "" {
-		return standard
-	}
-	return s
 }
