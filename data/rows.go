@@ -62,7 +62,7 @@ type UsageDaily struct {
 	Rows      int64 `parquet:"rows"`       // usage rows rolled up
 	UsageRows int64 `parquet:"usage_rows"` // of them with charge category usage and quantity > 0
 	CostRows  int64 `parquet:"cost_rows"`  // of them with a cost
-	USDRows   int64 `parquet:"usd_rows"`   // of them with a cost in USD
+	USDRows   int64 `parquet:"usd_rows"`   // of these with a cost in USD, too
 	Services  int32 `parquet:"services"`   // distinct services
 }
 

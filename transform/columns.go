@@ -250,6 +250,12 @@ func (c IDColumn) At(i int) int32 {
 	return c.enter(c.index[i])
 }
 
+// repeats reports whether row i has the value of the row before. It may say no to two
+// nulls.
+func (c *IDColumn) repeats(i int) bool {
+	return c.index[i] == c.index[i-1] && (c.nulls == nil || c.nulls.IsNull(i) == c.nulls.IsNull(i-1))
+}
+
 func (c IDColumn) enter(v int32) int32 {
 	if c.values.IsNull(int(v)) {
 		return NoID

@@ -16,14 +16,17 @@ type groups[K comparable, V any] struct {
 }
 
 // at returns the accumulator of a key. The pointer is good until the next call.
-func (g *groups[K, V]) at(key K) *V {
+func (g *groups[K, V]) at(key K) *V { return &g.values[g.find(key)] }
+
+// find returns the number of a key's accumulator, a new one if need be.
+func (g *groups[K, V]) find(key K) int {
 	if len(g.keys) > 0 {
 		if g.keys[g.last] == key {
-			return &g.values[g.last]
+			return g.last
 		}
 		if guess := g.next[g.last]; g.keys[guess] == key {
 			g.last = guess
-			return &g.values[guess]
+			return guess
 		}
 	}
 	at, found := g.index[key]
@@ -31,7 +34,7 @@ func (g *groups[K, V]) at(key K) *V {
 		at = g.enter(key)
 	}
 	g.next[g.last], g.last = at, at
-	return &g.values[at]
+	return at
 }
 
 func (g *groups[K, V]) enter(key K) int {

@@ -50,7 +50,7 @@ type rollupKey struct {
 
 type rollupSums struct {
 	cost, effective, usd, quantity Sum
-	rows, usageRows                int64
+	rows, usageRows, usdRows       int64
 	services                       int32
 }
 
@@ -83,14 +83,18 @@ func (r *rollup) add(rec arrow.Record) error {
 		key := rollupKey{customer.At(i), subscription.At(i), category.At(i), unit.At(i), currency.At(i), charge.At(i)}
 		g := r.groups.at(key)
 		g.rows++
-		if v, ok := cost.At(i); ok {
-			g.cost.Add(v)
+		amount, stated := cost.At(i)
+		if stated {
+			g.cost.Add(amount)
 		}
 		if v, ok := effective.At(i); ok {
 			g.effective.Add(v)
 		}
 		if v, ok := usd.At(i); ok {
 			g.usd.Add(v)
+			if stated {
+				g.usdRows++
+			}
 		}
 		if v, ok := quantity.At(i); ok {
 			g.quantity.Add(v)
@@ -129,7 +133,7 @@ func (r *rollup) record(mem memory.Allocator) (arrow.Record, error) {
 		w.int64(g.rows)
 		w.int64(g.usageRows)
 		w.int64(g.cost.Count())
-		w.int64(g.usd.Count())
+		w.int64(g.usdRows)
 		w.int32(g.services)
 	}
 	return w.finish()

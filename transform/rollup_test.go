@@ -106,7 +106,7 @@ func plainRollup(rows []data.Usage) (out []string, ok bool) {
 			if u.Cost != nil {
 				costs++
 			}
-			if u.CostUSD != nil {
+			if u.Cost != nil && u.CostUSD != nil {
 				usds++
 			}
 			if u.Service != nil {

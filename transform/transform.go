@@ -18,6 +18,7 @@
 package transform
 
 import (
+	"iter"
 	"slices"
 
 	"github.com/apache/arrow/go/v17/arrow"
@@ -45,6 +46,12 @@ type Inputs struct {
 	// the period and the previous one; rows of other or unknown days are
 	// ignored. Without the money columns no cost is computed.
 	Daily []arrow.Record
+
+	// Raw holds rows of usage (data.UsageSchema) in place of Daily, with the money
+	// columns unless NoMoney is set. Each sequence is read by a goroutine of its own, and
+	// how the rows are spread over them changes nothing. The figures are those of Daily,
+	// if Daily was rolled up from these rows.
+	Raw []iter.Seq2[arrow.Record, error]
 
 	// Inventory holds the snapshots that say what existed, oldest first: those
 	// from the last one at or before the previous period's first day up to the

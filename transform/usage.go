@@ -9,17 +9,18 @@ import (
 	"tidemark/data"
 )
 
-// usage is what the usage_daily rows of the compared days add up to.
+// usage is what the rows of the compared days add up to.
 type usage struct {
 	customers, subscriptions      *IDs
 	categories, units, currencies IDs
+	charges                       IDs
 
 	money bool // the inputs have money columns
 	usd   bool // every row with a cost has a cost in USD
 
 	customerUsed     [2][]bool // by side and customer: had usage
 	subscriptionUsed [2][]bool
-	lastUsage        []maybeDay // by subscription, as far as Inputs.Daily tells
+	lastUsage        []maybeDay // by subscription, as far as the rows tell
 
 	costs      groups[costKey, costSums]
 	quantities groups[quantityKey, amounts]
@@ -58,16 +59,18 @@ func (a *amounts) merge(o amounts) {
 // costSums is a cost in the currency of the key and in USD.
 type costSums struct{ cost, usd amounts }
 
-func readUsage(in Inputs, days *comparison, customers, subscriptions *IDs) (*usage, error) {
+func newUsage(in Inputs, customers, subscriptions *IDs) *usage {
 	u := &usage{customers: customers, subscriptions: subscriptions, money: !in.NoMoney, usd: true}
 	for _, rec := range in.Daily {
 		u.money = u.money && ColumnsOf(rec).Has("cost")
 	}
-	calendar := newCalendar(in, days)
-	for _, rec := range in.Daily {
-		if err := u.add(rec, calendar); err != nil {
-			return nil, fmt.Errorf("usage: %w", err)
-		}
+	return u
+}
+
+func readUsage(in Inputs, days *comparison, customers, subscriptions *IDs) (*usage, error) {
+	u := newUsage(in, customers, subscriptions)
+	if err := u.readAll(in, days); err != nil {
+		return nil, fmt.Errorf("usage: %w", err)
 	}
 	for side := range 2 {
 		u.customerUsed[side] = atLeast(u.customerUsed[side], customers.Len())
@@ -105,31 +108,99 @@ func atLeast[T any](list []T, n int) []T {
 	return append(list, make([]T, n-len(list))...)
 }
 
-// dailyColumns are the columns of a usage_daily record.
-type dailyColumns struct {
+// usageColumns are the columns of a usage_daily or of a usage record.
+type usageColumns struct {
 	*Columns
-	day                                              Column[arrow.Date32]
-	customer, subscription, category, unit, currency IDColumn
-	charge                                           IDColumn
-	usageRows                                        Column[int64]
-	quantity, cost, usd                              Column[decimal128.Num]
-	costRows, usdRows                                Column[int64]
-	usage, tax                                       int32 // ids in charge
+	day                                                      Column[arrow.Date32]
+	customer, subscription, category, unit, currency, charge IDColumn
+	quantity, cost, usd                                      Column[decimal128.Num]
+	usage, tax                                               int32 // ids in charge
+
+	raw                          bool          // usage: the columns below are not there
+	usageRows, costRows, usdRows Column[int64] // of a usage_daily record
 }
 
-func (u *usage) columns(rec arrow.Record) (dailyColumns, error) {
-	var charges IDs
-	c := dailyColumns{Columns: ColumnsOf(rec), usage: charges.ID(string(data.ChargeUsage)), tax: charges.ID(string(data.ChargeTax))}
-	c.day, c.usageRows = c.Days("usage_date"), c.Int64s("usage_rows")
+func (u *usage) columns(rec arrow.Record) (usageColumns, error) {
+	c := usageColumns{Columns: ColumnsOf(rec), usage: u.charges.ID(string(data.ChargeUsage)), tax: u.charges.ID(string(data.ChargeTax))}
+	c.raw = !c.Has("usage_rows")
+	c.day = c.Days("usage_date")
 	c.customer, c.subscription = c.IDs("customer_id", u.customers), c.IDs("subscription_id", u.subscriptions)
 	c.category, c.unit = c.IDs("category", &u.categories), c.IDs("unit", &u.units)
-	c.currency, c.charge = c.IDs("currency", &u.currencies), c.IDs("charge_category", &charges)
+	c.currency, c.charge = c.IDs("currency", &u.currencies), c.IDs("charge_category", &u.charges)
 	c.quantity = c.Decimals("quantity")
 	if u.money {
 		c.cost, c.usd = c.Decimals("cost"), c.Decimals("cost_usd")
+	}
+	if !c.raw {
+		c.usageRows = c.Int64s("usage_rows")
+	}
+	if !c.raw && u.money {
 		c.costRows, c.usdRows = c.Int64s("cost_rows"), c.Int64s("usd_rows")
 	}
 	return c, c.Err()
+}
+
+// used reports whether there was usage: a row of usage itself, or one of those that a row
+// of usage_daily was made from.
+func (c *usageColumns) used(i int, charge int32, quantity decimal128.Num, known bool) bool {
+	if c.raw {
+		return charge == c.usage && known && quantity.Sign() > 0
+	}
+	n, _ := c.usageRows.At(i)
+	return n > 0
+}
+
+// inUSD reports whether every cost is known in USD, too.
+func (c *usageColumns) inUSD(i int, cost, usd bool) bool {
+	if c.raw {
+		return usd || !cost
+	}
+	costs, _ := c.costRows.At(i)
+	inUSD, _ := c.usdRows.At(i)
+	return costs == inUSD
+}
+
+// repeats reports whether row i is of the same day and has the same texts as the row before.
+// Files are sorted, so most rows do.
+func (c *usageColumns) repeats(i int) bool {
+	return i > 0 && c.subscription.repeats(i) && c.category.repeats(i) && c.customer.repeats(i) && c.unit.repeats(i) &&
+		c.charge.repeats(i) && c.currency.repeats(i) && c.day.values[i] == c.day.values[i-1]
+}
+
+// target is where the rows of one day with the same texts are added up.
+type target struct {
+	counts                bool // false: the day does not count
+	side                  int
+	day                   data.Day
+	customer, sub, charge int32
+	marked                bool // their usage was noted
+
+	// The groups by their number, nowhere for none.
+	quantity, cost, byDay int
+	currency              int32
+}
+
+const nowhere = -1
+
+func (u *usage) targetOf(c *usageColumns, i int, days *calendar) (t target) {
+	d, _ := c.day.At(i)
+	if t.side, t.counts = days.of(data.Day(d)); !t.counts {
+		return t
+	}
+	t.day, t.customer, t.sub, t.charge = data.Day(d), c.customer.At(i), c.subscription.At(i), c.charge.At(i)
+	t.quantity, t.cost, t.byDay = nowhere, nowhere, nowhere
+	if t.side == earlier {
+		return t
+	}
+	category := c.category.At(i)
+	if t.charge == c.usage {
+		t.quantity = u.quantities.find(quantityKey{t.customer, category, c.unit.At(i)})
+	}
+	if u.money && t.charge != c.tax {
+		t.currency = c.currency.At(i)
+		t.cost = u.costs.find(costKey{t.customer, category, t.currency})
+	}
+	return t
 }
 
 func (u *usage) add(rec arrow.Record, days *calendar) error {
@@ -137,26 +208,24 @@ func (u *usage) add(rec arrow.Record, days *calendar) error {
 	if err != nil {
 		return err
 	}
+	var t target
 	for i := range c.Rows() {
-		d, _ := c.day.At(i)
-		side, ok := days.of(data.Day(d))
-		if !ok {
+		if !c.repeats(i) {
+			t = u.targetOf(&c, i, days)
+		}
+		if !t.counts {
 			continue
 		}
-		customer := c.customer.At(i)
-		if n, _ := c.usageRows.At(i); n > 0 {
-			u.mark(side, data.Day(d), customer, c.subscription.At(i))
+		quantity, known := c.quantity.At(i)
+		if !t.marked && c.used(i, t.charge, quantity, known) {
+			u.mark(t.side, t.day, t.customer, t.sub)
+			t.marked = true
 		}
-		if side == earlier {
-			continue
+		if t.quantity != nowhere {
+			u.quantities.values[t.quantity].add(t.side, quantity, known)
 		}
-		charge, category := c.charge.At(i), c.category.At(i)
-		if charge == c.usage {
-			v, known := c.quantity.At(i)
-			u.quantities.at(quantityKey{customer, category, c.unit.At(i)}).add(side, v, known)
-		}
-		if u.money && charge != c.tax {
-			u.addCost(side, costKey{customer, category, c.currency.At(i)}, &c, i)
+		if t.cost != nowhere {
+			u.addCost(&t, &c, i)
 		}
 	}
 	return nil
@@ -181,20 +250,21 @@ func (u *usage) mark(side int, d data.Day, customer, subscription int32) {
 	}
 }
 
-// addCost adds the cost of row i to its group.
-func (u *usage) addCost(side int, key costKey, c *dailyColumns, i int) {
-	cell := u.costs.at(key)
+// addCost adds the cost of row i to its groups.
+func (u *usage) addCost(t *target, c *usageColumns, i int) {
 	cost, known := c.cost.At(i)
-	cell.cost.add(side, cost, known)
-	usd, knownUSD := c.usd.At(i)
-	cell.usd.add(side, usd, knownUSD)
-	costs, _ := c.costRows.At(i)
-	inUSD, _ := c.usdRows.At(i)
-	u.usd = u.usd && costs == inUSD
-	if known {
-		d, _ := c.day.At(i)
-		u.byDay.at(dayKey{data.Day(d), key.currency}).Add(cost)
+	usd, inUSD := c.usd.At(i)
+	sums := &u.costs.values[t.cost]
+	sums.cost.add(t.side, cost, known)
+	sums.usd.add(t.side, usd, inUSD)
+	u.usd = u.usd && c.inUSD(i, known, inUSD)
+	if !known {
+		return
 	}
+	if t.byDay == nowhere { // only days with a known cost have a group
+		t.byDay = u.byDay.find(dayKey{t.day, t.currency})
+	}
+	u.byDay.values[t.byDay].Add(cost)
 }
 
 // earlier is the side of a known day that is not compared: it counts for the
