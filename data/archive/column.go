@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
@@ -27,114 +28,128 @@ func repeatDay(mem memory.Allocator, d data.Day, n int) arrow.Array {
 // row, into Arrow arrays. Pages of different columns end at different rows, so
 // each column keeps its own place.
 type columnReader struct {
-	mem    memory.Allocator
-	field  arrow.Field
-	chunks []parquet.ColumnChunk // not begun yet; none at all when the file lacks the column
-	fill   filler                // made with the first chunk
+	bridge
+	chunks []parquet.ColumnChunk // not begun yet
+	absent bool                  // the file lacks the column
 
 	pages parquet.Pages // of the current chunk
-	page  parquet.Page  // nil between pages
-	row   int           // rows of page already read
-	value int           // values of page already read, nulls not counted
-	valid []bool        // reused
-}
-
-// filler collects values into an Arrow array.
-type filler interface {
-	// add appends rows: n values of the page from the at-th on, spread over the
-	// true entries of valid, or n rows without null when valid is nil.
-	add(page parquet.Page, at, n int, valid []bool) error
-	// array returns what was added, and starts again.
-	array() arrow.Array
-	release()
+	page  arrow.Array   // the current page; nil between pages
+	row   int           // rows of page already taken
 }
 
 func newColumnReader(mem memory.Allocator, field arrow.Field) *columnReader {
-	return &columnReader{mem: mem, field: field}
+	return &columnReader{bridge: bridge{mem: mem, field: field}}
 }
 
 func (r *columnReader) close() (err error) {
-	if r.page != nil {
-		parquet.Release(r.page)
-	}
+	r.give()
+	r.bridge.close()
 	if r.pages != nil {
 		err = r.pages.Close()
-	}
-	if r.fill != nil {
-		r.fill.release()
 	}
 	return err
 }
 
-// read returns the next n rows. The caller must Release the array.
-func (r *columnReader) read(n int) (arrow.Array, error) {
-	if r.fill == nil {
-		if len(r.chunks) == 0 {
-			return array.MakeArrayOfNull(r.mem, r.field.Type, n), nil
-		}
-		r.fill = newFiller(r.mem, r.field.Type)
+// give gives the current page back.
+func (r *columnReader) give() {
+	if r.page != nil {
+		r.page.Release()
+		r.page = nil
 	}
-	for n > 0 {
+}
+
+// left returns how many rows can be taken at once: what is left of the current
+// page, at least one.
+func (r *columnReader) left() (int, error) {
+	if r.absent {
+		return math.MaxInt, nil
+	}
+	for r.page == nil || r.row == r.page.Len() {
 		if err := r.nextPage(); err != nil {
-			return nil, err
-		}
-		took, err := r.some(n)
-		if err != nil {
-			return nil, err
-		}
-		n -= took
-	}
-	return r.fill.array(), nil
-}
-
-// nextPage makes sure that there is a current page.
-func (r *columnReader) nextPage() error {
-	for r.page == nil {
-		if r.pages == nil {
-			if len(r.chunks) == 0 {
-				return fmt.Errorf("%w: it has fewer rows than the others", ErrDamaged)
-			}
-			r.pages, r.chunks = r.chunks[0].Pages(), r.chunks[1:]
-		}
-		page, err := r.pages.ReadPage()
-		switch {
-		case errors.Is(err, io.EOF):
-			if err := r.pages.Close(); err != nil {
-				return err
-			}
-			r.pages = nil
-		case err != nil:
-			return err
-		default:
-			r.page, r.row, r.value = page, 0, 0
-		}
-	}
-	return nil
-}
-
-// some takes up to n rows of the current page.
-func (r *columnReader) some(n int) (int, error) {
-	n = min(n, int(r.page.NumValues())-r.row)
-	values, valid := n, []bool(nil)
-	if levels := r.page.DefinitionLevels(); r.field.Nullable && r.page.NumNulls() > 0 {
-		r.valid, values = r.valid[:0], 0
-		for _, level := range levels[r.row : r.row+n] {
-			r.valid = append(r.valid, level == 1)
-			values += int(level)
-		}
-		valid = r.valid
-	}
-	if n > 0 {
-		if err := r.fill.add(r.page, r.value, values, valid); err != nil {
 			return 0, err
 		}
 	}
-	r.row, r.value = r.row+n, r.value+values
-	if r.row == int(r.page.NumValues()) {
-		parquet.Release(r.page)
-		r.page = nil
+	return r.page.Len() - r.row, nil
+}
+
+// nextPage goes on to the next page, which may be empty.
+func (r *columnReader) nextPage() error {
+	r.give()
+	if r.pages == nil {
+		if len(r.chunks) == 0 {
+			return fmt.Errorf("%w: it has fewer rows than the others", ErrDamaged)
+		}
+		r.pages, r.chunks = r.chunks[0].Pages(), r.chunks[1:]
 	}
-	return n, nil
+	page, err := r.pages.ReadPage()
+	if errors.Is(err, io.EOF) {
+		err = r.pages.Close()
+		r.pages = nil
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	defer parquet.Release(page)
+	r.row = 0
+	r.page, err = r.convert(page)
+	return err
+}
+
+// take returns the next n rows, no more than are left. The caller must Release
+// the array.
+func (r *columnReader) take(n int) arrow.Array {
+	if r.absent {
+		return array.MakeArrayOfNull(r.mem, r.field.Type, n)
+	}
+	part := array.NewSlice(r.page, int64(r.row), int64(r.row+n))
+	part.NullN() // counted now: Arrow counts on first use, without a lock
+	r.row += n
+	return part
+}
+
+// all returns what is left of all chunks as one array, n rows. The caller must
+// Release it.
+func (r *columnReader) all(n int) (arrow.Array, error) {
+	if r.absent {
+		return r.take(n), nil
+	}
+	var parts []arrow.Array
+	defer func() {
+		for _, p := range parts {
+			p.Release()
+		}
+	}()
+	for n > 0 {
+		left, err := r.left()
+		if err != nil {
+			return nil, err
+		}
+		left = min(left, n)
+		parts = append(parts, r.take(left))
+		n -= left
+	}
+	if len(parts) == 1 {
+		parts[0].Retain()
+		return parts[0], nil
+	}
+	dict, isDict := r.field.Type.(*arrow.DictionaryType)
+	if !isDict {
+		return array.Concatenate(parts, r.mem)
+	}
+	// Arrow mixes values up where dictionaries differ. Here the last has all of them.
+	for i, p := range parts {
+		indexes := p.(*array.Dictionary).Indices()
+		indexes.Retain()
+		p.Release()
+		parts[i] = indexes
+	}
+	indexes, err := array.Concatenate(parts, r.mem)
+	if err != nil {
+		return nil, err
+	}
+	defer indexes.Release()
+	return array.NewDictionaryArray(dict, indexes, r.dict.values(r.mem)), nil
 }
 
 func emptyRecord(mem memory.Allocator, schema *arrow.Schema) arrow.Record {

@@ -15,6 +15,8 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/array"
 	"github.com/apache/arrow/go/v17/arrow/memory"
 	"github.com/parquet-go/parquet-go"
+
+	"tidemark/data"
 )
 
 // ErrDamaged says that a file is not what the log says was written. The error
@@ -51,6 +53,11 @@ type file struct {
 	reader Reader
 	file   *parquet.File
 	leaves map[string]int // index of each column that the file has
+
+	// Of a file that others wrote.
+	foreign bool
+	shifts  map[string]int // digits that an amount has fewer than ours after the point
+	days    data.Period    // which are asked for
 }
 
 func (p Part) key(t Table) string { return string(t) + "/" + p.Path }
@@ -208,7 +215,10 @@ type scan struct {
 // that are released afterwards. It reports whether to go on.
 func (s scan) records(ctx context.Context, yield func(arrow.Record, error) bool) bool {
 	for _, g := range s.file.file.RowGroups() {
-		more, err := s.groups(ctx, []parquet.RowGroup{g}, yield)
+		if s.file.outside(g) {
+			continue
+		}
+		more, err := s.group(ctx, g, yield)
 		if err != nil {
 			yield(nil, fmt.Errorf("read %s: %w", s.file.key, err))
 			return false
@@ -220,33 +230,51 @@ func (s scan) records(ctx context.Context, yield func(arrow.Record, error) bool)
 	return true
 }
 
-// groups reads row groups as one.
-func (s scan) groups(ctx context.Context, groups []parquet.RowGroup, yield func(arrow.Record, error) bool) (more bool, err error) {
+// readers returns a reader for each wanted column of row groups, which it reads as
+// one.
+func (s scan) readers(groups []parquet.RowGroup) []*columnReader {
 	readers := make([]*columnReader, len(s.wanted.names))
 	for i, name := range s.wanted.names {
 		field, _ := s.wanted.schema.FieldsByName(name)
-		readers[i] = newColumnReader(s.mem, field[0])
+		r := newColumnReader(s.mem, field[0])
 		if at, found := s.file.leaves[name]; found {
 			for _, g := range groups {
-				readers[i].chunks = append(readers[i].chunks, g.ColumnChunks()[at])
+				r.chunks = append(r.chunks, g.ColumnChunks()[at])
 			}
 		}
+		r.absent = len(r.chunks) == 0
+		r.foreign, r.shift = s.file.foreign, s.file.shifts[name]
+		readers[i] = r
 	}
-	defer func() {
-		for _, r := range readers {
-			err = errors.Join(err, r.close())
-		}
-	}()
-	left := int64(0)
-	for _, g := range groups {
-		left += g.NumRows()
+	return readers
+}
+
+func closeReaders(readers []*columnReader) error {
+	var errs []error
+	for _, r := range readers {
+		errs = append(errs, r.close())
 	}
-	for left > 0 {
+	return errors.Join(errs...)
+}
+
+// group hands the rows of a row group to yield, in records that end where a page
+// of some column ends.
+func (s scan) group(ctx context.Context, g parquet.RowGroup, yield func(arrow.Record, error) bool) (more bool, err error) {
+	readers := s.readers([]parquet.RowGroup{g})
+	defer func() { err = errors.Join(err, closeReaders(readers)) }()
+	for left := g.NumRows(); left > 0; {
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
 		n := int(min(left, int64(s.batch)))
-		rec, err := s.next(readers, n)
+		for i, r := range readers {
+			there, err := r.left()
+			if err != nil {
+				return false, fmt.Errorf("column %s: %w", s.wanted.names[i], err)
+			}
+			n = min(n, there)
+		}
+		rec, err := s.record(readers, n, func(r *columnReader) (arrow.Array, error) { return r.take(n), nil })
 		if err != nil {
 			return false, err
 		}
@@ -260,8 +288,8 @@ func (s scan) groups(ctx context.Context, groups []parquet.RowGroup, yield func(
 	return true, nil
 }
 
-// next makes a record of the next n rows.
-func (s scan) next(readers []*columnReader, n int) (arrow.Record, error) {
+// record makes a record of n rows of each column.
+func (s scan) record(readers []*columnReader, n int, of func(*columnReader) (arrow.Array, error)) (arrow.Record, error) {
 	columns := make([]arrow.Array, 0, len(readers)+1)
 	defer func() {
 		for _, c := range columns {
@@ -272,11 +300,32 @@ func (s scan) next(readers []*columnReader, n int) (arrow.Record, error) {
 		columns = append(columns, repeatDay(s.mem, s.part.Day, n))
 	}
 	for i, r := range readers {
-		c, err := r.read(n)
+		c, err := of(r)
 		if err != nil {
 			return nil, fmt.Errorf("column %s: %w", s.wanted.names[i], err)
 		}
 		columns = append(columns, c)
 	}
 	return array.NewRecord(s.wanted.schema, columns, int64(n)), nil
+}
+
+// whole returns all rows of the file as one record. The caller must Release it.
+func (s scan) whole(ctx context.Context) (rec arrow.Record, err error) {
+	if s.part.Rows == 0 {
+		return emptyRecord(s.mem, s.wanted.schema), nil
+	}
+	readers := s.readers(s.file.file.RowGroups())
+	rec, err = s.record(readers, int(s.part.Rows), func(r *columnReader) (arrow.Array, error) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		return r.all(int(s.part.Rows))
+	})
+	if err = errors.Join(err, closeReaders(readers)); err != nil {
+		if rec != nil {
+			rec.Release()
+		}
+		return nil, fmt.Errorf("read %s: %w", s.file.key, err)
+	}
+	return rec, nil
 }

@@ -252,22 +252,6 @@ func (v *View) Snapshot(ctx context.Context, t Table, day data.Day, columns ...s
 	return rec, err
 }
 
-// whole returns all rows of a file as one record.
-func (s scan) whole(ctx context.Context) (rec arrow.Record, err error) {
-	if s.part.Rows == 0 {
-		return emptyRecord(s.mem, s.wanted.schema), nil
-	}
-	_, err = s.groups(ctx, s.file.file.RowGroups(), func(r arrow.Record, _ error) bool {
-		r.Retain()
-		rec = r
-		return true
-	})
-	if err != nil {
-		err = fmt.Errorf("read %s: %w", s.file.key, err)
-	}
-	return rec, err
-}
-
 func (a *Archive) layout(t Table) (*layout, error) {
 	if l := a.layouts[t]; l != nil {
 		return l, nil

@@ -1,0 +1,425 @@
+package archive
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"math/bits"
+
+	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/array"
+	"github.com/apache/arrow/go/v17/arrow/bitutil"
+	"github.com/apache/arrow/go/v17/arrow/decimal128"
+	"github.com/apache/arrow/go/v17/arrow/memory"
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/encoding"
+
+	"tidemark/data"
+)
+
+// bridge makes Arrow arrays of the pages of one column. Indexes of dictionaries,
+// dates, integers, truth values and texts have the same form in both: such an
+// array lies over the page and keeps it until it is released. Amounts are
+// big-endian in Parquet and so are copied, and so is a page with nulls, whose
+// values Parquet packs.
+type bridge struct {
+	mem     memory.Allocator
+	field   arrow.Field
+	foreign bool // written by others: every index is checked
+	shift   int  // digits that an amount has fewer than ours after the point
+
+	dict    dictionary         // of a column of dictionaries
+	decoded parquet.Dictionary // the dictionary that amounts is of
+	amounts []decimal128.Num
+}
+
+var (
+	errIndex    = fmt.Errorf("%w: an index lies outside its dictionary", ErrDamaged)
+	errNull     = fmt.Errorf("%w: it has a null where there must be a value", ErrSchema)
+	errTooLarge = fmt.Errorf("an amount: %w", data.ErrOverflow)
+	errAmount   = errors.New("an amount has more than 16 bytes")
+)
+
+func (b *bridge) close() { b.dict.release() }
+
+// convert makes an array of a page. The caller must Release it, and may release
+// the page.
+func (b *bridge) convert(page parquet.Page) (arrow.Array, error) {
+	p := pageOf{bridge: b, page: page, rows: int(page.NumValues())}
+	if page.NumNulls() > 0 {
+		if !b.field.Nullable {
+			return nil, errNull
+		}
+		p.levels = page.DefinitionLevels()
+	}
+	switch kindOf(b.field.Type) {
+	case kindDecimal:
+		return b.decimals(p)
+	case kindDate:
+		return fixed(p, (*encoding.Values).Int32)
+	case kindInt32:
+		return fixed(p, (*encoding.Values).Int32)
+	case kindInt64:
+		return fixed(p, (*encoding.Values).Int64)
+	case kindBool:
+		return p.bools()
+	}
+	if b.field.Type.ID() == arrow.DICTIONARY {
+		return b.indexes(p)
+	}
+	return p.texts()
+}
+
+// pageOf is a page on its way to an array.
+type pageOf struct {
+	*bridge
+	page   parquet.Page
+	rows   int
+	levels []byte // 1 for each row with a value; nil when all have
+}
+
+// loan lends the memory of a page to a buffer, which gives it back when the last
+// who holds the buffer has released it: it is an allocator in that alone. A byte of
+// the real allocator stands for it, so that a loan which never ends is noticed.
+type loan struct {
+	page  parquet.Page
+	mem   memory.Allocator
+	token []byte
+}
+
+func (p pageOf) lend(b []byte) *memory.Buffer {
+	parquet.Retain(p.page)
+	return memory.NewBufferWithAllocator(b, &loan{p.page, p.mem, p.mem.Allocate(1)})
+}
+
+func (l *loan) Free([]byte) {
+	l.mem.Free(l.token)
+	parquet.Release(l.page)
+}
+
+func (l *loan) Allocate(int) []byte           { panic("the memory of a page cannot grow") }
+func (l *loan) Reallocate(int, []byte) []byte { panic("the memory of a page cannot grow") }
+
+// room returns a new buffer of n bytes.
+func (p pageOf) room(n int) *memory.Buffer {
+	b := memory.NewResizableBuffer(p.mem)
+	b.Resize(n)
+	return b
+}
+
+// array makes an array of the buffers after the validity bitmap, and releases them.
+func (p pageOf) array(t arrow.DataType, buffers ...*memory.Buffer) arrow.Array {
+	d := p.data(t, buffers...)
+	defer d.Release()
+	return array.MakeFromData(d)
+}
+
+func (p pageOf) data(t arrow.DataType, buffers ...*memory.Buffer) *array.Data {
+	valid, nulls := p.validity()
+	all := append([]*memory.Buffer{valid}, buffers...)
+	d := array.NewData(t, p.rows, all, nil, nulls, 0)
+	for _, b := range all {
+		if b != nil {
+			b.Release()
+		}
+	}
+	return d
+}
+
+func (p pageOf) validity() (valid *memory.Buffer, nulls int) {
+	if p.levels == nil {
+		return nil, 0
+	}
+	valid = p.room(int(bitutil.BytesForBits(int64(p.rows))))
+	clear(valid.Bytes())
+	for i, level := range p.levels {
+		valid.Bytes()[i/8] |= level << (i % 8)
+		nulls += 1 - int(level)
+	}
+	return valid, nulls
+}
+
+// spread puts packed values to the rows that have one.
+func spread[T any](to, values []T, levels []byte) {
+	at := 0
+	for i, level := range levels {
+		if level == 1 {
+			to[i] = values[at]
+			at++
+		}
+	}
+}
+
+// gather looks values up in a dictionary.
+func gather[T any](values []T, index []int32) ([]T, error) {
+	out := make([]T, len(index))
+	for i, at := range index {
+		if uint(at) >= uint(len(values)) {
+			return nil, errIndex
+		}
+		out[i] = values[at]
+	}
+	return out, nil
+}
+
+// fixed makes an array of numbers or dates.
+func fixed[T arrow.FixedWidthType](p pageOf, of func(*encoding.Values) []T) (arrow.Array, error) {
+	values := p.page.Data()
+	if dict := p.page.Dictionary(); dict != nil {
+		known := dict.Page().Data()
+		looked, err := gather(of(&known), values.Int32())
+		if err != nil {
+			return nil, err
+		}
+		return p.array(p.field.Type, place(p, looked)), nil
+	}
+	if p.levels == nil {
+		return p.array(p.field.Type, p.lend(arrow.GetBytes(of(&values)))), nil
+	}
+	return p.array(p.field.Type, place(p, of(&values))), nil
+}
+
+// place copies values into a new buffer, each to its row.
+func place[T arrow.FixedWidthType](p pageOf, values []T) *memory.Buffer {
+	var one [1]T
+	b := p.room(p.rows * len(arrow.GetBytes(one[:])))
+	to := arrow.GetData[T](b.Bytes())
+	if p.levels == nil {
+		copy(to, values)
+		return b
+	}
+	clear(to)
+	spread(to, values, p.levels)
+	return b
+}
+
+func (p pageOf) bools() (arrow.Array, error) {
+	values := p.page.Data()
+	if p.page.Dictionary() != nil {
+		return nil, errIndex // Parquet has no dictionaries of truth values
+	}
+	packed := values.Boolean()
+	if p.levels == nil {
+		return p.array(p.field.Type, p.lend(packed)), nil
+	}
+	b := p.room(int(bitutil.BytesForBits(int64(p.rows))))
+	clear(b.Bytes())
+	at := 0
+	for i, level := range p.levels {
+		if level == 1 {
+			bitutil.SetBitTo(b.Bytes(), i, bitutil.BitIsSet(packed, at))
+			at++
+		}
+	}
+	return p.array(p.field.Type, b), nil
+}
+
+// decimals makes an array of amounts of 128 bits with 18 digits after the point.
+func (b *bridge) decimals(p pageOf) (arrow.Array, error) {
+	values := p.page.Data()
+	if dict := p.page.Dictionary(); dict != nil {
+		if dict != b.decoded {
+			known := dict.Page().Data()
+			b.amounts = make([]decimal128.Num, dict.Len())
+			if err := b.amountsOf(b.amounts, dict.Type().Kind(), known); err != nil {
+				return nil, err
+			}
+			b.decoded = dict
+		}
+		looked, err := gather(b.amounts, values.Int32())
+		if err != nil {
+			return nil, err
+		}
+		return p.array(p.field.Type, place(p, looked)), nil
+	}
+	room := p.room(p.rows * arrow.Decimal128SizeBytes)
+	to := arrow.GetData[decimal128.Num](room.Bytes())
+	given := to[:p.rows]
+	if p.levels != nil {
+		given = to[:p.rows-int(p.page.NumNulls())]
+	}
+	if err := b.amountsOf(given, p.page.Type().Kind(), values); err != nil {
+		room.Release()
+		return nil, err
+	}
+	if p.levels != nil {
+		spreadBack(to, len(given), p.levels)
+	}
+	return p.array(p.field.Type, room), nil
+}
+
+// spreadBack moves the first n values to the rows that have one, from the last on,
+// so that none is overwritten before it was moved.
+func spreadBack(values []decimal128.Num, n int, levels []byte) {
+	for i := len(levels) - 1; i >= 0; i-- {
+		if levels[i] == 0 {
+			values[i] = decimal128.Num{}
+			continue
+		}
+		n--
+		values[i] = values[n]
+	}
+}
+
+// amountsOf reads amounts in any of the forms that Parquet has for them.
+func (b *bridge) amountsOf(to []decimal128.Num, kind parquet.Kind, v encoding.Values) error {
+	switch kind {
+	case parquet.FixedLenByteArray:
+		from, size := v.FixedLenByteArray()
+		if size == arrow.Decimal128SizeBytes && b.shift == 0 {
+			for i := range to {
+				n := from[i*arrow.Decimal128SizeBytes:][:arrow.Decimal128SizeBytes]
+				to[i] = decimal128.New(int64(binary.BigEndian.Uint64(n)), binary.BigEndian.Uint64(n[8:]))
+			}
+			return nil
+		}
+		return b.wide(to, func(i int) []byte { return from[i*size : (i+1)*size] })
+	case parquet.ByteArray:
+		from, offsets := v.ByteArray()
+		return b.wide(to, func(i int) []byte { return from[offsets[i]:offsets[i+1]] })
+	case parquet.Int32:
+		return b.narrow(to, func(i int) int64 { return int64(v.Int32()[i]) })
+	}
+	from := v.Int64()
+	return b.narrow(to, func(i int) int64 { return from[i] })
+}
+
+// wide reads big-endian two's complement of any length.
+func (b *bridge) wide(to []decimal128.Num, of func(i int) []byte) error {
+	for i := range to {
+		raw := of(i)
+		if len(raw) > arrow.Decimal128SizeBytes {
+			return errAmount
+		}
+		var n [arrow.Decimal128SizeBytes]byte
+		if len(raw) > 0 && raw[0]&0x80 != 0 {
+			for j := range len(n) - len(raw) {
+				n[j] = 0xff
+			}
+		}
+		copy(n[len(n)-len(raw):], raw)
+		v := decimal128.New(int64(binary.BigEndian.Uint64(n[:])), binary.BigEndian.Uint64(n[8:]))
+		if !v.FitsInPrecision(int32(data.Precision - b.shift)) {
+			return errTooLarge
+		}
+		to[i] = v.IncreaseScaleBy(int32(b.shift))
+	}
+	return nil
+}
+
+// narrow reads 64-bit integers. With 18 more digits they still fit.
+func (b *bridge) narrow(to []decimal128.Num, of func(i int) int64) error {
+	factor := uint64(math.Pow10(b.shift))
+	for i := range to {
+		v := of(i)
+		hi, lo := bits.Mul64(uint64(max(v, -v)), factor)
+		to[i] = decimal128.New(int64(hi), lo)
+		if v < 0 {
+			to[i] = to[i].Negate()
+		}
+	}
+	return nil
+}
+
+// texts makes an array of texts as they are.
+func (p pageOf) texts() (arrow.Array, error) {
+	values := p.page.Data()
+	if dict := p.page.Dictionary(); dict != nil {
+		return p.looked(dict, values.Int32())
+	}
+	bytes, offsets := values.ByteArray()
+	if len(offsets) == 0 {
+		offsets = []uint32{0}
+	}
+	if p.levels == nil {
+		return p.array(p.field.Type, p.lend(arrow.GetBytes(offsets)), p.lend(bytes)), nil
+	}
+	room := p.room((p.rows + 1) * arrow.Int32SizeBytes)
+	to := arrow.GetData[uint32](room.Bytes())
+	at := 0
+	to[0] = offsets[0]
+	for i, level := range p.levels {
+		at += int(level)
+		to[i+1] = offsets[at]
+	}
+	return p.array(p.field.Type, room, p.lend(bytes)), nil
+}
+
+// looked makes an array of texts that the page has as indexes.
+func (p pageOf) looked(dict parquet.Dictionary, index []int32) (arrow.Array, error) {
+	value, n := textsOf(dict.Page())
+	b := array.NewStringBuilder(p.mem)
+	defer b.Release()
+	b.Reserve(p.rows)
+	at := 0
+	for i := range p.rows {
+		if p.levels != nil && p.levels[i] == 0 {
+			b.AppendNull()
+			continue
+		}
+		if uint(index[at]) >= uint(n) {
+			return nil, errIndex
+		}
+		b.BinaryBuilder.Append(value(int(index[at])))
+		at++
+	}
+	return b.NewArray(), nil
+}
+
+// textsOf returns the texts of a page or of a dictionary. They are good until the
+// page is released.
+func textsOf(page parquet.Page) (value func(i int) []byte, n int) {
+	values := page.Data()
+	b, offsets := values.ByteArray()
+	return func(i int) []byte { return b[offsets[i]:offsets[i+1]] }, max(len(offsets)-1, 0)
+}
+
+// indexes makes an array of indexes into a dictionary.
+func (b *bridge) indexes(p pageOf) (arrow.Array, error) {
+	if p.page.Dictionary() == nil {
+		return b.numbered(p)
+	}
+	if p.page.Dictionary() != b.dict.base {
+		b.dict.load(b.mem, p.page.Dictionary(), b.foreign)
+	}
+	values := p.page.Data()
+	index := values.Int32()
+	if b.foreign {
+		for _, at := range index {
+			if uint(at) >= uint(b.dict.base.Len()) {
+				return nil, errIndex
+			}
+		}
+	}
+	if b.dict.renumbered != nil {
+		index = b.dict.renumber(index)
+	}
+	if p.levels == nil && b.dict.renumbered == nil {
+		return p.dictionary(p.lend(arrow.GetBytes(index)), b.dict.values(b.mem)), nil
+	}
+	return p.dictionary(place(p, index), b.dict.values(b.mem)), nil
+}
+
+// numbered is indexes of a page whose writer gave up its dictionary.
+func (b *bridge) numbered(p pageOf) (arrow.Array, error) {
+	value, n := textsOf(p.page)
+	index := make([]int32, n)
+	for i := range index {
+		index[i] = b.dict.index(value(i))
+	}
+	return p.dictionary(place(p, index), b.dict.values(b.mem)), nil
+}
+
+// dictionary makes an array of an index buffer, which it releases, and the array of
+// the values.
+func (p pageOf) dictionary(index *memory.Buffer, values arrow.Array) arrow.Array {
+	valid, nulls := p.validity()
+	d := array.NewDataWithDictionary(p.field.Type, p.rows, []*memory.Buffer{valid, index}, nulls, 0, values.Data().(*array.Data))
+	index.Release()
+	if valid != nil {
+		valid.Release()
+	}
+	defer d.Release()
+	return array.NewDictionaryData(d)
+}
