@@ -25,10 +25,12 @@ import (
 // values Parquet packs.
 type bridge struct {
 	mem     memory.Allocator
+	spare   *recycler // for what is copied
 	field   arrow.Field
 	foreign bool // written by others: every index is checked
 	shift   int  // digits that an amount has fewer than ours after the point
 
+	nulls   arrow.Array        // where none has a value; made when it is first needed
 	dict    dictionary         // of a column of dictionaries
 	decoded parquet.Dictionary // the dictionary that amounts is of
 	amounts []decimal128.Num
@@ -41,7 +43,23 @@ var (
 	errAmount   = errors.New("an amount has more than 16 bytes")
 )
 
-func (b *bridge) close() { b.dict.release() }
+func (b *bridge) close() {
+	b.dict.release()
+	if b.nulls != nil {
+		b.nulls.Release()
+	}
+}
+
+// empty returns an array of n nulls. The caller must Release it.
+func (b *bridge) empty(n int) arrow.Array {
+	if b.nulls == nil || b.nulls.Len() < n {
+		if b.nulls != nil {
+			b.nulls.Release()
+		}
+		b.nulls = array.MakeArrayOfNull(b.mem, b.field.Type, n)
+	}
+	return array.NewSlice(b.nulls, 0, int64(n))
+}
 
 // convert makes an array of a page. The caller must Release it, and may release
 // the page.
@@ -50,6 +68,9 @@ func (b *bridge) convert(page parquet.Page) (arrow.Array, error) {
 	if page.NumNulls() > 0 {
 		if !b.field.Nullable {
 			return nil, errNull
+		}
+		if int(page.NumNulls()) == p.rows {
+			return b.empty(p.rows), nil
 		}
 		p.levels = page.DefinitionLevels()
 	}
@@ -101,9 +122,9 @@ func (l *loan) Free([]byte) {
 func (l *loan) Allocate(int) []byte           { panic("the memory of a page cannot grow") }
 func (l *loan) Reallocate(int, []byte) []byte { panic("the memory of a page cannot grow") }
 
-// room returns a new buffer of n bytes.
+// room returns a new buffer of n bytes, which are not cleared.
 func (p pageOf) room(n int) *memory.Buffer {
-	b := memory.NewResizableBuffer(p.mem)
+	b := memory.NewResizableBuffer(p.spare)
 	b.Resize(n)
 	return b
 }
@@ -381,16 +402,12 @@ func (b *bridge) indexes(p pageOf) (arrow.Array, error) {
 		return b.numbered(p)
 	}
 	if p.page.Dictionary() != b.dict.base {
-		b.dict.load(b.mem, p.page.Dictionary(), b.foreign)
+		b.dict.load(b.mem, p.page.Dictionary())
 	}
 	values := p.page.Data()
 	index := values.Int32()
-	if b.foreign {
-		for _, at := range index {
-			if uint(at) >= uint(b.dict.base.Len()) {
-				return nil, errIndex
-			}
-		}
+	if b.foreign && !inside(index, b.dict.base.Len()) {
+		return nil, errIndex
 	}
 	if b.dict.renumbered != nil {
 		index = b.dict.renumber(index)
@@ -399,6 +416,15 @@ func (b *bridge) indexes(p pageOf) (arrow.Array, error) {
 		return p.dictionary(p.lend(arrow.GetBytes(index)), b.dict.values(b.mem)), nil
 	}
 	return p.dictionary(place(p, index), b.dict.values(b.mem)), nil
+}
+
+// inside reports whether all indexes are below n.
+func inside(index []int32, n int) bool {
+	most := uint32(0)
+	for _, at := range index {
+		most = max(most, uint32(at))
+	}
+	return len(index) == 0 || int64(most) < int64(n)
 }
 
 // numbered is indexes of a page whose writer gave up its dictionary.

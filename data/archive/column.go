@@ -37,10 +37,6 @@ type columnReader struct {
 	row   int           // rows of page already taken
 }
 
-func newColumnReader(mem memory.Allocator, field arrow.Field) *columnReader {
-	return &columnReader{bridge: bridge{mem: mem, field: field}}
-}
-
 func (r *columnReader) close() (err error) {
 	r.give()
 	r.bridge.close()
@@ -100,7 +96,7 @@ func (r *columnReader) nextPage() error {
 // the array.
 func (r *columnReader) take(n int) arrow.Array {
 	if r.absent {
-		return array.MakeArrayOfNull(r.mem, r.field.Type, n)
+		return r.empty(n)
 	}
 	part := array.NewSlice(r.page, int64(r.row), int64(r.row+n))
 	part.NullN() // counted now: Arrow counts on first use, without a lock

@@ -11,7 +11,8 @@ import (
 
 // dictionary is the values that the indexes of a column stand for: the dictionary of
 // the first chunk and, after its writer gave that up and wrote plain pages, what those
-// add to it, and what later chunks do. No value is there twice, and none ever moves.
+// add to it, and what later chunks do. No value ever moves. None is there twice, unless
+// another writer wrote it twice.
 type dictionary struct {
 	base       parquet.Dictionary // the one loaded last
 	renumbered []int32            // index in base to index here; nil for the same
@@ -28,18 +29,13 @@ func (d *dictionary) release() {
 	}
 }
 
-// load takes over the dictionary of the next chunk. That of a foreign file may have
-// a value twice.
-func (d *dictionary) load(mem memory.Allocator, base parquet.Dictionary, foreign bool) {
+// load takes over the dictionary of the next chunk.
+func (d *dictionary) load(mem memory.Allocator, base parquet.Dictionary) {
 	value, n := textsOf(base.Page())
-	again := d.made != nil || len(d.added) > 0
 	d.base, d.renumbered = base, nil
-	if foreign || again {
+	if d.made != nil || len(d.added) > 0 {
 		for i := range n {
 			d.renumbered = append(d.renumbered, d.index(value(i)))
-		}
-		if !again && len(d.added) == n {
-			d.renumbered = nil // each value once
 		}
 		return
 	}

@@ -214,11 +214,15 @@ type scan struct {
 // records hands the rows to yield, in records that never cross a row group and
 // that are released afterwards. It reports whether to go on.
 func (s scan) records(ctx context.Context, yield func(arrow.Record, error) bool) bool {
+	spare := &recycler{mem: s.mem}
+	defer spare.end()
+	days := repeatDay(s.mem, s.part.Day, int(min(int64(s.batch), s.part.Rows)))
+	defer days.Release()
 	for _, g := range s.file.file.RowGroups() {
 		if s.file.outside(g) {
 			continue
 		}
-		more, err := s.group(ctx, g, yield)
+		more, err := s.group(ctx, s.readers([]parquet.RowGroup{g}, spare), g.NumRows(), days, yield)
 		if err != nil {
 			yield(nil, fmt.Errorf("read %s: %w", s.file.key, err))
 			return false
@@ -232,18 +236,17 @@ func (s scan) records(ctx context.Context, yield func(arrow.Record, error) bool)
 
 // readers returns a reader for each wanted column of row groups, which it reads as
 // one.
-func (s scan) readers(groups []parquet.RowGroup) []*columnReader {
+func (s scan) readers(groups []parquet.RowGroup, spare *recycler) []*columnReader {
 	readers := make([]*columnReader, len(s.wanted.names))
 	for i, name := range s.wanted.names {
 		field, _ := s.wanted.schema.FieldsByName(name)
-		r := newColumnReader(s.mem, field[0])
+		r := &columnReader{bridge: bridge{mem: s.mem, spare: spare, field: field[0], foreign: s.file.foreign, shift: s.file.shifts[name]}}
 		if at, found := s.file.leaves[name]; found {
 			for _, g := range groups {
 				r.chunks = append(r.chunks, g.ColumnChunks()[at])
 			}
 		}
 		r.absent = len(r.chunks) == 0
-		r.foreign, r.shift = s.file.foreign, s.file.shifts[name]
 		readers[i] = r
 	}
 	return readers
@@ -259,10 +262,9 @@ func closeReaders(readers []*columnReader) error {
 
 // group hands the rows of a row group to yield, in records that end where a page
 // of some column ends.
-func (s scan) group(ctx context.Context, g parquet.RowGroup, yield func(arrow.Record, error) bool) (more bool, err error) {
-	readers := s.readers([]parquet.RowGroup{g})
+func (s scan) group(ctx context.Context, readers []*columnReader, left int64, days arrow.Array, yield func(arrow.Record, error) bool) (more bool, err error) {
 	defer func() { err = errors.Join(err, closeReaders(readers)) }()
-	for left := g.NumRows(); left > 0; {
+	for left > 0 {
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
@@ -274,7 +276,7 @@ func (s scan) group(ctx context.Context, g parquet.RowGroup, yield func(arrow.Re
 			}
 			n = min(n, there)
 		}
-		rec, err := s.record(readers, n, func(r *columnReader) (arrow.Array, error) { return r.take(n), nil })
+		rec, err := s.record(readers, n, days, func(r *columnReader) (arrow.Array, error) { return r.take(n), nil })
 		if err != nil {
 			return false, err
 		}
@@ -288,8 +290,8 @@ func (s scan) group(ctx context.Context, g parquet.RowGroup, yield func(arrow.Re
 	return true, nil
 }
 
-// record makes a record of n rows of each column.
-func (s scan) record(readers []*columnReader, n int, of func(*columnReader) (arrow.Array, error)) (arrow.Record, error) {
+// record makes a record of n rows of each column; days has at least n rows.
+func (s scan) record(readers []*columnReader, n int, days arrow.Array, of func(*columnReader) (arrow.Array, error)) (arrow.Record, error) {
 	columns := make([]arrow.Array, 0, len(readers)+1)
 	defer func() {
 		for _, c := range columns {
@@ -297,7 +299,7 @@ func (s scan) record(readers []*columnReader, n int, of func(*columnReader) (arr
 		}
 	}()
 	if s.wanted.day {
-		columns = append(columns, repeatDay(s.mem, s.part.Day, n))
+		columns = append(columns, array.NewSlice(days, 0, int64(n)))
 	}
 	for i, r := range readers {
 		c, err := of(r)
@@ -314,8 +316,12 @@ func (s scan) whole(ctx context.Context) (rec arrow.Record, err error) {
 	if s.part.Rows == 0 {
 		return emptyRecord(s.mem, s.wanted.schema), nil
 	}
-	readers := s.readers(s.file.file.RowGroups())
-	rec, err = s.record(readers, int(s.part.Rows), func(r *columnReader) (arrow.Array, error) {
+	spare := &recycler{mem: s.mem}
+	defer spare.end()
+	readers := s.readers(s.file.file.RowGroups(), spare)
+	days := repeatDay(s.mem, s.part.Day, int(s.part.Rows))
+	defer days.Release()
+	rec, err = s.record(readers, int(s.part.Rows), days, func(r *columnReader) (arrow.Array, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}

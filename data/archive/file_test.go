@@ -172,7 +172,8 @@ func scanFile(t testing.TB, a *fixture, table Table, p Part, batch int) []string
 }
 
 // checkDictionaries makes sure that equal values have equal indexes.
-func checkDictionaries(t interface{ Fatalf(string, ...any) }, rec arrow.Record) {
+func checkDictionaries(t testing.TB, rec arrow.Record) {
+	t.Helper()
 	for i, c := range rec.Columns() {
 		d, isDict := c.(*array.Dictionary)
 		if !isDict {
