@@ -96,6 +96,7 @@ func (c *Columns) note(err error) {
 type Column[T any] struct {
 	values []T
 	nulls  arrow.Array // nil when no value is null
+	none   bool        // every value is null
 }
 
 // At returns the value of row i; ok is false when it is null.
@@ -116,7 +117,7 @@ func typed[A arrow.Array, T any](c *Columns, name string, values func(A) []T) Co
 		c.wrongType(name)
 		return Column[T]{}
 	}
-	return Column[T]{values: values(a), nulls: nullsOf(a)}
+	return Column[T]{values: values(a), nulls: nullsOf(a), none: a.NullN() == a.Len()}
 }
 
 func nullsOf(a arrow.Array) arrow.Array {
@@ -142,9 +143,45 @@ const NoID = int32(-1)
 
 // IDs numbers texts densely from 0 in order of appearance. The zero value is
 // empty and ready. It keeps copies: a text outlives the record it came from.
+//
+// Dictionaries of sorted files name mostly the same texts in the same order, so the
+// text that followed the last one before is tried first, without hashing. A table
+// is not for several goroutines at once.
 type IDs struct {
 	index map[string]int32
 	texts []string
+	after []int32 // by id: which one was asked for next the last time
+	last  int32
+
+	seen []numbered // dictionaries of the last records
+}
+
+// numbered is a dictionary whose texts have their ids.
+type numbered struct {
+	dict arrow.ArrayData
+	ids  []int32 // by index, NoID while unused
+}
+
+// seenDictionaries is how many dictionaries a table remembers: a record has a few
+// columns that share a table, and the next record mostly has the same dictionaries.
+const seenDictionaries = 4
+
+// idsOf returns the ids of a dictionary of n values, as far as they are known.
+func (t *IDs) idsOf(dict arrow.ArrayData, n int) []int32 {
+	for _, s := range t.seen {
+		if s.dict == dict && len(s.ids) == n {
+			return s.ids
+		}
+	}
+	ids := make([]int32, n)
+	for i := range ids {
+		ids[i] = NoID
+	}
+	if len(t.seen) == seenDictionaries {
+		t.seen = slices.Delete(t.seen, 0, 1)
+	}
+	t.seen = append(t.seen, numbered{dict, ids})
+	return ids
 }
 
 // Len returns how many texts there are.
@@ -161,14 +198,26 @@ func (t *IDs) Find(text string) (id int32, found bool) {
 
 // ID returns the id of a text, a new one if need be.
 func (t *IDs) ID(text string) int32 {
-	if id, found := t.index[text]; found {
-		return id
+	if len(t.texts) > 0 {
+		if guess := t.after[t.last]; t.texts[guess] == text {
+			t.last = guess
+			return guess
+		}
 	}
+	id, found := t.index[text]
+	if !found {
+		id = t.enter(text)
+	}
+	t.after[t.last], t.last = id, id
+	return id
+}
+
+func (t *IDs) enter(text string) int32 {
 	if t.index == nil {
 		t.index = make(map[string]int32)
 	}
 	id, text := int32(len(t.texts)), strings.Clone(text)
-	t.index[text], t.texts = id, append(t.texts, text)
+	t.index[text], t.texts, t.after = id, append(t.texts, text), append(t.after, 0)
 	return id
 }
 
@@ -229,6 +278,8 @@ func idColumnOf(a arrow.Array, table *IDs) (c IDColumn, ok bool) {
 			return IDColumn{}, false
 		}
 		c.values, c.index = values, index.Int32Values()
+		c.remap = table.idsOf(a.Data().Dictionary(), values.Len())
+		return c, true
 	default:
 		return IDColumn{}, false
 	}
@@ -240,7 +291,7 @@ func idColumnOf(a arrow.Array, table *IDs) (c IDColumn, ok bool) {
 }
 
 // At returns the id of row i, NoID when it is null.
-func (c IDColumn) At(i int) int32 {
+func (c *IDColumn) At(i int) int32 {
 	if c.nulls != nil && c.nulls.IsNull(i) {
 		return NoID
 	}
@@ -250,13 +301,24 @@ func (c IDColumn) At(i int) int32 {
 	return c.enter(c.index[i])
 }
 
-// repeats reports whether row i has the value of the row before. It may say no to two
-// nulls.
-func (c *IDColumn) repeats(i int) bool {
-	return c.index[i] == c.index[i-1] && (c.nulls == nil || c.nulls.IsNull(i) == c.nulls.IsNull(i-1))
+// differ sets what is not 0 for each row whose value differs from the one before. It may do
+// so between two nulls.
+func (c *IDColumn) differ(set []int32) {
+	index := c.index[:len(set)]
+	for i := 1; i < len(set); i++ {
+		set[i] |= index[i] ^ index[i-1]
+	}
+	if c.nulls == nil {
+		return
+	}
+	for i := 1; i < len(set); i++ {
+		if c.nulls.IsNull(i) != c.nulls.IsNull(i-1) {
+			set[i] = 1
+		}
+	}
 }
 
-func (c IDColumn) enter(v int32) int32 {
+func (c *IDColumn) enter(v int32) int32 {
 	if c.values.IsNull(int(v)) {
 		return NoID
 	}

@@ -2,6 +2,7 @@ package transform
 
 import (
 	"fmt"
+	"iter"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/decimal128"
@@ -25,11 +26,18 @@ type usage struct {
 	costs      groups[costKey, costSums]
 	quantities groups[quantityKey, amounts]
 	byDay      groups[dayKey, Sum] // of both periods
+
+	kinds  groups[kindKey, struct{}]
+	cells  cells
+	differ []int32 // reused: whether a row differs from the one before
 }
 
 type costKey struct{ customer, category, currency int32 }
 
 type quantityKey struct{ customer, category, unit int32 }
+
+// kindKey is what a customer's rows differ in.
+type kindKey struct{ category, unit, currency int32 }
 
 type dayKey struct {
 	day      data.Day
@@ -42,11 +50,9 @@ type amounts struct {
 	sums [2]Sum
 }
 
-func (a *amounts) add(side int, v decimal128.Num, known bool) {
-	a.rows[side]++
-	if known {
-		a.sums[side].Add(v)
-	}
+func (a *amounts) add(side, rows int, sum Sum) {
+	a.rows[side] += int64(rows)
+	a.sums[side].Merge(sum)
 }
 
 func (a *amounts) merge(o amounts) {
@@ -140,31 +146,72 @@ func (u *usage) columns(rec arrow.Record) (usageColumns, error) {
 	return c, c.Err()
 }
 
-// used reports whether there was usage: a row of usage itself, or one of those that a row
-// of usage_daily was made from.
-func (c *usageColumns) used(i int, charge int32, quantity decimal128.Num, known bool) bool {
-	if c.raw {
-		return charge == c.usage && known && quantity.Sign() > 0
+// used reports whether there was usage in rows [from, to): one of usage itself, or one that
+// a row of usage_daily was made from.
+func (c *usageColumns) used(from, to int, charge int32) bool {
+	if c.raw && charge != c.usage {
+		return false
 	}
-	n, _ := c.usageRows.At(i)
-	return n > 0
+	for i := from; i < to; i++ {
+		if !c.raw {
+			if n, _ := c.usageRows.At(i); n > 0 {
+				return true
+			}
+		} else if v, known := c.quantity.At(i); known && v.Sign() > 0 {
+			return true
+		}
+	}
+	return false
 }
 
-// inUSD reports whether every cost is known in USD, too.
-func (c *usageColumns) inUSD(i int, cost, usd bool) bool {
-	if c.raw {
-		return usd || !cost
+// inUSD reports whether every cost in rows [from, to) is known in USD, too.
+func (c *usageColumns) inUSD(from, to int) bool {
+	for i := from; i < to; i++ {
+		costs, inUSD := int64(0), int64(0)
+		if c.raw {
+			if _, costKnown := c.cost.At(i); costKnown {
+				costs = 1
+			}
+			if _, known := c.usd.At(i); known {
+				inUSD = costs
+			}
+		} else {
+			costs, _ = c.costRows.At(i)
+			inUSD, _ = c.usdRows.At(i)
+		}
+		if costs != inUSD {
+			return false
+		}
 	}
-	costs, _ := c.costRows.At(i)
-	inUSD, _ := c.usdRows.At(i)
-	return costs == inUSD
+	return true
 }
 
-// repeats reports whether row i is of the same day and has the same texts as the row before.
-// Files are sorted, so most rows do.
-func (c *usageColumns) repeats(i int) bool {
-	return i > 0 && c.subscription.repeats(i) && c.category.repeats(i) && c.customer.repeats(i) && c.unit.repeats(i) &&
-		c.charge.repeats(i) && c.currency.repeats(i) && c.day.values[i] == c.day.values[i-1]
+// runs yields the rows in runs [from, to) of the same day and the same texts: files are
+// sorted, so that most rows repeat the one before.
+func (u *usage) runs(c *usageColumns) iter.Seq2[int, int] {
+	differ := u.differ[:0]
+	differ = append(differ, make([]int32, c.Rows())...)
+	u.differ = differ
+	for _, column := range []*IDColumn{&c.customer, &c.subscription, &c.category, &c.unit, &c.currency, &c.charge} {
+		column.differ(differ)
+	}
+	for i := 1; i < len(differ); i++ {
+		differ[i] |= int32(c.day.values[i] ^ c.day.values[i-1])
+	}
+	return func(yield func(from, to int) bool) {
+		from := 0
+		for i := 1; i < len(differ); i++ {
+			if differ[i] != 0 {
+				if !yield(from, i) {
+					return
+				}
+				from = i
+			}
+		}
+		if from < len(differ) {
+			yield(from, len(differ))
+		}
+	}
 }
 
 // target is where the rows of one day with the same texts are added up.
@@ -173,10 +220,7 @@ type target struct {
 	side                  int
 	day                   data.Day
 	customer, sub, charge int32
-	marked                bool // their usage was noted
-
-	// The groups by their number, nowhere for none.
-	quantity, cost, byDay int
+	quantity, cost        int // numbers of groups, nowhere for none
 	currency              int32
 }
 
@@ -188,19 +232,50 @@ func (u *usage) targetOf(c *usageColumns, i int, days *calendar) (t target) {
 		return t
 	}
 	t.day, t.customer, t.sub, t.charge = data.Day(d), c.customer.At(i), c.subscription.At(i), c.charge.At(i)
-	t.quantity, t.cost, t.byDay = nowhere, nowhere, nowhere
+	t.quantity, t.cost = nowhere, nowhere
 	if t.side == earlier {
 		return t
 	}
-	category := c.category.At(i)
+	t.currency = c.currency.At(i)
+	key := kindKey{c.category.At(i), c.unit.At(i), t.currency}
+	known := u.cells.at(t.customer, u.kinds.find(key))
 	if t.charge == c.usage {
-		t.quantity = u.quantities.find(quantityKey{t.customer, category, c.unit.At(i)})
+		if known.quantity == nowhere {
+			known.quantity = u.quantities.find(quantityKey{t.customer, key.category, key.unit})
+		}
+		t.quantity = known.quantity
 	}
 	if u.money && t.charge != c.tax {
-		t.currency = c.currency.At(i)
-		t.cost = u.costs.find(costKey{t.customer, category, t.currency})
+		if known.cost == nowhere {
+			known.cost = u.costs.find(costKey{t.customer, key.category, key.currency})
+		}
+		t.cost = known.cost
 	}
 	return t
+}
+
+// cells remembers which groups a customer's rows of a kind belong to: one look instead of
+// one for each group.
+type cells struct {
+	index map[uint64]int32
+	found []spot
+}
+
+// spot holds numbers of groups, nowhere for those not asked for yet.
+type spot struct{ quantity, cost int }
+
+// at returns the spot of a customer and a kind. It is good until the next call.
+func (c *cells) at(customer int32, kind int) *spot {
+	key := uint64(uint32(customer))<<32 | uint64(uint32(kind))
+	at, known := c.index[key]
+	if !known {
+		if c.index == nil {
+			c.index = map[uint64]int32{}
+		}
+		at = int32(len(c.found))
+		c.index[key], c.found = at, append(c.found, spot{nowhere, nowhere})
+	}
+	return &c.found[at]
 }
 
 func (u *usage) add(rec arrow.Record, days *calendar) error {
@@ -208,27 +283,41 @@ func (u *usage) add(rec arrow.Record, days *calendar) error {
 	if err != nil {
 		return err
 	}
-	var t target
-	for i := range c.Rows() {
-		if !c.repeats(i) {
-			t = u.targetOf(&c, i, days)
-		}
+	for from, to := range u.runs(&c) {
+		t := u.targetOf(&c, from, days)
 		if !t.counts {
 			continue
 		}
-		quantity, known := c.quantity.At(i)
-		if !t.marked && c.used(i, t.charge, quantity, known) {
+		if c.used(from, to, t.charge) {
 			u.mark(t.side, t.day, t.customer, t.sub)
-			t.marked = true
 		}
 		if t.quantity != nowhere {
-			u.quantities.values[t.quantity].add(t.side, quantity, known)
+			u.quantities.values[t.quantity].add(t.side, to-from, total(c.quantity, from, to))
 		}
 		if t.cost != nowhere {
-			u.addCost(&t, &c, i)
+			u.addCost(&t, &c, from, to)
 		}
 	}
 	return nil
+}
+
+// total adds up the amounts that rows [from, to) state.
+func total(c Column[decimal128.Num], from, to int) (s Sum) {
+	if c.none {
+		return s
+	}
+	if c.nulls == nil {
+		for _, v := range c.values[from:to] {
+			s.Add(v)
+		}
+		return s
+	}
+	for i := from; i < to; i++ {
+		if v, known := c.At(i); known {
+			s.Add(v)
+		}
+	}
+	return s
 }
 
 // mark notes that there was usage.
@@ -250,21 +339,16 @@ func (u *usage) mark(side int, d data.Day, customer, subscription int32) {
 	}
 }
 
-// addCost adds the cost of row i to its groups.
-func (u *usage) addCost(t *target, c *usageColumns, i int) {
-	cost, known := c.cost.At(i)
-	usd, inUSD := c.usd.At(i)
+// addCost adds the cost of rows [from, to) to its groups.
+func (u *usage) addCost(t *target, c *usageColumns, from, to int) {
+	cost := total(c.cost, from, to)
 	sums := &u.costs.values[t.cost]
-	sums.cost.add(t.side, cost, known)
-	sums.usd.add(t.side, usd, inUSD)
-	u.usd = u.usd && c.inUSD(i, known, inUSD)
-	if !known {
-		return
+	sums.cost.add(t.side, to-from, cost)
+	sums.usd.add(t.side, to-from, total(c.usd, from, to))
+	u.usd = u.usd && c.inUSD(from, to)
+	if cost.Count() > 0 { // only days with a known cost have a group
+		u.byDay.at(dayKey{t.day, t.currency}).Merge(cost)
 	}
-	if t.byDay == nowhere { // only days with a known cost have a group
-		t.byDay = u.byDay.find(dayKey{t.day, t.currency})
-	}
-	u.byDay.values[t.byDay].Add(cost)
 }
 
 // earlier is the side of a known day that is not compared: it counts for the

@@ -31,21 +31,33 @@ func (d *dictionary) release() {
 
 // load takes over the dictionary of the next chunk.
 func (d *dictionary) load(mem memory.Allocator, base parquet.Dictionary) {
-	value, n := textsOf(base.Page())
 	d.base, d.renumbered = base, nil
 	if d.made != nil || len(d.added) > 0 {
+		value, n := textsOf(base.Page())
 		for i := range n {
 			d.renumbered = append(d.renumbered, d.index(value(i)))
 		}
 		return
 	}
-	b := array.NewStringBuilder(mem)
-	defer b.Release()
-	b.Reserve(n)
-	for i := range n {
-		b.BinaryBuilder.Append(value(i))
+	d.made = copied(mem, base.Page())
+}
+
+// copied makes an array of the texts of a page, which keeps nothing of it.
+func copied(mem memory.Allocator, page parquet.Page) arrow.Array {
+	values := page.Data()
+	texts, offsets := values.ByteArray()
+	if len(offsets) == 0 {
+		offsets = []uint32{0}
 	}
-	d.made = b.NewArray()
+	buffers := []*memory.Buffer{nil, memory.NewResizableBuffer(mem), memory.NewResizableBuffer(mem)}
+	for i, from := range [][]byte{arrow.GetBytes(offsets), texts} {
+		buffers[i+1].Resize(len(from))
+		copy(buffers[i+1].Bytes(), from)
+		defer buffers[i+1].Release()
+	}
+	d := array.NewData(arrow.BinaryTypes.String, len(offsets)-1, buffers, nil, 0, 0)
+	defer d.Release()
+	return array.NewStringData(d)
 }
 
 // index returns the index of a value, adding it when it is new.
