@@ -304,6 +304,9 @@ func (c *IDColumn) At(i int) int32 {
 // differ sets what is not 0 for each row whose value differs from the one before. It may do
 // so between two nulls.
 func (c *IDColumn) differ(set []int32) {
+	if len(c.remap) == 1 && c.nulls == nil {
+		return // there is one value only
+	}
 	index := c.index[:len(set)]
 	for i := 1; i < len(set); i++ {
 		set[i] |= index[i] ^ index[i-1]

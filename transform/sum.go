@@ -25,6 +25,18 @@ func (s *Sum) Add(v decimal128.Num) {
 	s.n++
 }
 
+// sumUp adds amounts up: Add for all of them, with the sum in registers.
+func sumUp(values []decimal128.Num) Sum {
+	var lo, hi, carry uint64
+	var top int64
+	for _, v := range values {
+		lo, carry = bits.Add64(lo, v.LowBits(), 0)
+		hi, carry = bits.Add64(hi, uint64(v.HighBits()), carry)
+		top += v.HighBits()>>63 + int64(carry)
+	}
+	return Sum{lo, hi, top, int64(len(values))}
+}
+
 // Merge adds another sum.
 func (s *Sum) Merge(o Sum) {
 	s.add(o.lo, o.hi, o.top)

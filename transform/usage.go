@@ -2,7 +2,6 @@ package transform
 
 import (
 	"fmt"
-	"iter"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/decimal128"
@@ -28,8 +27,9 @@ type usage struct {
 	byDay      groups[dayKey, Sum] // of both periods
 
 	kinds  groups[kindKey, struct{}]
-	cells  cells
+	cells  *cells
 	differ []int32 // reused: whether a row differs from the one before
+	starts []int32 // reused: what runs returns
 }
 
 type costKey struct{ customer, category, currency int32 }
@@ -66,7 +66,7 @@ func (a *amounts) merge(o amounts) {
 type costSums struct{ cost, usd amounts }
 
 func newUsage(in Inputs, customers, subscriptions *IDs) *usage {
-	u := &usage{customers: customers, subscriptions: subscriptions, money: !in.NoMoney, usd: true}
+	u := &usage{customers: customers, subscriptions: subscriptions, money: !in.NoMoney, usd: true, cells: &cells{}}
 	for _, rec := range in.Daily {
 		u.money = u.money && ColumnsOf(rec).Has("cost")
 	}
@@ -186,32 +186,22 @@ func (c *usageColumns) inUSD(from, to int) bool {
 	return true
 }
 
-// runs yields the rows in runs [from, to) of the same day and the same texts: files are
-// sorted, so that most rows repeat the one before.
-func (u *usage) runs(c *usageColumns) iter.Seq2[int, int] {
-	differ := u.differ[:0]
-	differ = append(differ, make([]int32, c.Rows())...)
-	u.differ = differ
+// runs notes where rows begin that are of another day or have other texts than the row before:
+// files are sorted, so that most rows repeat it. The last element is the number of rows.
+func (u *usage) runs(c *usageColumns) []int32 {
+	n := c.Rows()
+	u.differ = append(u.differ[:0], make([]int32, n)...)
 	for _, column := range []*IDColumn{&c.customer, &c.subscription, &c.category, &c.unit, &c.currency, &c.charge} {
-		column.differ(differ)
+		column.differ(u.differ)
 	}
-	for i := 1; i < len(differ); i++ {
-		differ[i] |= int32(c.day.values[i] ^ c.day.values[i-1])
-	}
-	return func(yield func(from, to int) bool) {
-		from := 0
-		for i := 1; i < len(differ); i++ {
-			if differ[i] != 0 {
-				if !yield(from, i) {
-					return
-				}
-				from = i
-			}
-		}
-		if from < len(differ) {
-			yield(from, len(differ))
+	days := c.day.values[:n]
+	u.starts = u.starts[:0]
+	for i, differs := range u.differ {
+		if i == 0 || differs != 0 || days[i] != days[i-1] {
+			u.starts = append(u.starts, int32(i))
 		}
 	}
+	return append(u.starts, int32(n))
 }
 
 // target is where the rows of one day with the same texts are added up.
@@ -238,7 +228,7 @@ func (u *usage) targetOf(c *usageColumns, i int, days *calendar) (t target) {
 	}
 	t.currency = c.currency.At(i)
 	key := kindKey{c.category.At(i), c.unit.At(i), t.currency}
-	known := u.cells.at(t.customer, u.kinds.find(key))
+	known := u.cells.at(t.customer, u.kindOf(key))
 	if t.charge == c.usage {
 		if known.quantity == nowhere {
 			known.quantity = u.quantities.find(quantityKey{t.customer, key.category, key.unit})
@@ -254,19 +244,56 @@ func (u *usage) targetOf(c *usageColumns, i int, days *calendar) (t target) {
 	return t
 }
 
-// cells remembers which groups a customer's rows of a kind belong to: one look instead of
-// one for each group.
-type cells struct {
-	index map[uint64]int32
-	found []spot
+// kindOf numbers kinds. Those used last are found without the map.
+func (u *usage) kindOf(key kindKey) int {
+	recent := &u.cells.kinds[uint32(key.category*16+key.unit*4+key.currency)%(1<<recentKindBits)]
+	if recent.key != key || !recent.used {
+		*recent = recentKind{key, u.kinds.find(key), true}
+	}
+	return recent.at
 }
+
+// cells remembers which groups a customer's rows of a kind belong to: one look instead of
+// one for each group. The spots used last are found without the map.
+type cells struct {
+	index  map[uint64]int32
+	found  []spot
+	recent [1 << recentBits]recentCell
+	kinds  [1 << recentKindBits]recentKind
+}
+
+// recentBits is how many spots are found fast: those of some hundred customers, which are
+// next to each other in a sorted file.
+const (
+	recentBits     = 12
+	recentKindBits = 10
+)
 
 // spot holds numbers of groups, nowhere for those not asked for yet.
 type spot struct{ quantity, cost int }
 
+type recentCell struct {
+	key uint64 // one more than it is
+	at  int32
+}
+
+type recentKind struct {
+	key  kindKey
+	at   int
+	used bool
+}
+
 // at returns the spot of a customer and a kind. It is good until the next call.
 func (c *cells) at(customer int32, kind int) *spot {
 	key := uint64(uint32(customer))<<32 | uint64(uint32(kind))
+	recent := &c.recent[(uint64(customer)*16+uint64(kind))%(1<<recentBits)]
+	if recent.key != key+1 {
+		*recent = recentCell{key + 1, c.look(key)}
+	}
+	return &c.found[recent.at]
+}
+
+func (c *cells) look(key uint64) int32 {
 	at, known := c.index[key]
 	if !known {
 		if c.index == nil {
@@ -275,7 +302,7 @@ func (c *cells) at(customer int32, kind int) *spot {
 		at = int32(len(c.found))
 		c.index[key], c.found = at, append(c.found, spot{nowhere, nowhere})
 	}
-	return &c.found[at]
+	return at
 }
 
 func (u *usage) add(rec arrow.Record, days *calendar) error {
@@ -283,7 +310,9 @@ func (u *usage) add(rec arrow.Record, days *calendar) error {
 	if err != nil {
 		return err
 	}
-	for from, to := range u.runs(&c) {
+	starts := u.runs(&c)
+	for run := range starts[1:] {
+		from, to := int(starts[run]), int(starts[run+1])
 		t := u.targetOf(&c, from, days)
 		if !t.counts {
 			continue
@@ -307,10 +336,7 @@ func total(c Column[decimal128.Num], from, to int) (s Sum) {
 		return s
 	}
 	if c.nulls == nil {
-		for _, v := range c.values[from:to] {
-			s.Add(v)
-		}
-		return s
+		return sumUp(c.values[from:to])
 	}
 	for i := from; i < to; i++ {
 		if v, known := c.At(i); known {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"slices"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
@@ -254,6 +255,9 @@ func (b *bridge) decimals(p pageOf) (arrow.Array, error) {
 		}
 		return p.array(p.field.Type, place(p, looked)), nil
 	}
+	if p.levels == nil && b.shift == 0 && p.page.Type().Kind() == parquet.FixedLenByteArray && p.page.Type().Length() == arrow.Decimal128SizeBytes {
+		return p.array(p.field.Type, p.lend(turned(values))), nil
+	}
 	room := p.room(p.rows * arrow.Decimal128SizeBytes)
 	to := arrow.GetData[decimal128.Num](room.Bytes())
 	given := to[:p.rows]
@@ -268,6 +272,17 @@ func (b *bridge) decimals(p pageOf) (arrow.Array, error) {
 		spreadBack(to, len(given), p.levels)
 	}
 	return p.array(p.field.Type, room), nil
+}
+
+// turned makes Arrow's amounts of Parquet's where they lie, the bytes of each in the reverse
+// order: a page that was read is nobody else's.
+func turned(v encoding.Values) []byte {
+	raw, _ := v.FixedLenByteArray()
+	amounts := arrow.GetData[decimal128.Num](raw)
+	for i, n := range amounts {
+		amounts[i] = decimal128.New(int64(bits.ReverseBytes64(n.LowBits())), bits.ReverseBytes64(uint64(n.HighBits())))
+	}
+	return raw
 }
 
 // spreadBack moves the first n values to the rows that have one, from the last on,
@@ -289,9 +304,8 @@ func (b *bridge) amountsOf(to []decimal128.Num, kind parquet.Kind, v encoding.Va
 	case parquet.FixedLenByteArray:
 		from, size := v.FixedLenByteArray()
 		if size == arrow.Decimal128SizeBytes && b.shift == 0 {
-			for i := range to {
-				n := from[i*arrow.Decimal128SizeBytes:][:arrow.Decimal128SizeBytes]
-				to[i] = decimal128.New(int64(binary.BigEndian.Uint64(n)), binary.BigEndian.Uint64(n[8:]))
+			for i, n := range v.Uint128()[:len(to)] {
+				to[i] = decimal128.New(int64(binary.BigEndian.Uint64(n[:8])), binary.BigEndian.Uint64(n[8:]))
 			}
 			return nil
 		}
@@ -420,11 +434,14 @@ func (b *bridge) indexes(p pageOf) (arrow.Array, error) {
 
 // inside reports whether all indexes are below n.
 func inside(index []int32, n int) bool {
-	most := uint32(0)
+	bits := int32(0) // of all indexes: mostly below n already
 	for _, at := range index {
-		most = max(most, uint32(at))
+		bits |= at
 	}
-	return len(index) == 0 || int64(most) < int64(n)
+	if uint(bits) < uint(n) {
+		return true
+	}
+	return !slices.ContainsFunc(index, func(at int32) bool { return uint(at) >= uint(n) })
 }
 
 // numbered is indexes of a page whose writer gave up its dictionary.
