@@ -35,6 +35,7 @@ func TestMetrics_HandComputedCases(t *testing.T) {
 			defer done()
 			in, release := caseWorld(t, files).inputs(mem, 5)
 			defer release()
+			in.Details = true
 			tables, err := Metrics(mem, in)
 			if err != nil {
 				t.Fatal(err)
@@ -42,6 +43,9 @@ func TestMetrics_HandComputedCases(t *testing.T) {
 			defer tables.Release()
 			if diff := cmp.Diff(strings.Split(strings.TrimSpace(files["want"]), "\n"), tables.lines()); diff != "" {
 				t.Errorf("tables (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(strings.Split(strings.TrimSpace(files["details"]), "\n"), tables.Details.lines()); diff != "" {
+				t.Errorf("details (-want +got):\n%s", diff)
 			}
 		})
 	}

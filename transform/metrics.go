@@ -71,10 +71,14 @@ func metrics(mem memory.Allocator, in Inputs) (*Tables, error) {
 
 // Release gives back the records.
 func (t *Tables) Release() {
-	for _, rec := range []*arrow.Record{
+	all := []*arrow.Record{
 		&t.Summary, &t.Cost, &t.CostByCategory, &t.CostByCustomer, &t.CostByDay,
 		&t.TopCustomers, &t.WithoutUsage, &t.ChurnByDate, &t.NewCustomers, &t.Trend, &t.TrendCost,
-	} {
+	}
+	if t.Details != nil {
+		all = append(all, t.Details.records()...)
+	}
+	for _, rec := range all {
 		if *rec != nil {
 			(*rec).Release()
 			*rec = nil
@@ -113,6 +117,9 @@ func (c *computation) fill(t *Tables) (err error) {
 		if *table.to, err = table.make(); err != nil {
 			return err
 		}
+	}
+	if err := c.details(t); err != nil {
+		return err
 	}
 	return c.trends(t)
 }

@@ -70,7 +70,7 @@ func compareRaw(t *rapid.T, mem memory.Allocator) {
 	}), 0, 60).Draw(t, "rows")
 	in, release := w.inputs(mem, 100)
 	defer release()
-	in.NoMoney = rapid.Bool().Draw(t, "no money")
+	in.NoMoney, in.Details = rapid.Bool().Draw(t, "no money"), true
 	daily, err := rolledUp(mem, rows)
 	if err != nil { // a day that does not fit is never archived
 		return
@@ -90,6 +90,7 @@ func compareRaw(t *rapid.T, mem memory.Allocator) {
 	}
 	if wantErr == nil && gotErr == nil {
 		assertLines(t, "metrics", want.lines(), got.lines())
+		assertLines(t, "details", want.Details.lines(), got.Details.lines())
 	}
 	for _, tables := range []*Tables{want, got} {
 		if tables != nil {

@@ -50,6 +50,16 @@ func (s *Sum) add(lo, hi uint64, top int64) {
 	s.top += top + int64(carry)
 }
 
+// minus returns the difference to another sum. It counts the amounts of both.
+func (s Sum) minus(o Sum) Sum {
+	var borrow uint64
+	s.lo, borrow = bits.Sub64(s.lo, o.lo, 0)
+	s.hi, borrow = bits.Sub64(s.hi, o.hi, borrow)
+	s.top -= o.top + int64(borrow)
+	s.n += o.n
+	return s
+}
+
 // Count returns how many amounts were added. An empty sum is no amount at all,
 // which is not the same as 0.
 func (s Sum) Count() int64 { return s.n }

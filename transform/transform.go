@@ -6,8 +6,9 @@
 //     the day is extracted; [UsageSpan] finds the first and last usage days;
 //  2. [Index] and [InputsWithoutMoney] cut the inputs down to
 //     what a recipient may see, before anything is computed from them;
-//  3. [Metrics] computes every metric of a period and of the period before it;
-//     [Latest] gives the subscriptions as of a day, for scores and owners.
+//  3. [Metrics] computes every metric of a period and of the period before it,
+//     and the [Details] behind them where they are asked for; [Latest] gives
+//     the subscriptions as of a day, for scores and owners.
 //
 // [Columns], [IDs] and [Sum] are what they are made of: columns found by name,
 // texts as dense ids across dictionaries, and sums that no order can overflow.
@@ -69,6 +70,10 @@ type Inputs struct {
 	// History is what History made of the periods of Trend; nil: there are no
 	// trends.
 	History arrow.Record
+
+	// Details asks for Tables.Details, which reports have no use for. The rows are
+	// then read a second time, so Raw must yield them again.
+	Details bool
 }
 
 // Snapshot is the inventory that one extraction found.
@@ -140,5 +145,6 @@ type Tables struct {
 	ChurnByDate    arrow.Record // date, active int64, deprovisioned int64, bridged bool: every day of the period, no row without inventory
 	NewCustomers   arrow.Record // customer_id, since date: customers behind new_customers
 	Trend          arrow.Record // period_from, period_to, known_days int64, customers_with_usage? int64, subscriptions_with_usage? int64: oldest first; null without a known day; nil without history
+	Details        *Details     // nil unless Inputs.Details asks for them
 	TrendCost      arrow.Record // period_from, category?, currency, value: in that order, null category over all and first; no row where no cost is known; nil without history
 }
