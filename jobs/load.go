@@ -23,6 +23,7 @@ type Query struct {
 	SettleDays int          // how many days before the newest usage day count as complete
 	Model      *churn.Model // nil: the one in use in the view
 	Trend      bool         // the periods before are added up, too: reports tell of them, metrics do not
+	Details    bool         // the document has its Details, the trend among them; reports have none
 }
 
 // Watermark returns the last day whose usage counts as complete: the newest
@@ -46,9 +47,9 @@ func Load(ctx context.Context, view *archive.View, q Query) (*reports.Portfolio,
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", transform.ErrNoKnownDay, err)
 	}
-	l := &loader{view: view, mem: memory.DefaultAllocator, model: q.Model, trend: q.Trend}
+	l := &loader{view: view, mem: memory.DefaultAllocator, model: q.Model, trend: q.Trend || q.Details}
 	l.p = &reports.Portfolio{KnownAt: view.KnownAt(), Seal: view.Seal()}
-	l.p.Inputs.Period, l.p.Inputs.Watermark = period, watermark
+	l.p.Inputs.Period, l.p.Inputs.Watermark, l.p.Inputs.Details = period, watermark, q.Details
 	for _, d := range view.UsageDays() {
 		l.p.Inputs.Extracted = append(l.p.Inputs.Extracted, d.Day)
 	}

@@ -65,6 +65,7 @@ func (d *Document) fill(in transform.Inputs, tables *transform.Tables) error {
 		func() error { return d.addChurn(tables) },
 		func() error { return d.addNew(tables) },
 		func() error { return d.addTrend(tables) },
+		func() error { return d.addDetails(in, tables) },
 	} {
 		if err := step(); err != nil {
 			return err

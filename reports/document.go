@@ -22,6 +22,8 @@ type Document struct {
 	WithoutUsage []WithoutUsage `json:"subscriptions_without_usage"`
 	ChurnByDate  []ChurnDay     `json:"churn_by_date"`
 
+	Details *Details `json:"details,omitempty"` // nil unless Portfolio.Inputs.Details asks for them
+
 	Background Background `json:"-"`
 }
 
@@ -232,6 +234,7 @@ type Background struct {
 	Days  map[data.CustomerID]CustomerDays // of the subscriptions at risk of customers to call, on Known
 	Known []data.Day                       // known days of the last weeks, up to the end of the period
 
+	Compared      Compared
 	FirstSnapshot *data.Day // the oldest inventory snapshot
 	Seal          string
 	Freshness     Freshness // failed customers in scope only
@@ -273,9 +276,9 @@ func (p TrendPeriod) Complete() bool { return p.Known == p.Period.Days() }
 
 // TrendCost is the cost of a category in one currency, or of all of them.
 type TrendCost struct {
-	Category *string // nil: all
-	Currency string
-	Value    data.Decimal
+	Category *string      `json:"category"` // nil: all
+	Currency string       `json:"currency"`
+	Value    data.Decimal `json:"value"`
 }
 
 // CustomerDays is how much of Azure subscriptions of a customer used, day by day.
