@@ -1,10 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"io"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"tidemark/data"
 	"tidemark/data/archive"
@@ -16,6 +21,7 @@ import (
 type figures struct {
 	period, asOf string
 	trend        bool // for a report
+	details      bool
 }
 
 func (f *figures) add(cmd *cobra.Command, standard string) {
@@ -49,7 +55,7 @@ func (a *app) portfolioOf(ctx context.Context, c *config, arc *archive.Archive, 
 	if err != nil {
 		return nil, err
 	}
-	return jobs.Load(ctx, view, jobs.Query{Period: spec, Ref: a.today(), SettleDays: c.settleDays(), Trend: f.trend})
+	return jobs.Load(ctx, view, jobs.Query{Period: spec, Ref: a.today(), SettleDays: c.settleDays(), Trend: f.trend, Details: f.details})
 }
 
 func (a *app) view(ctx context.Context, c *config, asOf *time.Time) (*archive.View, error) {
@@ -60,9 +66,14 @@ func (a *app) view(ctx context.Context, c *config, asOf *time.Time) (*archive.Vi
 	return viewAsOf(ctx, arc, asOf)
 }
 
+// metricsFlags are the flags of `tidemark metrics`.
+type metricsFlags struct {
+	figures
+	groupBy, format, out string
+}
+
 func (a *app) metricsCommand() *cobra.Command {
-	var f figures
-	var format string
+	var f metricsFlags
 	cmd := &cobra.Command{
 		Use:   "metrics --period P",
 		Short: "Print every metric of a period, with the previous period and the change",
@@ -70,36 +81,103 @@ func (a *app) metricsCommand() *cobra.Command {
 
 Usage and cost count known days only: days that were extracted and are not
 after the watermark, the newest usage day minus source.settle_days. Amounts of
-two currencies are never added.`,
+two currencies are never added.
+
+--details adds the cost of each day by category and by customer, quantities by
+unit, the five customers per currency that grew and that fell most and the
+category that moved most, categories new and lost, and the trend over twelve
+periods. --group-by prints the cost of each customer, category or currency
+instead, the highest of each currency first.
+
+json has the keys of docs/metrics.md; csv and parquet are one long table, a row
+per figure, with the columns described there: in parquet amounts are
+DECIMAL(38,18) and days DATE, in csv a text that a spreadsheet would take for a
+formula stands behind an apostrophe. What is unknown is null or empty, and a
+reason stands beside it. --out replaces a file only when all is written.`,
 		Example: `  tidemark metrics --period latest-7d
-  tidemark metrics --period 2026-10 --format json
-  tidemark metrics --period 2026-W46 --as-of 2026-11-16 --format csv`,
+  tidemark metrics --period latest-7d --details
+  tidemark metrics --period 2026-10 --group-by customer --format csv --out october.csv
+  tidemark metrics --period 2026-10 --details --format parquet --out october.parquet
+  tidemark metrics --period 2026-W46 --as-of 2026-11-16 --format json`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.config()
-			if err != nil {
-				return err
-			}
-			p, err := a.portfolio(cmd.Context(), c, f)
-			if err != nil {
-				return err
-			}
-			defer p.Release()
-			doc, err := jobs.Figures(p)
-			if err != nil {
-				return err
-			}
-			switch format {
-			case "json":
-				return a.printJSON(doc)
-			case "csv":
-				return printMetricsCSV(a.stdout, doc)
-			}
-			a.printMetrics(doc)
-			return nil
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.metrics(cmd.Context(), f) },
 	}
 	f.add(cmd, "")
-	formatFlag(cmd, &format, "table", "table", "json", "csv")
+	cmd.Flags().BoolVar(&f.details, "details", false, "also series by day, quantities, who grew and fell most, categories new and lost, and the trend")
+	groups := []string{string(reports.ByCustomer), string(reports.ByCategory), string(reports.ByCurrency)}
+	cmd.Flags().Var(newChoice(&f.groupBy, "", groups), "group-by", "the cost by `KEY` and currency instead: "+orList(groups))
+	_ = cmd.RegisterFlagCompletionFunc("group-by", cobra.FixedCompletions(groups, cobra.ShellCompDirectiveNoFileComp))
+	cmd.Flags().StringVar(&f.out, "out", "", "`FILE` to write or replace (default: print)")
+	formatFlag(cmd, &f.format, "table", "table", "json", "csv", "parquet")
 	return cmd
+}
+
+func (a *app) metrics(ctx context.Context, f metricsFlags) error {
+	switch {
+	case f.details && f.groupBy != "":
+		return usagef("--details stands beside --group-by: ask for one of them")
+	case f.format == "parquet" && f.out == "" && isTerminal(a.stdout):
+		return usagef("--format parquet is binary, and this is a terminal: give --out FILE, or redirect the output")
+	}
+	c, err := a.config()
+	if err != nil {
+		return err
+	}
+	p, err := a.portfolio(ctx, c, f.figures)
+	if err != nil {
+		return err
+	}
+	defer p.Release()
+	doc, err := jobs.Figures(p)
+	if err != nil {
+		return err
+	}
+	if f.out == "" {
+		return a.printFigures(doc, f)
+	}
+	var content bytes.Buffer
+	to := *a
+	to.stdout = &content
+	if err := to.printFigures(doc, f); err != nil {
+		return err
+	}
+	if err := jobs.WriteFile(f.out, content.Bytes()); err != nil {
+		return fmt.Errorf("write %s: %w", f.out, err)
+	}
+	a.printf("wrote %s\n", f.out)
+	return nil
+}
+
+// printFigures prints a document, or its groups, in the format asked for.
+func (a *app) printFigures(doc *reports.Document, f metricsFlags) error {
+	if f.groupBy != "" {
+		groups := doc.GroupBy(reports.GroupKey(f.groupBy))
+		return a.printAs(f.format, groups, groups.Figures, doc.Coverage, func() { a.printGroups(groups) })
+	}
+	return a.printAs(f.format, doc, doc.Figures, doc.Coverage, func() { a.printMetrics(doc) })
+}
+
+// printAs prints v as JSON, the figures as a long table, or the table for people.
+func (a *app) printAs(format string, v any, figures func() []reports.Figure, coverage reports.Coverage, table func()) error {
+	switch format {
+	case "json":
+		return a.printJSON(v)
+	case "csv":
+		return reports.WriteFiguresCSV(a.stdout, figures())
+	case "parquet":
+		content, err := reports.FiguresParquet(coverage, figures())
+		if err != nil {
+			return err
+		}
+		_, err = a.stdout.Write(content)
+		return err
+	}
+	table()
+	return nil
+}
+
+// isTerminal reports whether what is written goes to a terminal.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }

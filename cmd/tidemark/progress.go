@@ -1,12 +1,10 @@
 package main
 
 import (
-	"os"
 	"sync"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
-	"golang.org/x/term"
 
 	"tidemark/data"
 )
@@ -71,6 +69,5 @@ func (p *progress) done() {
 
 // onTerminal reports whether stderr is a terminal and output is wanted.
 func (a *app) onTerminal() bool {
-	f, ok := a.stderr.(*os.File)
-	return ok && !a.quiet && term.IsTerminal(int(f.Fd()))
+	return !a.quiet && isTerminal(a.stderr)
 }

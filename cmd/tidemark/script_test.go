@@ -38,6 +38,7 @@ func TestScripts(t *testing.T) {
 			"deliveryid": deliveryIDCommand,
 			"edit":       editCommand,
 			"gzip":       gzipCommand,
+			"parquetcsv": parquetCSVCommand,
 			"reportid":   reportIDCommand,
 			"storage":    storageCommand,
 			"truncate":   truncateCommand,
