@@ -75,6 +75,19 @@ func BenchmarkMetrics_AMillionDailyRows(b *testing.B) {
 		}
 		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(rows), "ns/row")
 	})
+	b.Run("Details", func(b *testing.B) {
+		b.ReportAllocs()
+		detailed := in
+		detailed.Details = true
+		for b.Loop() {
+			tables, err := Metrics(mem, detailed)
+			if err != nil {
+				b.Fatal(err)
+			}
+			tables.Release()
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(rows), "ns/row")
+	})
 	scope := map[data.CustomerID]bool{}
 	for c := range 80 {
 		scope[data.CustomerID(fmt.Sprintf("customer-%026d", c*10))] = true

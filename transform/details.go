@@ -3,6 +3,7 @@ package transform
 import (
 	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/apache/arrow/go/v17/arrow"
 
@@ -115,6 +116,7 @@ func (c *computation) details(t *Tables) error {
 type detailRows struct {
 	categories, customers groups[seriesKey, stated]
 	used                  groups[categoryUse, [2]bool] // by side
+	anybody               groups[categoryUse, [2]bool] // the same of all customers together
 }
 
 // seriesKey is a day of one series: what is a category or a customer.
@@ -165,7 +167,7 @@ func (c *computation) addDetails(d *detailRows, rec arrow.Record, days *calendar
 		}
 		customer, category, charge := cols.customer.At(i), cols.category.At(i), cols.charge.At(i)
 		if cols.used(i, i+1, charge) {
-			d.used.at(categoryUse{NoID, category})[side] = true
+			d.anybody.at(categoryUse{NoID, category})[side] = true
 			d.used.at(categoryUse{customer, category})[side] = true
 		}
 		if side != current || !c.usage.money || charge == cols.tax {
@@ -227,7 +229,9 @@ func (c *computation) series(w *writer, by *groups[seriesKey, stated], names *ID
 				w.null()
 				w.text(notStated)
 			default:
-				w.sum(by.values[at].sum, "cost of "+what+" "+quoted(names.Text(k.what))+" on "+day.String()+" in "+c.usage.currencies.Text(k.currency))
+				w.sumNamed(by.values[at].sum, func() string {
+					return "cost of " + what + " " + quoted(names.Text(k.what)) + " on " + day.String() + " in " + c.usage.currencies.Text(k.currency)
+				})
 				w.null()
 			}
 		}
@@ -276,6 +280,16 @@ func (c *computation) why(a amounts) string {
 	return ""
 }
 
+// sumNamed is sum where so many are written that their names are only made for an
+// error.
+func (w *writer) sumNamed(s Sum, name func() string) {
+	if _, err := s.Decimal(""); err != nil {
+		w.sum(s, name())
+		return
+	}
+	w.sum(s, "")
+}
+
 // reason writes a reason, null for none.
 func (w *writer) reason(s string) {
 	if s == "" {
@@ -291,7 +305,8 @@ func (c *computation) categoryChanges(d *detailRows) (arrow.Record, error) {
 	w := newWriter(c.mem, categoriesSchema())
 	defer w.release()
 	customer, category := c.usage.customers.ranks(), c.usage.categories.ranks()
-	order := sorted(d.used.keys, func(a, b categoryUse) int {
+	keys, used := slices.Concat(d.anybody.keys, d.used.keys), slices.Concat(d.anybody.values, d.used.values)
+	order := sorted(keys, func(a, b categoryUse) int {
 		return cmp.Or(customer.cmp(a.customer, b.customer), category.cmp(a.category, b.category))
 	})
 	for _, change := range []struct {
@@ -302,12 +317,12 @@ func (c *computation) categoryChanges(d *detailRows) (arrow.Record, error) {
 		{"lost", [2]bool{previous: true}},
 	} {
 		for _, i := range order {
-			if d.used.values[i] != change.used {
+			if used[i] != change.used {
 				continue
 			}
 			w.text(change.name)
-			w.id(d.used.keys[i].customer, c.usage.customers)
-			w.id(d.used.keys[i].category, &c.usage.categories)
+			w.id(keys[i].customer, c.usage.customers)
+			w.id(keys[i].category, &c.usage.categories)
 		}
 	}
 	return w.finish()
