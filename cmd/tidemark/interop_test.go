@@ -132,7 +132,7 @@ recipients:
 	e.write("owners.csv", [][]string{{"customer_id", "address"}, {"c00", "anna@partner.example"}, {"c01", "anna@partner.example"}, {"c03", "anna@partner.example"}, {"c05", "anna@partner.example"}})
 	first := data.DayOf(time.Date(2026, 8, 1, 0, 0, 0, 0, time.UTC))
 	expected := map[string]any{"checkpoints": []string{"usage", "usage_daily", "customers", "subscriptions"}}
-	var explanations, metrics []any
+	var explanations, metrics, details []any
 	for n := range 110 {
 		today := first + data.Day(n)
 		e.now = today.Time().Add(26 * time.Hour)
@@ -145,9 +145,14 @@ recipients:
 			explanations = append(explanations, e.explanations()...)
 		}
 	}
-	metrics = append(metrics, decodeJSON(t, e.tidemark("metrics", "--period", "last-30d", "--format", "json")),
-		decodeJSON(t, e.tidemark("metrics", "--period", "2026-10", "--format", "json")))
+	for _, period := range []string{"last-30d", "2026-10"} {
+		of := decodeJSON(t, e.tidemark("metrics", "--period", period, "--format", "json"))
+		file := filepath.Join(e.dir, period+".parquet")
+		e.tidemark("metrics", "--period", period, "--details", "--format", "parquet", "--out", file)
+		metrics, details = append(metrics, of), append(details, map[string]any{"metrics": of, "file": file})
+	}
 	expected["ls"], expected["metrics"], expected["explanations"] = decodeJSON(t, e.tidemark("archive", "ls", "--files", "--format", "json")), metrics, explanations
+	expected["details"] = details
 	e.tidemark("archive", "verify")
 	b, err := json.Marshal(expected)
 	if err != nil {

@@ -4,7 +4,7 @@ usage: check.py ARCHIVE EXPECTED.json AUDIT.md
 
 The figures are computed here from the files alone: by the deltalake package,
 and by DuckDB over the active files that the log names. EXPECTED.json is what
-`archive ls`, `metrics` and `reproduce --explain` print.
+`archive ls`, `metrics` and `reproduce --explain` print, and where the details are.
 """
 
 import json
@@ -143,6 +143,61 @@ def check_metrics(root, metrics):
     same("metrics customers_with_usage", metrics["customers_with_usage"]["value"], len(customers))
 
 
+def check_details(root, details):
+    """`metrics --details --format parquet` as DuckDB reads it, row by row."""
+    metrics, table = details["metrics"], f"read_parquet('{details['file']}')"
+    duck = duckdb.connect()
+
+    def figures(metric, columns):
+        return duck.execute(f"SELECT {columns} FROM {table} WHERE metric = ?", [metric]).fetchall()
+
+    usage = rows_of(DeltaTable(str(root / "usage")))
+    day = date.fromisoformat
+    first, last = day(metrics["period"]["from"]), min(day(metrics["period"]["to"]), day(metrics["watermark"]))
+    before, until = day(metrics["previous"]["from"]), day(metrics["previous"]["to"])
+    if not metrics["complete"]:
+        until = before + (last - first)
+    sides = [[r for r in usage if a <= r["usage_date"] <= b] for a, b in ((first, last), (before, until))]
+
+    def totals(rows, amount, key, accept):
+        out = {}
+        for r in rows:
+            if accept(r):
+                known = out.setdefault(key(r), [])
+                if r[amount] is not None:
+                    known.append(r[amount])
+        return {k: sum(v) if v else None for k, v in out.items()}
+
+    charged, used = lambda r: r["charge_category"] != "tax", lambda r: r["charge_category"] == "usage"
+    for metric, column in (("cost_by_day_category", "category"), ("cost_by_day_customer", "customer_id")):
+        want = totals(sides[0], "cost", lambda r: (r["usage_date"], r[column], r["currency"]), charged)
+        same(metric, nonzero({(d, w, c): v for d, w, c, v in figures(metric, f"date, {column}, currency, value") if v is not None}),
+             nonzero({k: v for k, v in want.items() if v is not None}))
+    units = lambda r: (r["category"], r["unit"])
+    now, then = (totals(rows, "quantity", units, used) for rows in sides)
+    same("quantities", {(c, u): (v, p) for c, u, v, p in figures("quantities", "category, unit, value, previous")},
+         {k: (now.get(k, 0), then.get(k, 0)) for k in now | then})
+    now, then = (totals(rows, "cost", lambda r: (r["customer_id"], r["currency"]), charged) for rows in sides)
+    moved = {k: (now.get(k, Decimal(0)), then.get(k, Decimal(0))) for k in now | then}
+    moved = {k: v for k, v in moved.items() if None not in v}
+    names = {}
+    for r in sorted(rows_of(DeltaTable(str(root / "customers"))), key=lambda r: r["snapshot_date"]):
+        names[r["customer_id"]] = r["name"] or r["customer_id"]
+    for metric, sign in (("grew", 1), ("fell", -1)):
+        want = []
+        for currency in sorted({c for _, c in moved}):
+            ranked = sorted((sign * (p - v), names.get(k, k), k, v, p) for (k, c), (v, p) in moved.items() if c == currency and sign * (v - p) > 0)
+            want += [(currency, i + 1, k, v, p) for i, (_, _, k, v, p) in enumerate(ranked[:5])]
+        same(metric, figures(metric, "currency, rank, customer_id, value, previous"), want)
+    use = lambda rows: {x for r in rows if used(r) and r["quantity"] is not None and r["quantity"] > 0
+                        for x in ((None, r["category"]), (r["customer_id"], r["category"]))}
+    now, then = use(sides[0]), use(sides[1])
+    same("categories_new", set(figures("categories_new", "customer_id, category")), now - then)
+    same("categories_lost", set(figures("categories_lost", "customer_id, category")), then - now)
+    same("figures of money", {("value", "DECIMAL(38,18)"), ("previous", "DECIMAL(38,18)"), ("date", "DATE")},
+         {(r[0], r[1]) for r in duck.sql(f"DESCRIBE SELECT * FROM {table}").fetchall() if r[0] in ("value", "previous", "date")})
+
+
 def nonzero(amounts):
     return {k: v for k, v in amounts.items() if v != 0}
 
@@ -225,6 +280,8 @@ def main():
         check_checkpoint(root, table)
     for metrics in expected["metrics"]:
         check_metrics(root, metrics)
+    for details in expected["details"]:
+        check_details(root, details)
     check_explanations(root, expected["explanations"])
     check_audit(root, doc, expected["explanations"][0])
     for p in problems:
