@@ -207,6 +207,13 @@ func TestDetails_OfAScopeAreThoseOfItsCustomersAlone(t *testing.T) {
 		if diff := gocmp.Diff(asJSON(t, alone), asJSON(t, scoped)); diff != "" {
 			rt.Fatalf("document (-alone +scoped):\n%s", diff)
 		}
+		rowsOf := map[string]int{}
+		for _, f := range scoped.Figures() {
+			rowsOf[f.Metric]++
+		}
+		if d := scoped.Details; money && d.Compared.Reason == nil && (rowsOf["grew"] != len(d.Grew) || rowsOf["fell"] != len(d.Fell)) {
+			rt.Fatalf("%d and %d rows, want %d and %d", rowsOf["grew"], rowsOf["fell"], len(d.Grew), len(d.Fell))
+		}
 		for _, by := range []GroupKey{ByCustomer, ByCategory, ByCurrency} {
 			groups := scoped.GroupBy(by)
 			if diff := gocmp.Diff(asJSON(t, alone.GroupBy(by)), asJSON(t, groups)); diff != "" {
@@ -238,6 +245,9 @@ func TestGroupBy_AddsUpToTheCostOfEachCurrencyInOrder(t *testing.T) {
 			for i, g := range groups {
 				if (g.Reason == nil) != (g.Value != nil && g.Previous != nil) {
 					rt.Fatalf("by %s: value %v, previous %v, reason %v", by, g.Value, g.Previous, g.Reason)
+				}
+				if compared := doc.Background.Compared; g.Value != nil && compared.Reason != nil && *g.Reason != *compared.Reason {
+					rt.Fatalf("by %s: reason %s, want %s", by, *g.Reason, *compared.Reason)
 				}
 				if i > 0 && !inOrder(by, groups[i-1], g) {
 					rt.Fatalf("by %s: %s before %s", by, asJSON(t, groups[i-1]), asJSON(t, g))

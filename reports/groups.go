@@ -79,9 +79,10 @@ func (d *Document) why(c Cost) *string {
 	return new("not_stated")
 }
 
+// compareGroups leaves customers of one name in the order they come in, which is
+// that of their ids.
 func compareGroups(a, b Group) int {
-	return cmp.Or(cmp.Compare(a.Currency, b.Currency), compareAmounts(b.Value, a.Value),
-		cmp.Compare(a.label(), b.label()), cmp.Compare(a.id(), b.id()))
+	return cmp.Or(cmp.Compare(a.Currency, b.Currency), compareAmounts(b.Value, a.Value), cmp.Compare(a.label(), b.label()))
 }
 
 // compareAmounts puts the unknown below everything.
@@ -106,11 +107,4 @@ func (g Group) label() string {
 		return *g.Category
 	}
 	return g.Currency
-}
-
-func (g Group) id() data.CustomerID {
-	if g.CustomerID == nil {
-		return ""
-	}
-	return *g.CustomerID
 }
