@@ -65,7 +65,13 @@ lint: ## gofmt, vet, staticcheck, errcheck
 	go tool staticcheck -tags browser,charts,shareddata,churn,kill,postfix,postgres,interop,bench ./...
 	go tool errcheck -ignoretests ./...
 
-bench: assets ## benchmarks, with memory
+bench: ## transforms beside DuckDB on the same files, as the table of docs/benchmarks.md (needs a C compiler; 4 GB in bin/bench); ARGS=-help tells all
+	mkdir -p bin/bench && cd transform/bench && go build -o ../../bin/bench/bench . && ../../bin/bench/bench run -data ../../bin/bench -table $(ARGS)
+
+test-duckdb: ## metrics from rollups, from raw rows and by DuckDB agree to the last digit (needs a C compiler)
+	cd transform/bench && go vet ./... && go test -count=1 ./...
+
+bench-go: assets ## Go's benchmarks, with memory
 	go test -tags charts -run '^$$' -bench . -benchmem ./...
 
 golden: assets ## rewrite the golden files; read the diff before you commit it
@@ -99,4 +105,4 @@ check: lint build test ## what must be green before a commit
 clean: ## remove what the other targets made
 	rm -rf bin $(OUT) templates/assets/node_modules reports/compat/node_modules templates/assets/dist/*.js templates/assets/dist/*.txt
 
-.PHONY: help build demo fake-microsoft test test-browser test-kill test-postfix test-postgres test-interop test-churn bench-archive bench-charts bench-smtp lint bench golden fuzz assets check clean
+.PHONY: help build demo fake-microsoft test test-browser test-kill test-postfix test-postgres test-interop test-duckdb test-churn bench-archive bench-charts bench-smtp lint bench bench-go golden fuzz assets check clean
