@@ -20,6 +20,7 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"time"
@@ -143,12 +144,20 @@ func runDuckDB(ctx context.Context, args []string, _ io.Writer) error {
 func runOurs(ctx context.Context, args []string, _ io.Writer) error {
 	f := flag.NewFlagSet("ours", flag.ContinueOnError)
 	j := jobFlags(f)
+	profile := f.String("cpuprofile", "", "write where the time goes to this `file`")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
 	s, err := j.open()
 	if err != nil {
 		return err
+	}
+	if *profile != "" {
+		stop, err := startProfile(*profile)
+		if err != nil {
+			return err
+		}
+		defer stop()
 	}
 	return ours{set: s, folder: j.folder, out: j.out, single: j.single}.compute(ctx)
 }
@@ -173,6 +182,7 @@ func runContests(ctx context.Context, args []string, out io.Writer) error {
 	f := flag.NewFlagSet("run", flag.ContinueOnError)
 	folder := f.String("data", defaultFolder, "`folder` of the data sets")
 	pairs := f.Int("pairs", 5, "how often both sides run, by turns")
+	tries := f.Int("tries", 2, "runs of each shape of SQL, to find the fastest")
 	rows := f.Int64("rows", 0, "`rows` of every set, for a quick look in a folder of its own; 0: as stated")
 	only := f.String("only", "", "`names` of the sets, with commas; empty: all")
 	table := f.Bool("table", false, "print the table of docs/benchmarks.md")
@@ -184,7 +194,7 @@ func runContests(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	defer os.RemoveAll(results)
-	r := &runner{folder: *folder, out: results, pairs: max(1, *pairs), log: log.Printf}
+	r := &runner{folder: *folder, out: results, pairs: max(1, *pairs), tries: max(1, *tries), log: log.Printf}
 	var outcomes []outcome
 	for _, c := range contests(*rows) {
 		if *only != "" && !slices.Contains(strings.Split(*only, ","), c.set.Name) {
@@ -212,4 +222,21 @@ func runContests(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	return report(out, thisMachine(time.Now(), string(version), floor), outcomes)
+}
+
+// startProfile begins to note where the time goes; stop ends it.
+func startProfile(path string) (stop func(), err error) {
+	to, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(to); err != nil {
+		return nil, errors.Join(err, to.Close())
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		if err := to.Close(); err != nil {
+			log.Print("write the profile: ", err)
+		}
+	}, nil
 }
