@@ -69,7 +69,8 @@ bench: ## transforms beside DuckDB on the same files, as the table of docs/bench
 	mkdir -p bin/bench && cd transform/bench && go build -o ../../bin/bench/bench . && ../../bin/bench/bench run -data ../../bin/bench -table $(ARGS)
 
 test-duckdb: ## metrics from rollups, from raw rows and by DuckDB agree to the last digit (needs a C compiler)
-	cd transform/bench && go vet ./... && go test -count=1 ./...
+	staticcheck=$$(go tool -n staticcheck) && errcheck=$$(go tool -n errcheck) && cd transform/bench && \
+	  go vet ./... && $$staticcheck ./... && $$errcheck -ignoretests ./... && go test -count=1 ./...
 
 bench-go: assets ## Go's benchmarks, with memory
 	go test -tags charts -run '^$$' -bench . -benchmem ./...

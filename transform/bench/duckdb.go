@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -35,7 +36,7 @@ func openDuckDB(ctx context.Context) (*sql.DB, error) {
 		fmt.Sprintf("threads = %d", threads),
 	} {
 		if _, err := db.ExecContext(ctx, "SET "+set); err != nil {
-			return nil, fmt.Errorf("open DuckDB: set %s: %w", set, err)
+			return nil, errors.Join(fmt.Errorf("open DuckDB: set %s: %w", set, err), db.Close())
 		}
 	}
 	return db, nil
@@ -50,12 +51,12 @@ type theirs struct {
 	single bool // the single sum only
 }
 
-func (t theirs) compute(ctx context.Context) error {
+func (t theirs) compute(ctx context.Context) (err error) {
 	db, err := openDuckDB(ctx)
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	defer func() { err = errors.Join(err, db.Close()) }()
 	p := t.set.month()
 	statements := []string{t.view(p), macros}
 	queries := map[result]string{oneSum: `SELECT subscription_id, CAST(sum(cost) AS DECIMAL(38, 18)) FROM usage GROUP BY ALL`}
@@ -90,12 +91,12 @@ func (t theirs) view(p data.Period) string {
 }
 
 // runVersion prints DuckDB's version.
-func runVersion(ctx context.Context, _ []string, out io.Writer) error {
+func runVersion(ctx context.Context, _ []string, out io.Writer) (err error) {
 	db, err := openDuckDB(ctx)
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	defer func() { err = errors.Join(err, db.Close()) }()
 	var version string
 	if err := db.QueryRowContext(ctx, "SELECT version()").Scan(&version); err != nil {
 		return err

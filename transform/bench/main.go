@@ -178,7 +178,7 @@ func runCompare(_ context.Context, args []string, _ io.Writer) error {
 }
 
 // runContests measures.
-func runContests(ctx context.Context, args []string, out io.Writer) error {
+func runContests(ctx context.Context, args []string, out io.Writer) (err error) {
 	f := flag.NewFlagSet("run", flag.ContinueOnError)
 	folder := f.String("data", defaultFolder, "`folder` of the data sets")
 	pairs := f.Int("pairs", 5, "how often both sides run, by turns")
@@ -193,7 +193,7 @@ func runContests(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(results)
+	defer func() { err = errors.Join(err, os.RemoveAll(results)) }()
 	r := &runner{folder: *folder, out: results, pairs: max(1, *pairs), tries: max(1, *tries), log: log.Printf}
 	var outcomes []outcome
 	for _, c := range contests(*rows) {

@@ -96,7 +96,11 @@ func (o ours) scanFile(ctx context.Context, f file, columns []string, yield func
 		yield(nil, err)
 		return false
 	}
-	defer r.Close()
+	defer func() {
+		if err := r.Close(); err != nil && more {
+			more = yield(nil, err)
+		}
+	}()
 	info, err := r.Stat()
 	if err != nil {
 		yield(nil, err)
@@ -145,35 +149,37 @@ func (o ours) writeCounts(summary arrow.Record, subscriptions []*used) error {
 	for textAt(keys, at) != "customers_with_usage" {
 		at++
 	}
-	return writeLines(counts.path(o.out), func(w *bufio.Writer) {
-		fmt.Fprintf(w, "%s,%s,%d,%d\n", cell(value, at), cell(before, at), subscriptions[0].n, subscriptions[1].n)
-	})
+	line := fmt.Sprintf("%s,%s,%d,%d\n", cell(value, at), cell(before, at), subscriptions[0].n, subscriptions[1].n)
+	return writeLines(counts.path(o.out), slices.Values([]string{line}))
 }
 
 // writeRecord writes a record as CSV.
 func writeRecord(path string, rec arrow.Record) error {
-	return writeLines(path, func(w *bufio.Writer) {
+	return writeLines(path, func(yield func(string) bool) {
 		for i := range int(rec.NumRows()) {
+			cells := make([]string, rec.NumCols())
 			for at, c := range rec.Columns() {
-				if at > 0 {
-					w.WriteByte(',')
-				}
-				w.WriteString(cell(c, i))
+				cells[at] = cell(c, i)
 			}
-			w.WriteByte('\n')
+			if !yield(strings.Join(cells, ",") + "\n") {
+				return
+			}
 		}
 	})
 }
 
-// writeLines writes a file. The writer remembers its first error.
-func writeLines(path string, write func(*bufio.Writer)) error {
+func writeLines(path string, lines iter.Seq[string]) error {
 	f, err := os.Create(path)
 	if err != nil {
 		return err
 	}
 	w := bufio.NewWriterSize(f, 1<<16)
-	write(w)
-	return errors.Join(w.Flush(), f.Close())
+	for line := range lines {
+		if _, err = w.WriteString(line); err != nil {
+			break
+		}
+	}
+	return errors.Join(err, w.Flush(), f.Close())
 }
 
 // cell writes one value as DuckDB's CSV has it: nothing for a null.

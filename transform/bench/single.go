@@ -1,8 +1,8 @@
 package main
 
 import (
-	"bufio"
 	"iter"
+	"slices"
 	"sync"
 
 	"github.com/apache/arrow/go/v17/arrow"
@@ -76,11 +76,7 @@ func (o ours) sum(shares []iter.Seq2[arrow.Record, error]) error {
 	if err != nil {
 		return err
 	}
-	return writeLines(oneSum.path(o.out), func(w *bufio.Writer) {
-		for _, l := range lines {
-			w.WriteString(l)
-		}
-	})
+	return writeLines(oneSum.path(o.out), slices.Values(lines))
 }
 
 func (s *subscriptionSums) lines() ([]string, error) {

@@ -67,7 +67,7 @@ func writeFile(path string, all iter.Seq[data.Usage], e encoding) (int64, error)
 }
 
 // rewrite has DuckDB read the base set and write its files anew.
-func (s *set) rewrite(ctx context.Context, folder string) error {
+func (s *set) rewrite(ctx context.Context, folder string) (err error) {
 	base := set{Name: baseSet, Shape: s.Shape, Encoding: realArchive}
 	if err := base.generate(ctx, folder); err != nil {
 		return err
@@ -76,7 +76,7 @@ func (s *set) rewrite(ctx context.Context, folder string) error {
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	defer func() { err = errors.Join(err, db.Close()) }()
 	for i, f := range base.Files {
 		path := filepath.Join(s.Name, fmt.Sprintf("usage-%s-%03d.parquet", f.Day, i))
 		query := fmt.Sprintf("COPY (SELECT DATE '%s' AS usage_date, * FROM read_parquet(%s, hive_partitioning = false)) TO %s (FORMAT parquet, COMPRESSION zstd)",
