@@ -83,6 +83,7 @@ func runGenerate(ctx context.Context, args []string, out io.Writer) error {
 	f.IntVar(&s.Shape.Subscriptions, "subscriptions", s.Shape.Subscriptions, "how many")
 	f.IntVar(&s.Shape.Customers, "customers", s.Shape.Customers, "how many")
 	f.IntVar(&s.Shape.Meters, "meters", s.Shape.Meters, "how many")
+	f.IntVar(&s.Shape.Each, "each", s.Shape.Each, "categories that one subscription uses; 0: any of all")
 	f.Uint64Var(&s.Shape.Seed, "seed", s.Shape.Seed, "equal seeds give equal rows")
 	f.BoolVar(&s.Shuffled, "shuffled", false, "rows of a day in any order; else as the archive sorts them")
 	encoded := f.String("encoding", string(realArchive), "archive, profile (its files alone), duckdb, int64 or bytes (as others write them)")

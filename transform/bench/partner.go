@@ -23,6 +23,7 @@ type shape struct {
 	Meters        int      `json:"meters"`
 	Categories    int      `json:"categories"`
 	Regions       int      `json:"regions"`
+	Each          int      `json:"each,omitempty"` // categories that one subscription uses; 0: any of all
 	Seed          uint64   `json:"seed"`
 }
 
@@ -204,8 +205,12 @@ func (p *partner) draw(rng *rand.Rand, weights [][]float64, scale float64) {
 		for j := range p.customers[i].subscriptions {
 			s := &p.customers[i].subscriptions[j]
 			home := int32(skewed(rng, p.Regions))
+			drawn := popular
+			if p.Each > 0 {
+				drawn = p.some(rng, popular)
+			}
 			for range lines(weights[i][j], scale) {
-				l := line{meter: int32(popular[skewed(rng, p.Meters)]), region: home, weekdays: rng.Float64() < weekdayShare}
+				l := line{meter: int32(drawn[skewed(rng, len(drawn))]), region: home, weekdays: rng.Float64() < weekdayShare}
 				if rng.IntN(10) == 0 {
 					l.region = int32(rng.IntN(p.Regions))
 				}
@@ -215,6 +220,16 @@ func (p *partner) draw(rng *rand.Rand, weights [][]float64, scale float64) {
 			slices.SortFunc(s.lines, func(a, b line) int { return cmp.Or(cmp.Compare(a.meter, b.meter), cmp.Compare(a.region, b.region)) })
 		}
 	}
+}
+
+// some returns the meters of as many categories as a subscription uses, in the
+// order of their popularity.
+func (p *partner) some(rng *rand.Rand, popular []int) []int {
+	wanted := map[string]bool{}
+	for range p.Each {
+		wanted[p.meters[popular[skewed(rng, p.Meters)]].category] = true
+	}
+	return slices.DeleteFunc(slices.Clone(popular), func(m int) bool { return !wanted[p.meters[m].category] })
 }
 
 func (p *partner) sizeOf(l line, rng *rand.Rand) int64 {
