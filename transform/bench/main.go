@@ -6,8 +6,9 @@
 //  2. [ours] computes a month's metrics from the raw rows as `tidemark metrics`
 //     does; [theirs] has DuckDB compute the same in one of several shapes of SQL;
 //     both write the same CSV;
-//  3. [compare] runs them by turns and judges the medians of the ratios, pair by
-//     pair, by the bars; [report] prints the table of docs/benchmarks.md.
+//  3. [runner] compares the results, runs both sides by turns and judges the medians
+//     of the ratios, pair by pair, by the bars of [contests]; [report] prints the table
+//     of docs/benchmarks.md.
 package main
 
 import (
