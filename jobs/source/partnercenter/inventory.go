@@ -35,6 +35,13 @@ func (c customer) id() data.CustomerID {
 	return data.CustomerID(data.CleanID(cmp.Or(string(c.ID), string(c.Profile.TenantID))))
 }
 
+// resold reports whether the partner resells to the customer. One whose relation
+// is not stated counts as such.
+func (c customer) resold() (relation string, ok bool) {
+	relation = data.CleanID(string(c.Relationship))
+	return relation, relation != "advisor" && relation != "none" && relation != "microsoft_support"
+}
+
 // plan is a subscription of Partner Center: an Azure plan, an Azure subscription
 // of the old kind, or licences.
 type plan struct {
@@ -118,14 +125,14 @@ func (s *Source) readCustomers(ctx context.Context, tally *data.Tally) ([]custom
 	wanted := all[:0:0]
 	for _, c := range all {
 		id := c.id()
-		relation := data.CleanID(string(c.Relationship))
+		relation, resold := c.resold()
 		switch {
 		case id != "" && seen[id]: // a page may come twice
 			continue
 		case s.exclude[id]:
 			tally.Skip("customer in source.exclude")
 			continue
-		case relation == "advisor" || relation == "none" || relation == "microsoft_support":
+		case !resold:
 			tally.Skip("customer with the relationship " + relation)
 			continue
 		}
@@ -141,8 +148,8 @@ func clean(t text) string { return strings.TrimSpace(string(t)) }
 
 // Subscriptions yields the Azure subscriptions of all customers, in the order of
 // customers and ids. A customer who could not be read is a [*data.CustomerError].
-// Where nobody could be read, the cause is the whole partner's, and the sequence
-// ends with it.
+// Where nobody could be read but those who have gone, the cause is the whole
+// partner's, and the sequence ends with it.
 func (s *Source) Subscriptions(ctx context.Context, tally *data.Tally) iter.Seq2[data.Subscription, error] {
 	return func(yield func(data.Subscription, error) bool) {
 		results, err := within(ctx, s, func(ctx context.Context) ([]result, error) { return s.readSubscriptions(ctx, tally) })
@@ -184,6 +191,7 @@ type result struct {
 	licences int
 	unknown  []string // statuses nobody knows here
 	err      *data.CustomerError
+	gone     bool // err is the customer's own: it has left the partner, or its tenant is not there
 }
 
 func (s *Source) readSubscriptions(ctx context.Context, tally *data.Tally) ([]result, error) {
@@ -222,13 +230,20 @@ func (s *Source) readSubscriptions(ctx context.Context, tally *data.Tally) ([]re
 	return results, s.count(results, tally)
 }
 
-// count adds to the tally what was passed over. It is an error when no customer
-// could be read: then it is not the customers'.
+// count adds to the tally what was passed over. It is an error when none of the
+// customers who have not gone could be read: then it is not the customers'.
 func (s *Source) count(results []result, tally *data.Tally) error {
-	failed, unknown := 0, map[string]int{}
+	var cause *data.CustomerError
+	there, failed, unknown := 0, 0, map[string]int{}
 	for _, r := range results {
-		if r.err != nil {
+		if !r.gone {
+			there++
+		}
+		if r.err != nil && !r.gone {
 			failed++
+			if cause == nil || r.err.Permanent && !cause.Permanent {
+				cause = r.err
+			}
 		}
 		for range r.licences {
 			tally.Skip("subscription that is not Azure's")
@@ -240,13 +255,14 @@ func (s *Source) count(results []result, tally *data.Tally) error {
 	for _, status := range slices.Sorted(maps.Keys(unknown)) {
 		tally.Warnings = append(tally.Warnings, fmt.Sprintf("%d subscriptions have the status %q, which is not known: they count as unknown", unknown[status], status))
 	}
-	ownCause := func(r result) bool {
-		return r.err != nil && (strings.Contains(r.err.Reason, codeNoRelation) || strings.Contains(r.err.Reason, codeNoTenant))
+	if cause == nil || failed < there {
+		return nil
 	}
-	if failed > 0 && failed == len(results) && !slices.ContainsFunc(results, ownCause) {
-		return fmt.Errorf("none of %d customers can be read: %w", failed, results[0].err.Err) // not one customer's error any more
+	others := ""
+	if n := len(results) - there; n > 0 {
+		others = fmt.Sprintf(", beside %d who have left the partner or whose tenant is not there", n)
 	}
-	return nil
+	return fmt.Errorf("none of %d customers can be read%s: %w", there, others, cause.Err) // not one customer's error any more
 }
 
 // readCustomer reads one customer's subscriptions. A refusal that concerns this
@@ -292,6 +308,7 @@ func (r result) refused(err error) (result, error) {
 		}
 		r.err = &data.CustomerError{CustomerID: r.customer, Reason: strings.TrimSpace(fmt.Sprintf("%d %s", refused.Status, shorten(e.Code))), Err: err,
 			Permanent: refused.Status/100 == 4 && refused.Status != http.StatusTooManyRequests && refused.Status != http.StatusRequestTimeout}
+		r.gone = e.Code == codeNoRelation || e.Code == codeNoTenant
 		if e.Code == codeNoRelation {
 			r.err.Reason += " no commerce relationship"
 		}

@@ -182,6 +182,44 @@ func TestSubscriptions_WhenNobodyCanBeReadItIsThePartners(t *testing.T) {
 	}
 }
 
+// TestSubscriptions_WhoHasGoneDoesNotHideThePartners has some customers who have
+// left, and all others refuse: what those say is told, not three nights of refusals.
+func TestSubscriptions_WhoHasGoneDoesNotHideThePartners(t *testing.T) {
+	for name, test := range map[string]struct {
+		gone, others fakemicrosoft.Refusal
+		want         string // in the error; "" for none
+	}{
+		"the partner's agreement, one left":      {fakemicrosoft.Refusal{Status: 403, Code: "20002"}, fakemicrosoft.Refusal{Status: 403, Code: "900124"}, "none of 17 customers can be read, beside 3 who have left"},
+		"the partner's status, no tenant":        {fakemicrosoft.Refusal{Status: 404, Code: "60003"}, fakemicrosoft.Refusal{Status: 403, Code: "900149"}, "programme status"},
+		"a code that has that of one who left":   {fakemicrosoft.Refusal{Status: 403, Code: "20002"}, fakemicrosoft.Refusal{Status: 403, Code: "120002"}, "code 120002"},
+		"the remote side fails for everybody":    {fakemicrosoft.Refusal{Status: 403, Code: "20002"}, fakemicrosoft.Refusal{Status: 500, Code: "800003"}, "code 800003"},
+		"everybody has left, each for their own": {fakemicrosoft.Refusal{Status: 403, Code: "20002"}, fakemicrosoft.Refusal{Status: 404, Code: "60003"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := smallPartner()
+			for i, c := range p.Customers {
+				c.Refuse = &test.others
+				if i%7 == 3 {
+					c.Refuse = &test.gone
+				}
+			}
+			s := newSide(t, p, fakemicrosoft.Options{})
+			inv, err := readInventory(t.Context(), s.source())
+			switch {
+			case test.want == "" && (err != nil || len(inv.Refused) != len(p.Customers)):
+				t.Errorf("err = %v, %d refused", err, len(inv.Refused))
+			case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
+				t.Errorf("err = %v, want %q in it", err, test.want)
+			}
+			// One who can be read shows that it is not everybody's.
+			s.server.Update(func(p *fakemicrosoft.Partner) { p.Customers[0].Refuse = nil })
+			if inv, err := readInventory(t.Context(), s.source()); err != nil || len(inv.Refused) != len(p.Customers)-1 {
+				t.Errorf("with one who can be read: err = %v, %d refused", err, len(inv.Refused))
+			}
+		})
+	}
+}
+
 func TestInventory_Odd(t *testing.T) {
 	t.Run("an empty partner", func(t *testing.T) {
 		s := newSide(t, &fakemicrosoft.Partner{TenantID: "9d0c1f5e-1111-4222-8333-444455556666"}, fakemicrosoft.Options{})
