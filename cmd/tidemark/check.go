@@ -15,6 +15,7 @@ import (
 
 	"tidemark/data"
 	"tidemark/jobs"
+	"tidemark/jobs/source/partnercenter"
 	"tidemark/reports"
 	"tidemark/reports/mail"
 	"tidemark/templates"
@@ -73,35 +74,37 @@ func (a *app) check(ctx context.Context, c *config) error {
 	return nil
 }
 
-// source tries every source: one that can be probed says itself what works, of
-// others the first rows are read.
+// source tries every source for what it is to give: one that can be probed says
+// itself what works, of others the first rows are read.
 func (k *checks) source(ctx context.Context, c *config) {
 	usage, inventory, err := k.a.sources(c, 0)
 	if err != nil {
 		k.problem(err)
 		return
 	}
-	probed := k.probe(ctx, usage)
+	one := inventory != nil && any(inventory) == any(usage)
+	probed := k.probe(ctx, usage, partnercenter.Probing{Inventory: one, Usage: true})
 	if !probed {
 		k.usage(ctx, usage)
 	}
 	switch {
 	case inventory == nil:
 		k.ok("inventory is derived from the usage")
-	case probed && inventory.Kind() == usage.Kind():
-	case k.probe(ctx, inventory):
+	case one && probed:
+	case k.probe(ctx, inventory, partnercenter.Probing{Inventory: true}):
 	default:
 		k.inventory(ctx, inventory)
 	}
 }
 
 // probe tries a source that reads over a network; false for others.
-func (k *checks) probe(ctx context.Context, source any) bool {
-	p, ok := source.(interface {
-		Probe(ctx context.Context, ok func(string), problem func(error))
-	})
+func (k *checks) probe(ctx context.Context, source any, p partnercenter.Probing) bool {
+	s, ok := source.(*partnercenter.Source)
 	if ok {
-		p.Probe(ctx, func(found string) { k.ok("source %s", found) }, func(err error) { k.problem(fmt.Errorf("source %w", err)) })
+		p.OK = func(found string) { k.ok("source %s", found) }
+		p.Warn = func(what string) { k.warn("source %s", what) }
+		p.Problem = func(err error) { k.problem(fmt.Errorf("source %w", err)) }
+		s.Probe(ctx, p)
 	}
 	return ok
 }

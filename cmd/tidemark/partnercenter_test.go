@@ -25,6 +25,7 @@ type tenant struct {
 	dir    string
 	now    func() time.Time
 	server *fakemicrosoft.Server
+	source string          // of the configuration, up to what it is to give: "{kind: partnercenter, …"
 	said   strings.Builder // all that tidemark ever printed
 }
 
@@ -44,18 +45,22 @@ func newTenant(t *testing.T, p *fakemicrosoft.Partner, o fakemicrosoft.Options) 
 			t.Error(err)
 		}
 	})
-	config := fmt.Sprintf(`source:
-  kind: partnercenter
-  tenant: %s
-  client_id: %s
-  client_secret: env:TIDEMARK_CLIENT_SECRET
-  currencies: [EUR]
-  endpoints: {login: %q, api: %q, graph: %q}
-`, p.TenantID, fakemicrosoft.DefaultClient, at.Login, at.API, at.Graph)
-	if err := os.WriteFile(filepath.Join(e.dir, "tidemark.yaml"), []byte(config), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	e.source = fmt.Sprintf("{kind: partnercenter, tenant: %s, client_id: %s, client_secret: env:TIDEMARK_CLIENT_SECRET, endpoints: {login: %q, api: %q, graph: %q}",
+		p.TenantID, fakemicrosoft.DefaultClient, at.Login, at.API, at.Graph)
+	e.write("tidemark.yaml", "source: "+e.source+", currencies: [EUR]}\n")
 	return e
+}
+
+// write puts a file into the folder.
+func (e *tenant) write(name, text string) {
+	e.t.Helper()
+	path := filepath.Join(e.dir, filepath.FromSlash(name))
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		e.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		e.t.Fatal(err)
+	}
 }
 
 func (e *tenant) secret() string { return "client-secret" + secretMark }

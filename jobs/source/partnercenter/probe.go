@@ -9,51 +9,66 @@ import (
 	"tidemark/data"
 )
 
-// Probe tries sign-in, each permission and one page of each resource, and says
-// of each how it went and what an extraction would read. It changes nothing and
-// starts no export. Every finding is told, also after one that failed.
-func (s *Source) Probe(ctx context.Context, ok func(string), problem func(error)) {
-	s.cp = forgetful(s.o.Work)
-	s.probe(ctx, ok, problem)
+// Probing is what a probe looks at, and who is told what it finds.
+type Probing struct {
+	Inventory, Usage bool // what the source is to give
+
+	OK      func(string) // what works, and what would be read
+	Warn    func(string) // what an extraction would warn of
+	Problem func(error)  // what an extraction would fail of
 }
 
-func (s *Source) probe(ctx context.Context, ok func(string), problem func(error)) {
+// try tells how one thing went.
+func (p Probing) try(what string, look func() (string, error)) bool {
+	found, err := look()
+	if err != nil {
+		p.Problem(fmt.Errorf("%s: %w", what, err))
+		return false
+	}
+	p.OK(what + ": " + found)
+	return true
+}
+
+// Probe tries sign-in, each permission that the source needs for what it is to
+// give and one page of each resource, and says of each how it went and what an
+// extraction would read. It changes nothing and starts no export. Every finding is
+// told, also after one that failed.
+func (s *Source) Probe(ctx context.Context, p Probing) {
+	s.cp = forgetful(s.o.Work)
+	if p.Usage && len(s.currencies) == 0 {
+		p.OK("usage: not extracted, since currencies is not set")
+		p.Usage = false
+	}
+	// Invoices, which say what billed usage there is, are Partner Center's, too.
+	if (p.Inventory || p.Usage) && s.probeSignIn(ctx, p, "Partner Center", s.resources...) && p.Inventory {
+		s.probeInventory(ctx, p)
+	}
+	if p.Usage && s.probeSignIn(ctx, p, "Microsoft Graph", resourceGraph) {
+		s.probeBilling(ctx, p)
+	}
+}
+
+// probeSignIn signs in for the first resource that the tenant knows.
+func (s *Source) probeSignIn(ctx context.Context, p Probing, name string, resources ...string) bool {
 	how := "app-only"
 	if s.o.RefreshToken != "" {
 		how = "app+user"
 	}
-	try := func(what string, look func() (string, error)) bool {
-		found, err := look()
-		if err != nil {
-			problem(fmt.Errorf("%s: %w", what, err))
-			return false
-		}
-		ok(what + ": " + found)
-		return true
-	}
-	signedIn := func(name string, resources ...string) bool {
-		return try("sign-in for "+name, func() (string, error) {
-			var err error
-			for _, r := range resources {
-				if _, err = s.sign.token(ctx, r, ""); !errors.Is(err, errNoResource) {
-					break
-				}
+	return p.try("sign-in for "+name, func() (string, error) {
+		var err error
+		for _, r := range resources {
+			if _, err = s.sign.token(ctx, r, ""); !errors.Is(err, errNoResource) {
+				break
 			}
-			return how, err
-		})
-	}
-	if signedIn("Partner Center", s.resources...) {
-		s.probeInventory(ctx, try)
-	}
-	if signedIn("Microsoft Graph", resourceGraph) {
-		s.probeBilling(ctx, ok, try)
-	}
+		}
+		return how, err
+	})
 }
 
 // probeInventory reads one page of customers, and one customer.
-func (s *Source) probeInventory(ctx context.Context, try func(string, func() (string, error)) bool) {
+func (s *Source) probeInventory(ctx context.Context, p Probing) {
 	var first page[customer]
-	listed := try("customers", func() (string, error) {
+	listed := p.try("customers", func() (string, error) {
 		var err error
 		first, err = readPage[customer](ctx, s.pc, link{URI: fmt.Sprintf("/v1/customers?size=%d", s.o.PageSize)})
 		more := ""
@@ -63,37 +78,50 @@ func (s *Source) probeInventory(ctx context.Context, try func(string, func() (st
 		return fmt.Sprintf("%d on the first page%s", len(first.Items), more), err
 	})
 	if listed {
-		s.probeCustomer(ctx, first.Items, try)
+		s.probeCustomer(ctx, first.Items, p)
 	}
 }
 
-// probeCustomer reads the first customer who can be read.
-func (s *Source) probeCustomer(ctx context.Context, customers []customer, try func(string, func() (string, error)) bool) {
-	const most = 5
-	looked := 0
+// probeCustomer reads the first customer who can be read. Those who have gone tell
+// nothing of the others, and an extraction does without them.
+func (s *Source) probeCustomer(ctx context.Context, customers []customer, p Probing) {
+	const what, most, mostGone = "subscriptions and Azure entitlements", 5, 25
+	var refused []error
+	gone := 0
 	for _, c := range customers {
-		if relation := data.CleanID(string(c.Relationship)); c.id() == "" || s.exclude[c.id()] || relation == "advisor" || relation == "none" {
+		if _, resold := c.resold(); c.id() == "" || s.exclude[c.id()] || !resold {
 			continue
 		}
-		if looked++; looked > most {
-			return
+		if len(refused) == most || gone == mostGone {
+			break
 		}
 		r, err := s.readCustomer(ctx, c.id())
-		if err == nil && r.err != nil && looked < most && len(customers) > looked {
-			continue // this customer's own trouble
+		switch {
+		case err != nil:
+			p.Problem(fmt.Errorf("%s: %w", what, err))
+			return
+		case r.gone:
+			gone++
+		case r.err != nil: // this customer's own trouble, unless it is everybody's
+			refused = append(refused, r.err)
+		default:
+			p.OK(fmt.Sprintf("%s: %d Azure subscriptions of the first customer, %d others left out", what, len(r.rows), r.licences))
+			return
 		}
-		try("subscriptions and Azure entitlements", func() (string, error) {
-			if err == nil && r.err != nil {
-				err = r.err
-			}
-			return fmt.Sprintf("%d Azure subscriptions of the first customer, %d others left out", len(r.rows), r.licences), err
-		})
-		return
+	}
+	switch {
+	case len(refused) > 0:
+		p.Problem(fmt.Errorf("%s: %w", what, refused[0]))
+	case gone > 0:
+		p.Warn(fmt.Sprintf("%s: not known, since the %d customers tried have left the partner or their tenants are not there; name them in source.exclude", what, gone))
+	default:
+		p.OK(what + ": not tried, since the first page has no customer to read")
 	}
 }
 
-func (s *Source) probeBilling(ctx context.Context, ok func(string), try func(string, func() (string, error)) bool) {
-	try("permission for billing exports", func() (string, error) {
+// probeBilling tries the permission for exports, and says which there would be.
+func (s *Source) probeBilling(ctx context.Context, p Probing) {
+	p.try("permission for billing exports", func() (string, error) {
 		// An operation that does not exist is not found; without the permission it is refused.
 		u := s.graph.host.JoinPath(s.graph.version, "reports/partners/billing/operations/00000000-0000-0000-0000-000000000000")
 		var op operation
@@ -102,27 +130,15 @@ func (s *Source) probeBilling(ctx context.Context, ok func(string), try func(str
 		}
 		return "PartnerBilling.Read.All", nil
 	})
-	if len(s.currencies) == 0 {
-		ok("usage: not extracted, since currencies is not set")
-		return
-	}
-	try("invoices", func() (string, error) {
-		var tally data.Tally
+	var tally data.Tally
+	p.try("invoices", func() (string, error) {
 		todo, _, err := s.invoicesFor(ctx, nil, &tally)
-		if err != nil {
-			return "", err
-		}
-		var ids []string
-		for _, inv := range todo {
-			ids = append(ids, inv.ID)
-		}
-		notes := ""
-		for _, w := range tally.Warnings {
-			notes += "; " + w
-		}
-		return fmt.Sprintf("%d to be read%s", len(ids), notes), nil
+		return fmt.Sprintf("%d to be read", len(todo)), err
 	})
-	ok(fmt.Sprintf("usage would be read: unbilled of the current and the last billing period, in %s", strings.Join(s.currencies, ", ")))
+	for _, w := range tally.Warnings {
+		p.Warn(w)
+	}
+	p.OK(fmt.Sprintf("usage would be read: unbilled of the current and the last billing period, in %s", strings.Join(s.currencies, ", ")))
 }
 
 // Offer is what billed invoices could fill back.

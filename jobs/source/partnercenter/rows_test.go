@@ -1,7 +1,6 @@
 package partnercenter
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -333,43 +332,6 @@ func TestBackfill_SaysHowMuchBeforeItReads(t *testing.T) {
 	}
 }
 
-// TestProbe_FindsEachProblem has one thing after the other go wrong.
-func TestProbe_FindsEachProblem(t *testing.T) {
-	probe := func(s *side) (ok, problems []string) {
-		s.source().Probe(context.WithoutCancel(s.t.Context()), func(f string) { ok = append(ok, f) }, func(err error) { problems = append(problems, err.Error()) })
-		return ok, problems
-	}
-	t.Run("nothing", func(t *testing.T) {
-		s := newSide(t, smallPartner(), fakemicrosoft.Options{})
-		ok, problems := probe(s)
-		if len(problems) > 0 || len(ok) != 7 {
-			t.Errorf("ok %q, problems %q", ok, problems)
-		}
-		for _, r := range s.server.Requests() {
-			if r.Host != fakemicrosoft.Login && r.Method != "GET" {
-				t.Errorf("%s %s: a check starts nothing", r.Method, r.Path)
-			}
-		}
-	})
-	for name, test := range map[string]struct {
-		options fakemicrosoft.Options
-		want    []string
-	}{
-		"no permission for billing":  {fakemicrosoft.Options{DenyGraph: true}, []string{"PartnerBilling.Read.All"}},
-		"no right in Partner Center": {fakemicrosoft.Options{DenyAPI: true}, []string{"customers:"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, problems := probe(newSide(t, smallPartner(), test.options))
-			all := strings.Join(problems, "\n")
-			for _, want := range test.want {
-				if !strings.Contains(all, want) {
-					t.Errorf("problems %q lack %q", problems, want)
-				}
-			}
-		})
-	}
-}
-
 // TestUsage_ALaterInvoiceOfAPeriodBringsTheOthersAlong has a second invoice for a
 // month that the archive has: what it replaces is the month as a whole.
 func TestUsage_ALaterInvoiceOfAPeriodBringsTheOthersAlong(t *testing.T) {
@@ -459,23 +421,6 @@ func TestUsage_ThePeriodHoweverItIsWritten(t *testing.T) {
 			t.Errorf("%q: %q", line, month)
 		}
 	}
-}
-
-// TestProbe_LeavesNothingForTheExtraction checks that what was only tried is read
-// again.
-func TestProbe_LeavesNothingForTheExtraction(t *testing.T) {
-	s := newSide(t, smallPartner(), fakemicrosoft.Options{})
-	s.source().Probe(t.Context(), func(string) {}, func(err error) { t.Error(err) })
-	s.server.Update(func(p *fakemicrosoft.Partner) {
-		for _, c := range p.Customers {
-			for _, sub := range c.Subscriptions {
-				if sub.Plan() {
-					sub.Entitlements = append(sub.Entitlements, &fakemicrosoft.Entitlement{ID: "00000000" + sub.ID[8:], Status: "active"})
-				}
-			}
-		}
-	})
-	s.isTruth(s.inventory(s.source()))
 }
 
 // TestUsage_AnInvoiceThatIsNotReadyIsAskedForAgain has the export of an invoice
