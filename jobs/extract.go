@@ -189,7 +189,7 @@ func collect[T any](x *extraction, table archive.Table, tally *data.Tally, rows 
 	var good []T
 	for row, err := range rows {
 		switch {
-		case err == nil && x.Exclude[owner(row)]:
+		case err == nil && x.Exclude[owner(row)], x.ofExcluded(table, err):
 			tally.Skip("excluded customer")
 		case err == nil:
 			good = append(good, row)
@@ -204,6 +204,20 @@ func collect[T any](x *extraction, table archive.Table, tally *data.Tally, rows 
 	}
 	x.out.Warnings = append(x.out.Warnings, tally.Warnings...)
 	return good, nil
+}
+
+// ofExcluded reports whether an error is of a customer who is left out: nothing is
+// expected of one, so nothing of one is missing.
+func (x *extraction) ofExcluded(table archive.Table, err error) bool {
+	var refused *data.CustomerError
+	var bad *data.RowError
+	switch {
+	case errors.As(err, &refused):
+		return x.Exclude[refused.CustomerID]
+	case errors.As(err, &bad):
+		return table == archive.Customers && x.Exclude[data.CustomerID(bad.ID)]
+	}
+	return false
 }
 
 // quarantine keeps a bad row aside, and a customer who could not be read in

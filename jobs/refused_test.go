@@ -41,16 +41,29 @@ func refuses(customer, reason string, permanent bool) error {
 // night takes one snapshot; rows are those of subscriptions, or errors.
 func (n *nightly) night(customers []string, rows ...any) Extracted {
 	n.t.Helper()
+	return n.nightWithout("", customers, rows...)
+}
+
+// nightWithout is a night with one customer excluded.
+func (n *nightly) nightWithout(excluded data.CustomerID, customers []string, rows ...any) Extracted {
+	n.t.Helper()
 	n.day++
 	source := &fakeSource{kind: "net", subscriptions: rows, usage: []any{used(n.day-1, customers[0], "s1")}}
 	for _, id := range customers {
 		source.customers = append(source.customers, data.Customer{CustomerID: data.CustomerID(id)})
 	}
-	out, err := n.extract(Extract{Usage: source, Inventory: source, InventoryDay: n.day})
+	out, err := n.extract(Extract{Usage: source, Inventory: source, InventoryDay: n.day, Exclude: map[data.CustomerID]bool{excluded: true}})
 	if err != nil {
 		n.t.Fatal(err)
 	}
 	return out
+}
+
+// snapshot is the newest file of subscriptions.
+func (n *nightly) snapshot() archive.Part {
+	n.t.Helper()
+	parts := n.view().Parts(archive.Subscriptions)
+	return parts[len(parts)-1]
 }
 
 // told is what a night's warnings and notes say, shortened to what matters here.
@@ -156,6 +169,33 @@ func TestRefused_ManyAreCounted(t *testing.T) {
 	out := n.night(customers, rows...)
 	if len(out.Warnings) != maxNamed+1 || out.Warnings[maxNamed] != "20 more customers could not be read" {
 		t.Errorf("warnings %q", out.Warnings)
+	}
+}
+
+// TestExclude_OneWhoRefusesIsNotMissing excludes a customer who refuses, and one
+// whose row is bad, by a list that the source does not know.
+func TestExclude_OneWhoRefusesIsNotMissing(t *testing.T) {
+	n := newNightly(t)
+	both := []string{"a", "b"}
+	n.night(both, entitled("s1", "a"), entitled("s2", "b"))
+	for night := range 4 {
+		out := n.nightWithout("b", both, entitled("s1", "a"), refuses("b", "403 20002", true))
+		if len(out.Warnings) > 0 || out.LeftOut["subscriptions: excluded customer"] != 1 {
+			t.Errorf("night %d: warnings %q, left out %v", night, out.Warnings, out.LeftOut)
+		}
+		if last := n.snapshot(); last.Coverage != (archive.Coverage{Expected: 1, Read: 1}) || last.Rows != 1 {
+			t.Errorf("night %d: coverage %+v, subscriptions %v", night, last.Coverage, n.dates())
+		}
+	}
+	n.day++
+	bad := &data.RowError{File: "customers", Line: 2, Column: "name", Reason: "bad", ID: "b"}
+	source := &fakeSource{kind: "net", customers: []any{data.Customer{CustomerID: "a"}, bad}, subscriptions: []any{entitled("s1", "a")}, usage: []any{used(n.day-1, "a", "s1")}}
+	out, err := n.extract(Extract{Usage: source, Inventory: source, InventoryDay: n.day, Exclude: map[data.CustomerID]bool{"b": true}})
+	if err != nil || len(out.Quarantined) > 0 || out.LeftOut["customers: excluded customer"] != 1 {
+		t.Errorf("a bad row of an excluded customer: %v, %+v", err, out)
+	}
+	if last := n.snapshot(); last.Coverage != (archive.Coverage{Expected: 1, Read: 1}) {
+		t.Errorf("coverage %+v", last.Coverage)
 	}
 }
 

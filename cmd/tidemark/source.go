@@ -194,6 +194,17 @@ func (k *checker) partnerCenter(key string, s sourceConfig) {
 	}
 }
 
+// excluded are the ids of the customers that extractions leave out, whichever
+// source names them: they are left out of every table, so no source asks for them.
+func (c *config) excluded() (ids []string) {
+	for _, s := range []*sourceConfig{&c.Source, c.Sources.Inventory, c.Sources.Usage} {
+		if s != nil {
+			ids = append(ids, s.Exclude...)
+		}
+	}
+	return ids
+}
+
 // fullSource is a source of usage and of inventory.
 type fullSource interface {
 	data.UsageSource
@@ -260,7 +271,7 @@ func (a *app) partnerCenter(c *config, key string, s sourceConfig, backfill int)
 	o := partnercenter.Options{
 		Credentials: partnercenter.Credentials{Tenant: s.Tenant, ClientID: s.ClientID, RefreshToken: c.path(strings.TrimPrefix(s.RefreshToken, "file:"))},
 		Cloud:       s.Cloud, Endpoints: partnercenter.Endpoints(s.Endpoints), Currencies: s.Currencies, Invoices: s.Invoices, Backfill: backfill,
-		Exclude: s.Exclude, Work: c.path(cmp.Or(s.Work, "work")), Now: a.now, Waiting: a.tellWait,
+		Exclude: c.excluded(), Work: c.path(cmp.Or(s.Work, "work")), Now: a.now, Waiting: a.tellWait,
 	}
 	certificate, err := a.secret(c, key+".certificate", s.Certificate)
 	if err == nil {
@@ -305,16 +316,11 @@ func (a *app) extraction(ctx context.Context, c *config, arc *archive.Archive, d
 	}
 	x := jobs.Extract{Archive: arc, Usage: usage, Inventory: inventory, Days: days, InventoryDay: inventoryDay,
 		Run: a.newRunID(), Started: a.now(), Exclude: map[data.CustomerID]bool{}}
+	for _, id := range c.excluded() {
+		x.Exclude[data.CustomerID(data.CleanID(id))] = true
+	}
 	if share := c.usageConfig().MaxBad; share != nil {
 		x.MaxBad = float64(*share)
-	}
-	for _, s := range []*sourceConfig{&c.Source, c.Sources.Usage, c.Sources.Inventory} {
-		if s == nil {
-			continue
-		}
-		for _, id := range s.Exclude {
-			x.Exclude[data.CustomerID(data.CleanID(id))] = true
-		}
 	}
 	return x, nil
 }

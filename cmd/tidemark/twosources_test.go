@@ -45,6 +45,30 @@ func firstOf(c *fakemicrosoft.Customer) [2]string {
 // quick is a fake side without waiting.
 var quick = fakemicrosoft.Options{Export: fakemicrosoft.ExportOptions{Polls: -1}, Budget: fakemicrosoft.BudgetOptions{Requests: -1}}
 
+// TestTwoSources_AnExcludedCustomerWhoRefuses names the customer beside the usage
+// alone: the inventory's source leaves it out, too.
+func TestTwoSources_AnExcludedCustomerWhoRefuses(t *testing.T) {
+	p := smallTenant(time.Now())
+	e := newTenant(t, p, quick)
+	gone := p.Customers[2]
+	gone.Refuse = &fakemicrosoft.Refusal{Status: 403, Code: "20002"}
+	e.useUntil(40, firstOf(p.Customers[0]))
+	e.write("tidemark.yaml", usageInFiles(e.source+"}", strings.ToUpper(gone.ID)))
+	e.must("extract")
+	parts := e.parts(archive.Subscriptions)
+	if c := parts[len(parts)-1].Coverage; c.Expected != 8 || c.Read != 8 || c.Failed != 0 {
+		t.Errorf("coverage %+v", c)
+	}
+	for _, r := range e.server.Requests() {
+		if strings.Contains(strings.ToLower(r.Path), strings.ToLower(gone.ID)) {
+			t.Errorf("asked for %s", r.Path)
+		}
+	}
+	if code, out := e.tidemark("check"); code == exitUsage || strings.Contains(out, "problem") {
+		t.Errorf("check: exit %d\n%s", code, out)
+	}
+}
+
 // TestTwoSources_CheckAsksForNoPermissionThatNobodyNeeds has usage in files: the app
 // needs none of Graph's.
 func TestTwoSources_CheckAsksForNoPermissionThatNobodyNeeds(t *testing.T) {
