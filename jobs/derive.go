@@ -97,7 +97,7 @@ func newestInventory(ctx context.Context, view *archive.View) (map[data.Customer
 }
 
 // createdBefore returns the creation dates that the snapshots up to a day have,
-// of each subscription the newest.
+// of each subscription the newest that is known.
 func createdBefore(ctx context.Context, view *archive.View, day data.Day) (map[data.SubscriptionID]data.Subscription, error) {
 	days := view.Snapshots(archive.Subscriptions)
 	all := map[data.SubscriptionID]data.Subscription{}
@@ -116,7 +116,9 @@ func createdBefore(ctx context.Context, view *archive.View, day data.Day) (map[d
 			if day, known := created.At(i); known && basis.At(i) != transform.NoID {
 				s.Created, s.CreatedBasis = new(data.Day(day)), new(data.Basis(bases.Text(basis.At(i))))
 			}
-			all[s.SubscriptionID] = s
+			if _, found := all[s.SubscriptionID]; !found || s.Created != nil {
+				all[s.SubscriptionID] = s
+			}
 		}
 	}
 	return all, nil

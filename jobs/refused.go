@@ -8,12 +8,12 @@ import (
 
 	"tidemark/data"
 	"tidemark/data/archive"
+	"tidemark/transform"
 )
 
 // before is the inventory as the newest snapshot before the day of the one that
 // is being taken has it. The zero value is that of the archive's first snapshot.
 type before struct {
-	taken         bool // there is such a snapshot
 	customers     map[data.CustomerID]data.Customer
 	subscriptions map[data.SubscriptionID]data.Subscription
 }
@@ -27,7 +27,7 @@ func readBefore(ctx context.Context, view *archive.View, day data.Day) (b before
 	if err != nil {
 		return b, err
 	}
-	b = before{len(customers) > 0, map[data.CustomerID]data.Customer{}, map[data.SubscriptionID]data.Subscription{}}
+	b = before{map[data.CustomerID]data.Customer{}, map[data.SubscriptionID]data.Subscription{}}
 	for _, c := range customers {
 		b.customers[c.CustomerID] = c
 	}
@@ -52,6 +52,7 @@ func (x *extraction) completeInventory(ctx context.Context) error {
 	if err := x.dateFirstSeen(ctx, view, b); err != nil {
 		return fmt.Errorf("find when subscriptions were seen first: %w", err)
 	}
+	kept := map[data.CustomerID]int{}
 	if len(x.refused) > 0 {
 		known, err := gather(view.SubscriptionsOn(ctx, x.InventoryDay))
 		if err != nil {
@@ -60,8 +61,11 @@ func (x *extraction) completeInventory(ctx context.Context) error {
 		n := len(x.subscriptions)
 		x.subscriptions = carry(known, x.subscriptions, subscriptionID, func(s data.Subscription) bool { return x.refused[s.CustomerID] != nil })
 		x.carried = len(x.subscriptions) - n
+		for _, s := range x.subscriptions[n:] {
+			kept[s.CustomerID]++
+		}
 	}
-	x.noteRefused(b, newestOn(view, x.InventoryDay))
+	x.noteRefused(b, kept, newestOn(view, x.InventoryDay))
 	return nil
 }
 
@@ -80,8 +84,9 @@ const maxNamed = 10
 
 // noteRefused writes into the customers' rows which of them refused, and warns
 // of what is new or passing. A customer who refuses in the same way for the
-// third snapshot is told once more, and no longer expected from then on.
-func (x *extraction) noteRefused(b before, known *data.Day) {
+// third snapshot is told once more, and no longer expected from then on. Kept is how
+// many subscriptions of each are those of the inventory of known, the newest.
+func (x *extraction) noteRefused(b before, kept map[data.CustomerID]int, known *data.Day) {
 	var back []data.CustomerID
 	named := 0
 	for i, c := range x.customers {
@@ -102,7 +107,11 @@ func (x *extraction) noteRefused(b before, known *data.Day) {
 			continue // told before
 		}
 		if named++; named <= maxNamed {
-			x.out.Warnings = append(x.out.Warnings, refusal(c, refused, known))
+			as := "no subscription of it is known"
+			if kept[c.CustomerID] > 0 {
+				as = "its subscriptions are kept as they were on " + known.String()
+			}
+			x.out.Warnings = append(x.out.Warnings, refusal(c, refused, as))
 		}
 	}
 	if named > maxNamed {
@@ -129,8 +138,8 @@ func refusedSince(was data.Customer, now *data.CustomerError, day data.Day) (why
 	return &now.Reason, &day, new(int32(1))
 }
 
-// refusal tells of one customer who could not be read.
-func refusal(c data.Customer, err error, known *data.Day) string {
+// refusal tells of one customer who could not be read, and what is kept of it.
+func refusal(c data.Customer, err error, kept string) string {
 	who := string(c.CustomerID)
 	if c.Name != nil {
 		who = fmt.Sprintf("%q (%s)", *c.Name, who)
@@ -138,10 +147,6 @@ func refusal(c data.Customer, err error, known *data.Day) string {
 	if c.Unreachable() {
 		return fmt.Sprintf("customer %s is unreachable since %s (%s): from now on it is not expected any more and not told again; name it in source.exclude if it has gone",
 			who, *c.RefusedSince, *c.Refused)
-	}
-	kept := "nothing is known of it yet"
-	if known != nil {
-		kept = "its subscriptions are kept as they were on " + known.String()
 	}
 	var detail *data.CustomerError
 	if errors.As(err, &detail) && detail.Err != nil {
@@ -152,45 +157,92 @@ func refusal(c data.Customer, err error, known *data.Day) string {
 
 // dateFirstSeen dates the subscriptions whose source knows only their plan's
 // date: one that the archive has had keeps its date; one that is new to it was
-// created on the day of this snapshot, the first that has it. In the archive's
-// first snapshot, and of a customer who was never read, it stays the plan's.
+// created on the day of this snapshot, the first that has it. Where no earlier
+// snapshot could have had it, it stays the plan's: see [newIn].
 func (x *extraction) dateFirstSeen(ctx context.Context, view *archive.View, b before) error {
-	if !b.taken {
-		return nil
-	}
-	read := map[data.CustomerID]bool{} // customers whose subscriptions the snapshot before has
-	for _, s := range b.subscriptions {
-		read[s.CustomerID] = true
-	}
-	var unseen []int
+	var undated []int
 	for i, s := range x.subscriptions {
 		if s.CreatedBasis == nil || *s.CreatedBasis != data.BasisPlan {
 			continue
 		}
-		was, known := b.subscriptions[s.SubscriptionID]
-		customer, knownCustomer := b.customers[s.CustomerID]
-		switch {
-		case known && was.Created != nil:
+		if was := b.subscriptions[s.SubscriptionID]; was.Created != nil {
 			x.subscriptions[i].Created, x.subscriptions[i].CreatedBasis = was.Created, was.CreatedBasis
-		case known, knownCustomer && customer.Refused != nil && !read[s.CustomerID]:
-		default:
-			unseen = append(unseen, i)
+		} else {
+			undated = append(undated, i)
 		}
 	}
-	if len(unseen) == 0 {
+	if len(undated) == 0 || len(view.Snapshots(archive.Subscriptions)) == 0 {
 		return nil
 	}
 	earlier, err := createdBefore(ctx, view, x.InventoryDay-1)
 	if err != nil {
 		return err
 	}
-	for _, i := range unseen {
-		s := &x.subscriptions[i]
-		if was, found := earlier[s.SubscriptionID]; found { // it was away for a while
-			s.Created, s.CreatedBasis = was.Created, was.CreatedBasis
-			continue
+	owners := map[data.CustomerID]bool{}
+	for _, i := range undated {
+		if _, found := earlier[x.subscriptions[i].SubscriptionID]; !found {
+			owners[x.subscriptions[i].CustomerID] = true
 		}
-		s.Created, s.CreatedBasis = new(x.InventoryDay), new(data.BasisFirstSeen)
+	}
+	isNew, err := newIn(ctx, view, x.InventoryDay-1, owners)
+	if err != nil {
+		return err
+	}
+	for _, i := range undated {
+		s := &x.subscriptions[i]
+		switch was, found := earlier[s.SubscriptionID]; {
+		case found && was.Created != nil: // it was away for a while, or known by usage only
+			s.Created, s.CreatedBasis = was.Created, was.CreatedBasis
+		case !found && isNew[s.CustomerID]:
+			s.Created, s.CreatedBasis = new(x.InventoryDay), new(data.BasisFirstSeen)
+		}
 	}
 	return nil
+}
+
+// newIn says of which of these customers a subscription that no snapshot up to a
+// day has is new: of those who were read before, and of those whom no snapshot
+// has. Not so of a customer whom the archive knows and who was never read, since
+// every snapshot has refusals of it or was derived from usage; and of nobody
+// where all snapshots were derived: these name only who used something.
+func newIn(ctx context.Context, view *archive.View, until data.Day, customers map[data.CustomerID]bool) (map[data.CustomerID]bool, error) {
+	read, known := map[data.CustomerID]bool{}, map[data.CustomerID]bool{}
+	inventories := false
+	for _, p := range slices.Backward(view.Parts(archive.Customers)) {
+		if p.Day > until {
+			continue
+		}
+		if len(read) == len(customers) {
+			return read, nil
+		}
+		// No source was asked for customers where none was expected.
+		inventory := p.Coverage.Expected > 0
+		inventories = inventories || inventory
+		for rec, err := range view.Scan(ctx, archive.Customers, data.Period{From: p.Day, To: p.Day}, "customer_id", "refused") {
+			if err != nil {
+				return nil, err
+			}
+			var ids, reasons transform.IDs
+			c := transform.ColumnsOf(rec)
+			id, refused := c.IDs("customer_id", &ids), c.IDs("refused", &reasons)
+			if err := c.Err(); err != nil {
+				return nil, err
+			}
+			for i := range c.Rows() {
+				customer := data.CustomerID(ids.Text(id.At(i)))
+				if !customers[customer] {
+					continue
+				}
+				known[customer] = true
+				if inventory && refused.At(i) == transform.NoID {
+					read[customer] = true
+				}
+			}
+		}
+	}
+	isNew := map[data.CustomerID]bool{}
+	for customer := range customers {
+		isNew[customer] = inventories && (read[customer] || !known[customer])
+	}
+	return isNew, nil
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"tidemark/data"
 	"tidemark/data/archive"
@@ -172,6 +173,159 @@ func TestRefused_ManyAreCounted(t *testing.T) {
 	}
 }
 
+// TestFirstSeen_OfACustomerWhoWasReadBefore has a customer who was read, without any
+// subscription, refuse for a while, and then have its first one.
+func TestFirstSeen_OfACustomerWhoWasReadBefore(t *testing.T) {
+	n := newNightly(t)
+	all := []string{"a", "b", "c"}
+	down := refuses("b", "500", false)
+	n.night(all, entitled("s1", "a"), refuses("c", "500", false)) // 2 November: b is read, c is not
+	n.night(all, entitled("s1", "a"), down, refuses("c", "500", false))
+	n.night([]string{"a"}, entitled("s1", "a")) // neither is listed
+	n.night(all, entitled("s1", "a"), down, refuses("c", "500", false))
+	n.night(all, entitled("s1", "a"), entitled("s2", "b"), entitled("s3", "c"))
+	want := map[string]string{"s1": "2024-03-11 plan", "s2": "2026-11-06 first_seen", "s3": "2024-03-11 plan"}
+	if diff := cmp.Diff(want, n.dates()); diff != "" {
+		t.Errorf("want -, got +:\n%s", diff)
+	}
+}
+
+// TestFirstSeen_SnapshotsThatUsageAloneMade adds an inventory to an archive of usage:
+// what idled until then is not new, whatever refuses meanwhile; what comes later is.
+func TestFirstSeen_SnapshotsThatUsageAloneMade(t *testing.T) {
+	n := newNightly(t)
+	for range 2 {
+		n.day++
+		usage := &fakeSource{kind: "net", usage: []any{used(n.day-60, "a", "s0"), used(n.day-9, "a", "s1"), used(n.day-1, "d", "s4")}}
+		if _, err := n.extract(Extract{Usage: usage, InventoryDay: n.day}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := []string{"a", "b", "c"}
+	rows := []any{entitled("s0", "a"), entitled("s1", "a"), entitled("idle1", "a"), entitled("idle2", "b")}
+	n.night(all, append(rows, refuses("c", "500", false))...)
+	n.night(all, append(rows, refuses("c", "500", false))...)
+	n.night(append(all, "d", "e"), append(rows, entitled("idle3", "c"), entitled("idle4", "d"), entitled("new1", "b"), entitled("new2", "e"))...)
+	want := map[string]string{
+		"s0":    "2024-03-11 plan", // used from the first days on
+		"s1":    "2026-10-25 first_usage",
+		"idle1": "2024-03-11 plan",
+		"idle2": "2024-03-11 plan",
+		"idle3": "2024-03-11 plan", // of a customer who could not be read before
+		"idle4": "2024-03-11 plan", // of one who is known by usage only
+		"new1":  "2026-11-06 first_seen",
+		"new2":  "2026-11-06 first_seen",
+	}
+	if diff := cmp.Diff(want, n.dates()); diff != "" {
+		t.Errorf("want -, got +:\n%s", diff)
+	}
+}
+
+// TestFirstSeen_StaysOverANightWithoutInventory takes the inventory away for a night:
+// what was dated before keeps its date.
+func TestFirstSeen_StaysOverANightWithoutInventory(t *testing.T) {
+	n := newNightly(t)
+	rows := []any{entitled("s1", "a"), entitled("s2", "a")}
+	n.night([]string{"a"}, rows[0])
+	n.night([]string{"a"}, rows...)
+	n.day++
+	if _, err := n.extract(Extract{Usage: &fakeSource{kind: "net", usage: []any{used(n.day-1, "a", "s1")}}, InventoryDay: n.day}); err != nil {
+		t.Fatal(err)
+	}
+	n.night([]string{"a"}, rows...)
+	if diff := cmp.Diff(map[string]string{"s1": "2024-03-11 plan", "s2": "2026-11-03 first_seen"}, n.dates()); diff != "" {
+		t.Errorf("want -, got +:\n%s", diff)
+	}
+}
+
+// TestFirstSeen_WhateverNightsThereWere has customers listed, refuse and be excluded
+// in any order, and nights whose inventory is derived from usage, and dates what
+// was read by what the nights before told.
+func TestFirstSeen_WhateverNightsThereWere(t *testing.T) {
+	customers := []string{"a", "b", "c"}
+	rapid.Check(t, func(r *rapid.T) {
+		n := newNightly(t)
+		read, known, inventory := map[string]bool{"z": true}, map[string]bool{}, false
+		had := map[string]string{} // dates by subscription
+		for range rapid.IntRange(2, 6).Draw(r, "nights") {
+			if rapid.IntRange(0, 4).Draw(r, "kind of night") == 0 {
+				n.day++
+				who := rapid.SampledFrom(customers).Draw(r, "who used something")
+				if _, err := n.extract(Extract{Usage: &fakeSource{kind: "net", usage: []any{used(n.day-1, who, "used-"+who)}}, InventoryDay: n.day}); err != nil {
+					r.Fatal(err)
+				}
+				known[who] = true
+				continue
+			}
+			listed, excluded, rows := []string{"z"}, data.CustomerID(""), []any{entitled("z1", "z")}
+			now := map[string]string{} // customer by subscription that is read
+			for _, c := range customers {
+				how := rapid.SampledFrom([]string{"read", "read", "not listed", "excluded", "refuses", "fails"}).Draw(r, c)
+				if how == "not listed" || how == "excluded" && excluded != "" {
+					continue
+				}
+				listed = append(listed, c)
+				if how == "excluded" {
+					excluded = data.CustomerID(c)
+				}
+				if how == "refuses" || how == "fails" {
+					rows = append(rows, refuses(c, how, how == "refuses"))
+					continue
+				}
+				for _, id := range rapid.SliceOfDistinct(rapid.SampledFrom([]string{c + "1", c + "2"}), rapid.ID[string]).Draw(r, "subscriptions of "+c) {
+					rows = append(rows, entitled(id, c))
+					if how == "read" {
+						now[id] = c
+					}
+				}
+			}
+			n.nightWithout(excluded, listed, rows...)
+			for id, c := range now {
+				switch {
+				case had[id] != "":
+				case inventory && (read[c] || !known[c]):
+					had[id] = n.day.String() + " first_seen"
+				default:
+					had[id] = "2024-03-11 plan"
+				}
+			}
+			inventory = true
+			refused := map[data.CustomerID]bool{}
+			for _, row := range rows {
+				if e, ok := row.(*data.CustomerError); ok {
+					refused[e.CustomerID] = true
+				}
+			}
+			for _, c := range listed {
+				known[c] = known[c] || data.CustomerID(c) != excluded
+				read[c] = read[c] || data.CustomerID(c) != excluded && !refused[data.CustomerID(c)]
+			}
+			for id, date := range n.dates() {
+				if id != "z1" && had[id] != "" && date != had[id] {
+					r.Errorf("%s: %s is dated %s, want %s", n.day, id, date, had[id])
+				}
+			}
+		}
+	})
+}
+
+// TestRefused_WhatIsKeptOfIt tells that subscriptions are kept only where some are.
+func TestRefused_WhatIsKeptOfIt(t *testing.T) {
+	n := newNightly(t)
+	all := []string{"a", "b", "c"}
+	gone := refuses("b", "403 20002", true)
+	says := func(out Extracted, want ...string) {
+		t.Helper()
+		if !slices.EqualFunc(out.Warnings, want, strings.Contains) {
+			t.Errorf("warnings %q, want %q", out.Warnings, want)
+		}
+	}
+	says(n.night(all, entitled("s1", "a"), entitled("s2", "b"), refuses("c", "500", false)), "no subscription of it is known")
+	says(n.night(all, entitled("s1", "a"), gone, refuses("c", "500", false)), "its subscriptions are kept as they were on 2026-11-02", "no subscription of it is known")
+	n.nightWithout("b", all, entitled("s1", "a"), gone)
+	says(n.night(all, entitled("s1", "a"), gone), "no subscription of it is known")
+}
+
 // TestExclude_OneWhoRefusesIsNotMissing excludes a customer who refuses, and one
 // whose row is bad, by a list that the source does not know.
 func TestExclude_OneWhoRefusesIsNotMissing(t *testing.T) {
@@ -207,7 +361,9 @@ func (n *nightly) dates() map[string]string {
 		if err != nil {
 			n.t.Fatal(err)
 		}
-		got[string(s.SubscriptionID)] = fmt.Sprintf("%s %s", s.Created, *s.CreatedBasis)
+		if s.Created != nil {
+			got[string(s.SubscriptionID)] = fmt.Sprintf("%s %s", s.Created, *s.CreatedBasis)
+		}
 	}
 	return got
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -91,6 +93,47 @@ func TestTwoSources_CheckAsksForNoPermissionThatNobodyNeeds(t *testing.T) {
 	e.write("tidemark.yaml", "source: "+e.source+", currencies: [EUR]}\n")
 	if code, out := e.tidemark("check"); code != exitUsage || !strings.Contains(out, "PartnerBilling.Read.All") {
 		t.Errorf("with usage of Graph: exit %d\n%s", code, out)
+	}
+}
+
+// TestTwoSources_AnInventoryThatIsAddedLater begins with usage alone: what idled when
+// the inventory was added is neither sold nor a new customer's, what comes then is.
+func TestTwoSources_AnInventoryThatIsAddedLater(t *testing.T) {
+	at := time.Date(2026, time.November, 10, 2, 30, 0, 0, time.UTC)
+	p := smallTenant(at)
+	for _, c := range p.Customers {
+		for _, s := range c.Subscriptions {
+			s.Created = at.AddDate(-1, 0, 0)
+		}
+	}
+	e := newTenant(t, p, quick)
+	e.now = func() time.Time { return at }
+	night := func(days int) {
+		t.Helper()
+		at = at.AddDate(0, 0, days)
+		e.useUntil(60, firstOf(p.Customers[0]), firstOf(p.Customers[1]))
+		e.must("extract")
+	}
+	e.write("tidemark.yaml", usageInFiles("", ""))
+	night(0)
+	e.write("tidemark.yaml", usageInFiles(e.source+"}", ""))
+	night(1)
+	e.server.Update(func(p *fakemicrosoft.Partner) {
+		plan := *p.Customers[3].Subscriptions[0]
+		plan.ID, plan.OfferID, plan.Entitlements = "00000013-1111-4222-8333-444455556666", fakemicrosoft.PlanOffer+":X", []*fakemicrosoft.Entitlement{{ID: "00000023-1111-4222-8333-444455556666", Status: "active"}}
+		p.Customers = append(p.Customers, &fakemicrosoft.Customer{ID: "00000003-1111-4222-8333-444455556666", Name: "New", Relationship: "reseller", Currency: "EUR", Subscriptions: []*fakemicrosoft.Subscription{&plan}})
+	})
+	night(1)
+	var m struct {
+		Sold metricJSON `json:"subscriptions_sold"`
+		New  metricJSON `json:"new_customers"`
+	}
+	_, out := e.tidemark("metrics", "--period", "2026-11-05..2026-11-12", "--format", "json")
+	if err := json.Unmarshal([]byte(out), &m); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if got := []int{m.Sold.Value, m.New.Value}; !slices.Equal(got, []int{1, 1}) {
+		t.Errorf("sold and new = %v, want one of each\n%s", got, out)
 	}
 }
 
