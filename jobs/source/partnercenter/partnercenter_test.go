@@ -2,6 +2,7 @@ package partnercenter
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -192,6 +193,59 @@ func TestInventory_IsWhatThePartnerHas(t *testing.T) {
 	s.isTruth(inv)
 	if inv.LeftOut["subscription that is not Azure's"] == 0 {
 		t.Errorf("no licence was left out: %v", inv.LeftOut)
+	}
+}
+
+// TestInventory_SequentialPages reads the same inventory by pages of any size: each
+// page is asked for once, after the one before and by the way that this one tells.
+func TestInventory_SequentialPages(t *testing.T) {
+	for size, pages := range map[int]int{1: 20, 7: 3, 10: 2, 19: 2, 20: 1, 500: 1} {
+		t.Run(fmt.Sprintf("pages of %d", size), func(t *testing.T) {
+			s := newSide(t, smallPartner(), fakemicrosoft.Options{})
+			s.options.PageSize = size
+			want := []string{""} // continuation tokens: none for the first page, then what each page tells
+			s.server.Script(fakemicrosoft.Fault{Name: "look", Host: fakemicrosoft.API, Path: "/customers\\?", Every: 1, Edit: func(body []byte) []byte {
+				var page struct {
+					Token string `json:"continuationToken"`
+				}
+				if err := json.Unmarshal(withoutBOM(body), &page); err != nil {
+					t.Error(err)
+				}
+				want = append(want, page.Token)
+				return body
+			}})
+			s.isTruth(s.inventory(s.source()))
+			var asked []string
+			for _, r := range s.server.Requests() {
+				if r.Path == "/v1/customers" {
+					asked = append(asked, r.Header.Get("MS-ContinuationToken"))
+				}
+			}
+			if last := len(want) - 1; len(asked) != pages || !slices.Equal(asked, want[:last]) || want[last] != "" {
+				t.Errorf("%d pages, asked for by %q, told %q", len(asked), asked, want)
+			}
+		})
+	}
+}
+
+// TestInventory_TwoSequentialReadsAreEqual reads again once the first is done with.
+func TestInventory_TwoSequentialReadsAreEqual(t *testing.T) {
+	s := newSide(t, smallPartner(), fakemicrosoft.Options{})
+	read := func() inventory {
+		t.Helper()
+		source := s.source()
+		inv := s.inventory(source)
+		if err := source.Done(); err != nil {
+			t.Fatal(err)
+		}
+		return inv
+	}
+	first, before := read(), s.server.Count(fakemicrosoft.API)
+	if diff := cmp.Diff(first, read()); diff != "" {
+		t.Errorf("first -, second +:\n%s", diff)
+	}
+	if n := s.server.Count(fakemicrosoft.API); n != 2*before {
+		t.Errorf("%d requests, then %d: the second is no reading of its own", before, n-before)
 	}
 }
 
