@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -205,7 +207,8 @@ func TestExtract_TheWholeAccountTakesOver(t *testing.T) {
 }
 
 // TestExtract_NoSecretReachesTheArchive extracts from a container, with bad rows
-// and with a failure, and searches every file.
+// and with a failure, and searches every file, and every value of the archive: its
+// Parquet files are compressed, so their bytes alone do not tell.
 func TestExtract_NoSecretReachesTheArchive(t *testing.T) {
 	c := newCloud(t, fakemicrosoft.CostExports{Months: 1, PerCustomer: true})
 	c.Put(fakemicrosoft.File{Name: "focus/x/part.csv", Body: []byte(shortHeader + "2026-02-09,x,EUR,a,Microsoft,Usage,s\n")},
@@ -225,21 +228,47 @@ func TestExtract_NoSecretReachesTheArchive(t *testing.T) {
 		t.Error("an expired signature is accepted")
 	}
 	c.hides(t, result{err: failed, tally: data.Tally{Warnings: out.Warnings}})
-	files := 0
-	err = filepath.WalkDir(n.dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
+	for _, secret := range append(c.Secrets(), marker, url.QueryEscape(marker), url.PathEscape(marker), "sig=") {
+		if where := n.holding(secret); len(where) > 0 {
+			t.Errorf("a secret stands in %q", where)
 		}
-		files++
-		b, err := os.ReadFile(path)
-		for _, secret := range append(c.Secrets(), marker, "sig=") {
-			if strings.Contains(string(b), secret) {
-				t.Errorf("a secret stands in %s", path)
-			}
-		}
-		return err
-	})
-	if err != nil || files < 10 {
-		t.Errorf("searched %d files: %v", files, err)
 	}
+	for _, customer := range c.partner.Customers { // what is archived is found
+		if where := n.holding(customer.ID); !slices.Contains(where, "usage.csv") || !slices.Contains(where, "customers.csv") {
+			t.Errorf("customer %s is found in %q", customer.ID, where)
+		}
+	}
+}
+
+// holding names the files of the archive, and of an export of all its rows, that
+// hold a text in any case.
+func (n *nights) holding(text string) (where []string) {
+	n.t.Helper()
+	view, err := n.arc.View(n.t.Context(), nil)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	out := filepath.Join(n.t.TempDir(), "values")
+	x := jobs.Export{View: view, Tables: archive.Tables(), Period: data.Period{From: 0, To: data.DayOf(n.now) + 366}, Format: "csv", Dir: out}
+	if _, err := x.Export(n.t.Context()); err != nil {
+		n.t.Fatal(err)
+	}
+	for _, dir := range []string{n.dir, out} {
+		files := 0
+		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			files++
+			b, err := os.ReadFile(path)
+			if strings.Contains(strings.ToLower(string(b)), strings.ToLower(text)) {
+				where = append(where, filepath.Base(path))
+			}
+			return err
+		})
+		if err != nil || files < 5 {
+			n.t.Errorf("searched %d files: %v", files, err)
+		}
+	}
+	return where
 }
