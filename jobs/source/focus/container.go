@@ -197,6 +197,9 @@ func (b *blobs) list(ctx context.Context) ([]object, error) {
 			if item.Name == nil || item.Properties == nil || item.Properties.ContentLength == nil {
 				continue // a folder of a hierarchical namespace
 			}
+			if hidden(strings.TrimPrefix(*item.Name, b.prefix)) {
+				continue
+			}
 			o := object{name: *item.Name, size: *item.Properties.ContentLength}
 			if tag := item.Properties.ETag; tag != nil {
 				o.version = `"` + strings.Trim(string(*tag), `"`) + `"`

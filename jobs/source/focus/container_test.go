@@ -86,6 +86,16 @@ func (c *cloud) want() map[string]int64 {
 	return cents
 }
 
+func TestContainer_HiddenFilesAndFoldersAreNotRead(t *testing.T) {
+	c := newCloud(t, fakemicrosoft.CostExports{Months: 1, Runs: 1})
+	want := read(t, c.options(), nil)
+	c.Put(fakemicrosoft.File{Name: "focus/.~tmp~/p.csv", Body: []byte(part("s"))}, fakemicrosoft.File{Name: ".p.csv", Body: []byte(part("s"))})
+	got := read(t, c.options(), nil)
+	if diff := cmp.Diff(want.rows, got.rows); diff != "" || got.err != nil || got.tally.Warnings != nil {
+		t.Errorf("%v, %q; without hidden files -, with them +:\n%s", got.err, got.tally.Warnings, diff)
+	}
+}
+
 func TestContainer_GivesTheNewestRunsOnly(t *testing.T) {
 	for name, e := range map[string]fakemicrosoft.CostExports{
 		"new reports, gzip":                            {PartRows: 40},

@@ -241,6 +241,7 @@ func TestUsage_CopiesWithoutManifestAreRefused(t *testing.T) {
 		"a folder a subscription":         {map[string]string{"a/p.csv": part("s"), "b/p.csv": part("t")}, ""},
 		"a folder a day":                  {map[string]string{"a/p.csv": part("s"), "b/p.csv": strings.ReplaceAll(part("s"), "-09,", "-10,")}, ""},
 		"what a copying tool still hides": {map[string]string{"a/p.csv": part("s"), "b/.p.csv": part("s")}, ""},
+		"what it still hides in a folder": {map[string]string{"a/p.csv": part("s"), ".~tmp~/p.csv": part("s"), "b/.copy/c/p.csv": part("s")}, ""},
 		"a month that overlaps with days": {map[string]string{"a/p.csv": part("s") + strings.ReplaceAll(part("s")[len(shortHeader):], "-09,", "-20,"), "b/p.csv": strings.ReplaceAll(part("s"), "-09,", "-10,")},
 			"by folder a and by folder b"},
 	} {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
 )
@@ -21,7 +20,8 @@ type object struct {
 
 // store is where exports lie.
 type store interface {
-	// list returns every file.
+	// list returns every file but hidden ones: what a copying tool writes until it
+	// is done.
 	list(ctx context.Context) ([]object, error)
 	// open returns what a file holds. The caller must close it.
 	open(ctx context.Context, o object) (io.ReadCloser, error)
@@ -39,7 +39,12 @@ func (f localFolder) place(name string) string {
 	return filepath.Join(string(f), filepath.FromSlash(name))
 }
 
-// list leaves out hidden files: what a copying tool writes until it is done.
+// hidden reports whether a name below the store, or a folder of it, begins with
+// a dot.
+func hidden(name string) bool {
+	return strings.HasPrefix(name, ".") || strings.Contains(name, "/.")
+}
+
 func (f localFolder) list(ctx context.Context) ([]object, error) {
 	var all []object
 	err := fs.WalkDir(os.DirFS(string(f)), ".", func(name string, d fs.DirEntry, err error) error {
@@ -49,7 +54,10 @@ func (f localFolder) list(ctx context.Context) ([]object, error) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if d.IsDir() || strings.HasPrefix(path.Base(name), ".") {
+		switch {
+		case d.IsDir() && name != "." && hidden(name):
+			return fs.SkipDir
+		case d.IsDir() || hidden(name):
 			return nil
 		}
 		info, err := os.Stat(f.place(name))
