@@ -138,6 +138,14 @@ type Tally struct {
 	TotalBytes int64            // input bytes in all, 0 when unknown
 	Warnings   []string         // what somebody should look at, e.g. a newer file that is not whole yet
 	Covers     []Period         // usage days that the input is complete for, in order, set before the first row; nil: those from the first to the last row
+	Restates   []Restated       // what the input has as a whole, set before the first row
+}
+
+// Restated is a scope's billing period that the input has as a whole, in every
+// currency: what an earlier input had of it beside is gone.
+type Restated struct {
+	Scope  string // as in Origin, e.g. that of an export
+	Period string // billing period, e.g. "2026-11"
 }
 
 // Skip counts one row that was left out for the given reason.

@@ -70,7 +70,7 @@ func (x *extraction) warnOfDropped(days data.Period, rows int64, c archive.Commi
 func (x *extraction) delivery(days data.Period, rows int64) archive.Delivery {
 	d := archive.Delivery{
 		Source: x.Usage.Kind(), Days: days, Full: x.Days == nil,
-		Covers: x.tally.Covers, RowsIn: x.tally.Read, RowsOut: rows, Quarantined: x.out.Quarantined[string(archive.UsageTable)],
+		Covers: x.tally.Covers, Restates: x.tally.Restates, RowsIn: x.tally.Read, RowsOut: rows, Quarantined: x.out.Quarantined[string(archive.UsageTable)],
 		FailedOn: x.badDays, Undated: x.undated,
 	}
 	x.coverage(&d, 0)

@@ -35,7 +35,7 @@ type Run struct {
 	key        []byte // reused
 	staged     Staged
 	feeds      map[Feed]bool
-	scopes     map[customerKey]string
+	scopes     map[chargedIn][]claim
 	quarantine map[Table]*quarantine
 	files      int               // data files begun
 	kept       map[string]string // hashes of small files that the record names, by key
@@ -45,13 +45,18 @@ type Run struct {
 
 var errEnded = errors.New("the run has ended")
 
-// customerKey is what may belong to one scope only: a customer's subscription, or
-// what the customer has beside them.
-type customerKey struct {
-	source       string
-	customer     data.CustomerID
-	subscription data.SubscriptionID
-	currency     string
+// chargedIn is what may belong to one scope only on a day: what is charged for in
+// a billing period.
+type chargedIn struct {
+	source string
+	charged
+	billing string
+}
+
+// claim is the days for which a scope delivers something.
+type claim struct {
+	scope string
+	days  data.Period
 }
 
 // Staged is what a run has taken in so far.
@@ -75,6 +80,9 @@ type Delivery struct {
 	// Covers are the days among them that the source is complete for; nil for
 	// all. A day without a row that is not covered stays unknown.
 	Covers []data.Period
+	// Restates are the scopes and billing periods that are delivered in every
+	// currency. Of others a delivery restates the currencies that it has.
+	Restates []data.Restated
 
 	Expected int // customers the source was asked for
 	Read     int // of them read as a whole
@@ -116,7 +124,7 @@ func (a *Archive) Begin(ctx context.Context, info RunInfo) (*Run, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("begin run %s: %w", info.ID, err)
 	}
-	r := &Run{archive: a, info: info, feeds: map[Feed]bool{}, scopes: map[customerKey]string{}, quarantine: map[Table]*quarantine{}, kept: map[string]string{}}
+	r := &Run{archive: a, info: info, feeds: map[Feed]bool{}, scopes: map[chargedIn][]claim{}, quarantine: map[Table]*quarantine{}, kept: map[string]string{}}
 	r.usage = newSorter(r.tempDir, a.opts.BufferRows)
 	return r, nil
 }

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,9 +13,30 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/array"
 )
 
-// charged is what a scope charges for: a customer's subscription, "" for what
-// the customer has beside them.
-type charged struct{ customer, subscription string }
+// charged is what a scope charges for in a currency: a subscription, or what a
+// customer has beside subscriptions. A subscription is the same whoever's it is:
+// two scopes may name its customer differently.
+type charged struct{ customer, subscription, currency string }
+
+// chargedBy is what a row charges for.
+func chargedBy(customer, subscription, currency string) charged {
+	if subscription != "" {
+		customer = ""
+	}
+	return charged{customer, subscription, currency}
+}
+
+func (c charged) clone() charged {
+	return charged{strings.Clone(c.customer), strings.Clone(c.subscription), strings.Clone(c.currency)}
+}
+
+// String names it for messages.
+func (c charged) String() string {
+	if c.subscription == "" {
+		return "customer " + c.customer
+	}
+	return "subscription " + c.subscription
+}
 
 // billedFeed is one billing period of a feed.
 type billedFeed struct {
@@ -25,57 +47,94 @@ type billedFeed struct {
 // takeOver looks for active parts of other scopes of the source that hold what
 // is delivered here for the same billing period, as when an export of the whole
 // account follows one export a customer: it would count twice. They go if all
-// that they hold is delivered here; otherwise the delivery is refused, since
-// neither keeping nor dropping them were right.
+// that they hold is delivered here, day by day; otherwise the delivery is
+// refused, since neither keeping nor dropping them were right.
 func (r *Run) takeOver(ctx context.Context, base *state, u *usageDelivery) error {
-	others := map[billedFeed][]Part{}
-	periods := map[billedFeed]bool{} // without scope
-	for id := range u.parts {
-		if id.feed.Scope != "" {
-			periods[billedFeed{Feed{Source: u.Source, Currency: id.feed.Currency}, id.billing}] = true
-		}
-	}
-	for _, p := range base.sorted() {
-		period := billedFeed{Feed{Source: u.Source, Currency: p.Feed.Currency}, p.BillingPeriod}
-		if p.Feed.Source == u.Source && p.Feed.Scope != "" && p.Rows > 0 && periods[period] && !u.covers(p) && (u.Full || u.Days.Contains(p.Day)) {
-			at := billedFeed{p.Feed, p.BillingPeriod}
-			others[at] = append(others[at], p)
-		}
-	}
 	u.taken = map[string]bool{}
-	delivered := map[billedFeed]map[charged]string{}
-	for _, at := range slices.SortedFunc(maps.Keys(others), compareBilledFeeds) {
-		period := billedFeed{Feed{Source: u.Source, Currency: at.feed.Currency}, at.billing}
-		if delivered[period] == nil {
+	found := map[billedFeed]*overlap{}
+	active := base.byID()
+	var delivered map[charged]Feed
+	var of partID // whose day and billing period delivered is of
+	for _, p := range u.others(base) {
+		if at := (partID{day: p.Day, billing: p.BillingPeriod}); delivered == nil || at != of {
 			var err error
-			if delivered[period], err = r.deliveredIn(ctx, base, u, period); err != nil {
+			if delivered, err = r.deliveredOn(ctx, active, u, at); err != nil {
 				return err
 			}
+			of = at
 		}
-		if err := r.takeOverFeed(ctx, u, at, others[at], delivered[period]); err != nil {
+		at := billedFeed{p.Feed, p.BillingPeriod}
+		if found[at] == nil {
+			found[at] = &overlap{}
+		}
+		if err := r.compare(ctx, p, found[at], delivered); err != nil {
 			return err
 		}
 	}
+	for _, at := range slices.SortedFunc(maps.Keys(found), compareBilledFeeds) {
+		o := found[at]
+		if o.by == nil {
+			continue
+		}
+		if o.missing != "" {
+			return fmt.Errorf("feed %s delivers what the archive has for %s from feed %s, but not all of it: %s is not there, for one; what both have would count twice; take %s out of feed %s: it stays as it is archived, and other months may come from either",
+				o.by, at.billing, at.feed, o.missing, at.billing, o.by)
+		}
+		for _, p := range o.parts {
+			u.taken[p.Path] = true
+		}
+	}
 	return nil
+}
+
+// others are the active parts of scopes that the delivery has nothing of, as far
+// as it may deliver the same, in the order of day and billing period.
+func (u *usageDelivery) others(base *state) []Part {
+	periods := map[billedFeed]bool{} // without scope; without currency where one scope delivers every one
+	for id := range u.parts {
+		if id.feed.Scope != "" {
+			periods[billedFeed{Feed{Currency: u.restated(id.feed, id.billing).currency}, id.billing}] = true
+		}
+	}
+	var all []Part
+	for _, p := range base.sorted() {
+		same := periods[billedFeed{billing: p.BillingPeriod}] || periods[billedFeed{Feed{Currency: p.Feed.Currency}, p.BillingPeriod}]
+		if same && p.Feed.Source == u.Source && p.Feed.Scope != "" && p.Rows > 0 && !u.covers(p) && (u.Full || u.Days.Contains(p.Day)) {
+			all = append(all, p)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Part) int {
+		return cmp.Or(cmp.Compare(a.Day, b.Day), cmp.Compare(a.BillingPeriod, b.BillingPeriod))
+	})
+	return all
+}
+
+// overlap is what a billing period of another feed has in common with the
+// delivery.
+type overlap struct {
+	parts   []Part
+	by      *Feed  // that delivers some of it again; nil for none
+	missing string // something that no feed delivers again; empty for nothing
 }
 
 func compareBilledFeeds(a, b billedFeed) int {
 	return compareIDs(partID{feed: a.feed, billing: a.billing}, partID{feed: b.feed, billing: b.billing})
 }
 
-// deliveredIn returns by which scope each charge of a billing period is delivered.
-func (r *Run) deliveredIn(ctx context.Context, base *state, u *usageDelivery, period billedFeed) (map[charged]string, error) {
-	all := map[charged]string{}
-	active := base.byID()
+// deliveredOn returns by which feed each charge of a day and billing period is
+// delivered. What is delivered in every currency has none.
+func (r *Run) deliveredOn(ctx context.Context, active map[partID]Part, u *usageDelivery, at partID) (map[charged]Feed, error) {
+	all := map[charged]Feed{}
 	for id, d := range u.parts {
-		if id.feed.Currency != period.feed.Currency || id.billing != period.billing || id.feed.Scope == "" {
+		if id.day != at.day || id.billing != at.billing || id.feed.Scope == "" {
 			continue
 		}
 		part := d.part
 		if !d.onDisk {
 			part = active[id]
 		}
-		err := r.archive.charges(ctx, part, func(c charged) { all[c] = id.feed.Scope })
+		currency := u.restated(id.feed, id.billing).currency
+		err := r.archive.charges(ctx, part, func(customer, subscription string) { all[chargedBy(customer, subscription, currency)] = id.feed })
 		if err != nil {
 			return nil, err
 		}
@@ -83,36 +142,31 @@ func (r *Run) deliveredIn(ctx context.Context, base *state, u *usageDelivery, pe
 	return all, nil
 }
 
-// takeOverFeed decides about one billing period of another scope.
-func (r *Run) takeOverFeed(ctx context.Context, u *usageDelivery, at billedFeed, parts []Part, delivered map[charged]string) error {
-	again, missing := "", (*charged)(nil)
-	for _, p := range parts {
-		err := r.archive.charges(ctx, p, func(c charged) {
-			if scope, found := delivered[c]; found {
-				again = scope
-			} else if missing == nil {
-				missing = &c
-			}
-		})
-		if err != nil {
-			return err
+// compare notes what of a part is delivered again, and what is not.
+func (r *Run) compare(ctx context.Context, p Part, o *overlap, delivered map[charged]Feed) error {
+	o.parts = append(o.parts, p)
+	return r.archive.charges(ctx, p, func(customer, subscription string) {
+		c := chargedBy(customer, subscription, "")
+		feed, found := delivered[c]
+		if !found {
+			c.currency = p.Feed.Currency
+			feed, found = delivered[c]
 		}
-	}
-	switch {
-	case again == "":
-		return nil
-	case missing != nil:
-		return fmt.Errorf("feed %s delivers what the archive has for %s from feed %s, but not all of it, customer %s for one: it would count twice; deliver the older feed as well, or leave the newer one out",
-			Feed{u.Source, again, at.feed.Currency}, at.billing, at.feed, missing.customer)
-	}
-	for _, p := range parts {
-		u.taken[p.Path] = true
-	}
-	return nil
+		switch {
+		case found && o.by == nil:
+			o.by = &feed
+		case !found && o.missing == "":
+			o.missing = fmt.Sprintf("%s of customer %s on %s", c, customer, p.Day)
+			if subscription == "" {
+				o.missing = fmt.Sprintf("what customer %s has beside subscriptions on %s", customer, p.Day)
+			}
+		}
+	})
 }
 
-// charges hands what a usage part charges for to visit, the same more than once.
-func (a *Archive) charges(ctx context.Context, p Part, visit func(charged)) error {
+// charges hands the customers and subscriptions ("" for none) that a usage part
+// charges to visit, the same more than once.
+func (a *Archive) charges(ctx context.Context, p Part, visit func(customer, subscription string)) error {
 	l := a.layouts[UsageTable]
 	wanted, err := l.selectColumns([]string{"customer_id", "subscription_id"})
 	if err != nil {
@@ -127,13 +181,13 @@ func (a *Archive) charges(ctx context.Context, p Part, visit func(charged)) erro
 			return false
 		}
 		customers, subscriptions := rec.Column(0).(*array.Dictionary), rec.Column(1).(*array.Dictionary)
-		var last charged
+		var last [2]string
 		for i := range int(rec.NumRows()) {
-			c := charged{customer: dictText(customers, i), subscription: dictText(subscriptions, i)}
-			if i == 0 || c != last {
-				visit(c)
+			pair := [2]string{dictText(customers, i), dictText(subscriptions, i)}
+			if i == 0 || pair != last {
+				visit(pair[0], pair[1])
 			}
-			last = c
+			last = pair
 		}
 		return true
 	})

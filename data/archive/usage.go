@@ -50,25 +50,43 @@ func (r *Run) AddUsage(row data.Usage, feed Feed) error {
 	return nil
 }
 
-// checkScope refuses a customer in two scopes, unless each has subscriptions of
-// its own: the usage would count twice.
+// checkScope refuses a charge in two scopes for the same days: it would count
+// twice.
 func (r *Run) checkScope(row data.Usage, feed Feed) error {
-	key := customerKey{source: feed.Source, customer: row.CustomerID, currency: row.Currency}
-	if row.SubscriptionID != nil {
-		key.subscription = *row.SubscriptionID
+	key := chargedIn{source: feed.Source, charged: chargedBy(string(row.CustomerID), valueOf(row.SubscriptionID), row.Currency),
+		billing: valueOf(row.BillingPeriod)}
+	known, at := r.scopes[key], -1
+	for i, c := range known {
+		if c.scope == feed.Scope {
+			at = i
+		}
 	}
-	scope, found := r.scopes[key]
-	if !found {
-		key.customer = data.CustomerID(strings.Clone(string(key.customer))) // not the whole line it was cut from
-		key.subscription = data.SubscriptionID(strings.Clone(string(key.subscription)))
-		r.scopes[key] = feed.Scope
+	if at >= 0 && known[at].days.Contains(row.Day) {
 		return nil
 	}
-	if scope != feed.Scope {
-		other := Feed{feed.Source, scope, feed.Currency}
-		return fmt.Errorf("the customer is delivered by feed %s and by feed %s; leave one of them out", other, feed)
+	if at < 0 {
+		key.charged = key.clone() // not the whole line it was cut from
+		key.billing = strings.Clone(key.billing)
+		known, at = append(known, claim{feed.Scope, data.Period{From: row.Day, To: row.Day}}), len(known)
+	}
+	mine := &known[at].days
+	*mine = data.Period{From: min(mine.From, row.Day), To: max(mine.To, row.Day)}
+	r.scopes[key] = known
+	for i, c := range known {
+		if i != at && c.days.From <= mine.To && mine.From <= c.days.To {
+			return fmt.Errorf("%s is delivered by feed %s and by feed %s for %s: it would count twice; leave one of them out",
+				key.charged, Feed{feed.Source, c.scope, feed.Currency}, feed, max(c.days.From, mine.From))
+		}
 	}
 	return nil
+}
+
+// valueOf returns a text, "" for none.
+func valueOf[T ~string](p *T) string {
+	if p == nil {
+		return ""
+	}
+	return string(*p)
 }
 
 // appendID begins a staged key with the identity of the part that the row
@@ -98,11 +116,22 @@ type usageDelivery struct {
 	Delivery
 	parts map[partID]delivered
 	feeds map[feedPeriod]bool // with rows, but for scope ""
+	whole map[feedPeriod]bool // without currency: delivered in every one
 	taken map[string]bool     // paths of parts of other scopes whose rows are all delivered here
 }
 
-// feedPeriod is what a delivery restates of a feed.
+// feedPeriod is what a delivery restates of a feed; without a currency, of all
+// feeds of the scope.
 type feedPeriod struct{ scope, currency, billing string }
+
+// restated is what the delivery restates where it has rows of a feed and billing
+// period.
+func (u *usageDelivery) restated(f Feed, billing string) feedPeriod {
+	if all := (feedPeriod{scope: f.Scope, billing: billing}); u.whole[all] {
+		return all
+	}
+	return feedPeriod{f.Scope, f.Currency, billing}
+}
 
 // delivered is a part of a delivery. A part that the archive already had with
 // equal content is not on disk a second time.
@@ -137,7 +166,7 @@ func (u *usageDelivery) covers(p Part) bool {
 	case u.taken[p.Path]:
 		return true
 	}
-	return u.feeds[feedPeriod{p.Feed.Scope, p.Feed.Currency, p.BillingPeriod}] && (u.Full || u.Days.Contains(p.Day))
+	return u.feeds[u.restated(p.Feed, p.BillingPeriod)] && (u.Full || u.Days.Contains(p.Day))
 }
 
 // dropped are the feeds that had rows of which the delivery has none and which
@@ -224,7 +253,10 @@ func (r *Run) CommitUsage(ctx context.Context, d Delivery) (Committed, error) {
 	if err != nil {
 		return Committed{}, err
 	}
-	u := &usageDelivery{Delivery: d, parts: map[partID]delivered{}, feeds: map[feedPeriod]bool{}}
+	u := &usageDelivery{Delivery: d, parts: map[partID]delivered{}, feeds: map[feedPeriod]bool{}, whole: map[feedPeriod]bool{}}
+	for _, w := range d.Restates {
+		u.whole[feedPeriod{scope: w.Scope, billing: w.Period}] = true
+	}
 	if err := r.writeUsage(ctx, base, u); err != nil {
 		return Committed{}, err
 	}
@@ -250,7 +282,7 @@ func (r *Run) writeUsage(ctx context.Context, base *state, u *usageDelivery) err
 		}
 		days[group.id.day] = true
 		if group.id.feed.Scope != "" {
-			u.feeds[feedPeriod{group.id.feed.Scope, group.id.feed.Currency, group.id.billing}] = true
+			u.feeds[u.restated(group.id.feed, group.id.billing)] = true
 		}
 		d, err := writePart(ctx, r, l, codeUsage, source{group.id, u.coverage(group.id.day), "", u.known(active[group.id]), group.rows})
 		if err != nil {

@@ -138,7 +138,7 @@ func (c charge) ofRun(u *data.Usage) {
 		u.Origin.Scope = c.run.scope
 	}
 	if c.run.month != 0 {
-		u.BillingPeriod = new(c.run.month.Time().Format("2006-01"))
+		u.BillingPeriod = new(period(c.run.month))
 	}
 }
 

@@ -95,7 +95,7 @@ func (s *Source) Usage(ctx context.Context, want *data.Period, tally *data.Tally
 			tally.TotalBytes += f.size
 		}
 		tally.Warnings = append(tally.Warnings, plan.warnings...)
-		tally.Covers = plan.covers
+		tally.Covers, tally.Restates = plan.covers, plan.restates()
 		r := &reading{source: s, want: want, tally: tally, yield: yield, owners: owners{}, warned: map[string]bool{}}
 		for _, f := range plan.files {
 			if !r.file(ctx, f) {

@@ -11,8 +11,9 @@ import (
 // delivered, so that none is added twice.
 type owners map[owned][]delivery
 
-// owned is what one export alone may deliver of a month and day: a customer's
-// subscription, "" for what the customer has beside them.
+// owned is what one export alone may deliver of a month and day: a subscription,
+// whoever the exports say it belongs to, or what a customer has beside its
+// subscriptions.
 type owned struct{ customer, subscription, month string }
 
 // delivery is the days for which a place delivers.
@@ -26,7 +27,7 @@ type delivery struct {
 func (o owners) add(u *data.Usage, from string) error {
 	key := owned{customer: string(u.CustomerID)}
 	if u.SubscriptionID != nil {
-		key.subscription = string(*u.SubscriptionID)
+		key = owned{subscription: string(*u.SubscriptionID)}
 	}
 	if u.BillingPeriod != nil {
 		key.month = *u.BillingPeriod
@@ -52,15 +53,16 @@ func (o owners) add(u *data.Usage, from string) error {
 	for i, d := range known {
 		if i != at && d.days.From <= mine.days.To && mine.days.From <= d.days.To {
 			return fmt.Errorf("%s is delivered twice for %s, by %s and by %s: it would count double; take one of them out",
-				key, max(d.days.From, mine.days.From), d.from, from)
+				charged(u), max(d.days.From, mine.days.From), d.from, from)
 		}
 	}
 	return nil
 }
 
-func (k owned) String() string {
-	if k.subscription == "" {
-		return "customer " + k.customer
+// charged names what a row charges for.
+func charged(u *data.Usage) string {
+	if u.SubscriptionID == nil {
+		return fmt.Sprintf("customer %s", u.CustomerID)
 	}
-	return fmt.Sprintf("customer %s, subscription %s", k.customer, k.subscription)
+	return fmt.Sprintf("customer %s, subscription %s", u.CustomerID, *u.SubscriptionID)
 }

@@ -192,7 +192,7 @@ func (p *plan) newest(copies []*run, why map[string]string) error {
 	case at < 0 && newest.month == 0:
 		p.warn("%s is not whole: %s", newest.describe(), newest.unready)
 	case at < 0:
-		p.warn("%s is not whole: it %s; %s stays as it is archived: copy it again", newest.describe(), newest.unready, newest.month.Time().Format("2006-01"))
+		p.warn("%s is not whole: it %s; %s stays as it is archived: copy it again", newest.describe(), newest.unready, period(newest.month))
 	}
 	return nil
 }
@@ -274,6 +274,20 @@ func (p *plan) span() {
 		p.covers = append(p.covers, data.MonthOf(first))
 	}
 }
+
+// restates is what the runs that count are full copies of.
+func (p *plan) restates() []data.Restated {
+	var all []data.Restated
+	for _, r := range p.runs {
+		if r.scope != "" && r.month != 0 {
+			all = append(all, data.Restated{Scope: r.scope, Period: period(r.month)})
+		}
+	}
+	return all
+}
+
+// period is the billing period that a month is.
+func period(month data.Day) string { return month.Time().Format("2006-01") }
 
 // Describe says what the source would read, and what somebody should look at.
 func (s *Source) Describe(ctx context.Context) (found string, warnings []string, err error) {

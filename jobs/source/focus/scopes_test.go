@@ -1,0 +1,174 @@
+package focus
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// The scopes of the exports in these tests.
+const (
+	ofAccount = "/providers/microsoft.billing/billingaccounts/acct"
+	ofC1      = ofAccount + "/customers/c1"
+	ofC2      = ofAccount + "/customers/c2"
+	ofS1      = "/subscriptions/s1"
+)
+
+// report is a run of an export that has a row of 1.00 of each charge on each day.
+type report struct {
+	dir, scope, month, submitted string
+	from, to                     int      // days of the month with rows; 0 for none
+	charges                      []string // customer/subscription, either may be empty
+	currency                     string   // "" for EUR
+	parts                        int      // 0: 1
+	bare                         bool     // its manifest is still to come
+	cut                          bool     // its last part is not there
+}
+
+// files are the report's files by name.
+func (r report) files() map[string]string {
+	parts := make([]string, max(1, r.parts))
+	for i := range parts {
+		parts[i] = "ChargePeriodStart,BillingPeriodStart,BilledCost,BillingCurrency,BillingAccountId,ProviderName,ChargeCategory,ConsumedQuantity,ConsumedUnit,x_CustomerId,SubAccountId\n"
+	}
+	rows := 0
+	for day := max(1, r.from); day <= r.to; day++ {
+		for _, charge := range r.charges {
+			customer, subscription, _ := strings.Cut(charge, "/")
+			currency := r.currency
+			if currency == "" {
+				currency = "EUR"
+			}
+			parts[rows%len(parts)] += fmt.Sprintf("%s-%02dT00:00:00Z,%s-01T00:00:00Z,1,%s,acct,Microsoft,Usage,1,h,%s,%s\n", r.month, day, r.month, currency, customer, subscription)
+			rows++
+		}
+	}
+	files := map[string]string{}
+	var blobs []map[string]any
+	for i, text := range parts {
+		name := fmt.Sprintf("%s/part_%d.csv", r.dir, i)
+		blobs = append(blobs, map[string]any{"blobName": name, "byteCount": len(text)})
+		if !r.cut || i < len(parts)-1 {
+			files[name] = text
+		}
+	}
+	b, err := json.Marshal(map[string]any{"blobCount": len(blobs), "dataRowCount": rows, "blobs": blobs,
+		"exportConfig": map[string]any{"exportName": "e", "resourceId": r.scope + "/providers/Microsoft.CostManagement/exports/e", "type": "FocusCost"},
+		"runInfo":      map[string]any{"submittedTime": r.submitted, "startDate": r.month + "-01T00:00:00", "endDate": r.month + "-28T00:00:00", "runId": r.dir}})
+	if err != nil {
+		panic(err)
+	}
+	if !r.bare {
+		files[r.dir+"/manifest.json"] = string(b)
+	}
+	return files
+}
+
+// night extracts from a folder that holds just these reports.
+func (n *nights) night(reports ...report) error {
+	n.t.Helper()
+	_, err := n.extract(Options{Path: lay(n.t, reports...)})
+	return err
+}
+
+func lay(t *testing.T, reports ...report) string {
+	t.Helper()
+	root := t.TempDir()
+	for _, r := range reports {
+		put(t, root, r.files())
+	}
+	return root
+}
+
+// october is a report of the whole month.
+func october(dir, scope string, charges ...string) report {
+	return report{dir: dir, scope: scope, month: "2026-10", submitted: "2026-11-05T04:00:00Z", to: 31, charges: charges}
+}
+
+func changed[T any](v T, change func(*T)) T {
+	change(&v)
+	return v
+}
+
+// TestExtract_NoChargeCountsTwice has what an export delivers delivered again by
+// another one, in one store or the next night.
+func TestExtract_NoChargeCountsTwice(t *testing.T) {
+	start := october("a", ofC1, "c1/s1")
+	for name, c := range map[string]struct {
+		first, then []report
+		want        map[string]int64
+		refused     string // what the second night's error says
+	}{
+		"two scopes at once, one without the customer": {nil, []report{start, october("b", ofS1, "/s1")}, nil, "subscription s1 is delivered twice for 2026-10-01"},
+		"the customer's scope, then the account's, neither naming the customer": {
+			[]report{october("a", ofC1, "/s1")}, []report{october("b", ofAccount, "/s1")}, map[string]int64{ofAccount + " 2026-10": 3100}, ""},
+		"the customer's scope, then the subscription's, without the customer": {
+			[]report{start}, []report{october("b", ofS1, "/s1")}, map[string]int64{ofS1 + " 2026-10": 3100}, ""},
+		"half a copy without manifest, then the whole": {
+			[]report{changed(october("a", ofC1, "/s1"), func(r *report) { r.bare = true })}, []report{october("a", ofC1, "/s1")}, map[string]int64{ofC1 + " 2026-10": 3100}, ""},
+		"another scope in another currency": {
+			[]report{start}, []report{changed(october("b", ofAccount, "c1/s1"), func(r *report) { r.currency = "USD" })}, map[string]int64{ofAccount + " 2026-10": 3100}, ""},
+		"the same scope in another currency": {
+			[]report{start}, []report{changed(start, func(r *report) { r.currency = "USD" })}, map[string]int64{ofC1 + " 2026-10": 3100}, ""},
+		"a wider scope of fewer days": {
+			[]report{start}, []report{changed(october("b", ofAccount, "c1/s1"), func(r *report) { r.to = 5 })}, map[string]int64{ofC1 + " 2026-10": 3100},
+			"subscription s1 of customer c1 on 2026-10-06 is not there"},
+		"a wider scope of fewer subscriptions": {
+			[]report{october("a", ofC1, "c1/s1", "c1/s2")}, []report{october("b", ofAccount, "c1/s1")}, map[string]int64{ofC1 + " 2026-10": 6200}, "take 2026-10 out of feed focus/"},
+		"a scope of one month and a wider one of the next, at once": {
+			nil, []report{{dir: "a", scope: ofC1, month: "2026-09", submitted: "2026-10-05T04:00:00Z", to: 30, charges: []string{"c1/s1"}}, october("b", ofAccount, "c1/s1")},
+			map[string]int64{ofC1 + " 2026-09": 3000, ofAccount + " 2026-10": 3100}, ""},
+		"a subscription that changes accounts within a month": {
+			nil, []report{changed(october("a", ofAccount, "c1/s1"), func(r *report) { r.to = 14 }), changed(october("b", ofAccount+"2", "c1/s1"), func(r *report) { r.from = 15 })},
+			map[string]int64{ofAccount + " 2026-10": 1400, ofAccount + "2 2026-10": 1700}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNights(t)
+			n.now = date("2026-11-16").Time()
+			if c.first != nil {
+				if err := n.night(c.first...); err != nil {
+					t.Fatal(err)
+				}
+			}
+			err := n.night(c.then...)
+			if (err != nil) != (c.refused != "") || err != nil && !strings.Contains(err.Error(), c.refused) {
+				t.Errorf("the second night ends with %v, want %q", err, c.refused)
+			}
+			want := c.want
+			if want == nil {
+				want = map[string]int64{}
+			}
+			if diff := cmp.Diff(want, n.cents()); diff != "" {
+				t.Errorf("want -, got +:\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestExtract_WhatARefusedNightSaysToDoWorks takes the month out of the newer feed.
+func TestExtract_WhatARefusedNightSaysToDoWorks(t *testing.T) {
+	n := newNights(t)
+	n.now = date("2026-11-16").Time()
+	if err := n.night(october("a", ofC1, "c1/s1", "c1/s2")); err != nil {
+		t.Fatal(err)
+	}
+	november := report{dir: "c", scope: ofAccount, month: "2026-11", submitted: "2026-11-16T04:00:00Z", to: 15, charges: []string{"c1/s1"}}
+	root := lay(t, october("b", ofAccount, "c1/s1"), november)
+	if _, err := n.extract(Options{Path: root}); err == nil || !strings.Contains(err.Error(), "take 2026-10 out of feed focus/") {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(root, "b")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.extract(Options{Path: root}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]int64{ofC1 + " 2026-10": 6200, ofAccount + " 2026-11": 1500}, n.cents()); diff != "" {
+		t.Errorf("want -, got +:\n%s", diff)
+	}
+}
