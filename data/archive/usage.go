@@ -155,6 +155,12 @@ func (u *usageDelivery) known(p Part) string {
 	return ""
 }
 
+// complete reports whether the source is complete for a day: without a row, nothing
+// was used then.
+func (u *usageDelivery) complete(day data.Day) bool {
+	return u.Covers == nil || slices.ContainsFunc(u.Covers, func(p data.Period) bool { return p.Contains(day) })
+}
+
 // covers reports whether the delivery decides about an active part: then the
 // part goes unless it is delivered again.
 func (u *usageDelivery) covers(p Part) bool {
@@ -162,7 +168,7 @@ func (u *usageDelivery) covers(p Part) bool {
 	case p.Feed.Source != u.Source:
 		return false
 	case p.Feed.Scope == "":
-		return u.Days.Contains(p.Day)
+		return u.Days.Contains(p.Day) && u.complete(p.Day)
 	case u.taken[p.Path]:
 		return true
 	}
@@ -292,7 +298,7 @@ func (r *Run) writeUsage(ctx context.Context, base *state, u *usageDelivery) err
 	}
 	empty := newFacts(l).content()
 	for day := range u.Days.All() {
-		if days[day] || u.Covers != nil && !slices.ContainsFunc(u.Covers, func(p data.Period) bool { return p.Contains(day) }) {
+		if days[day] || !u.complete(day) {
 			continue
 		}
 		id := partID{day: day, feed: Feed{Source: u.Source}}

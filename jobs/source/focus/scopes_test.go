@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"tidemark/data"
 )
 
 // The scopes of the exports in these tests.
@@ -170,5 +172,47 @@ func TestExtract_WhatARefusedNightSaysToDoWorks(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string]int64{ofC1 + " 2026-10": 6200, ofAccount + " 2026-11": 1500}, n.cents()); diff != "" {
 		t.Errorf("want -, got +:\n%s", diff)
+	}
+}
+
+// known are the days that count as extracted, as ranges.
+func (n *nights) known() (all []string) {
+	n.t.Helper()
+	v, err := n.arc.View(n.t.Context(), nil)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	var p data.Period
+	for _, d := range v.UsageDays() {
+		switch {
+		case p.To == 0:
+			p.From = d.Day
+		case d.Day != p.To+1:
+			all = append(all, fmt.Sprintf("%s..%s", p.From, p.To))
+			p.From = d.Day
+		}
+		p.To = d.Day
+	}
+	if p.To > 0 {
+		all = append(all, fmt.Sprintf("%s..%s", p.From, p.To))
+	}
+	return all
+}
+
+// TestExtract_AMonthThatIsTakenAwayStaysAsItWasArchived has a month between two
+// others go whose last days have no row.
+func TestExtract_AMonthThatIsTakenAwayStaysAsItWasArchived(t *testing.T) {
+	n := newNights(t)
+	n.now = date("2026-11-16").Time()
+	august := report{dir: "a", scope: ofC1, month: "2026-08", submitted: "2026-11-05T04:00:00Z", to: 31, charges: []string{"c1/s1"}}
+	september := report{dir: "b", scope: ofC1, month: "2026-09", submitted: "2026-11-05T04:00:00Z", from: 3, to: 20, charges: []string{"c1/s1"}}
+	want := []string{"2026-08-01..2026-10-31"}
+	for _, night := range [][]report{{august, september, october("c", ofC1, "c1/s1")}, {august, october("c", ofC1, "c1/s1")}} {
+		if err := n.night(night...); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, n.known()); diff != "" {
+			t.Errorf("days that are known: want -, got +:\n%s", diff)
+		}
 	}
 }
