@@ -46,7 +46,8 @@ func (o observed) add(row data.Usage) {
 }
 
 // derive makes the inventory of a source that has none: the newest snapshot,
-// completed with what this run's usage named. A subscription counts as active,
+// completed with what this run's usage named, excluded customers left out: their
+// usage is, too, so that they would pass for silent. A subscription counts as active,
 // since nothing says that it ended, and as created on its first usage day,
 // unless that lies in the first 31 days covered.
 func (x *extraction) derive(ctx context.Context, view *archive.View, spans map[data.SubscriptionID]data.Period) error {
@@ -62,6 +63,8 @@ func (x *extraction) derive(ctx context.Context, view *archive.View, spans map[d
 		subscriptions[id] = data.Subscription{SubscriptionID: id, CustomerID: s.customer,
 			Name: cmp.Or(s.name, subscriptions[id].Name), Status: data.StatusActive}
 	}
+	maps.DeleteFunc(customers, func(id data.CustomerID, _ data.Customer) bool { return x.Exclude[id] })
+	maps.DeleteFunc(subscriptions, func(_ data.SubscriptionID, s data.Subscription) bool { return x.Exclude[s.CustomerID] })
 	days := view.UsageDays()
 	for id, s := range subscriptions {
 		s.Created, s.CreatedBasis = nil, nil

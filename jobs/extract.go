@@ -32,7 +32,9 @@ type Extract struct {
 	Run     string    // run id, unique
 	Started time.Time // when the run began
 
-	Exclude map[data.CustomerID]bool // customers that are left out of every table
+	// Exclude are customers that are left out of every table. What the archive has
+	// of their usage stays, and is restated.
+	Exclude map[data.CustomerID]bool
 
 	MaxBad   float64           // share of bad rows that is accepted per table; 0 means DefaultMaxBad
 	Progress func(*data.Tally) // called now and then while usage is read; nil for none
@@ -264,6 +266,10 @@ func (x *extraction) readUsage(ctx context.Context) error {
 	for _, d := range view.UsageDays() {
 		known[d.Day] = true
 	}
+	until, err := x.archivedUntil(ctx, view)
+	if err != nil {
+		return err
+	}
 	for row, err := range x.Usage.Usage(ctx, x.Days, &x.tally) {
 		if err != nil {
 			if err := x.quarantine(archive.UsageTable, err); err != nil {
@@ -271,7 +277,7 @@ func (x *extraction) readUsage(ctx context.Context) error {
 			}
 			continue
 		}
-		if x.Exclude[row.CustomerID] {
+		if last, archived := until[row.CustomerID]; x.Exclude[row.CustomerID] && (!archived || row.Day > last) {
 			x.tally.Skip("usage of an excluded customer")
 			continue
 		}

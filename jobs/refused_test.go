@@ -405,6 +405,49 @@ func TestExclude_LeavesOutEverywhere(t *testing.T) {
 	}
 }
 
+// TestExclude_KeepsWhatIsArchived has a customer excluded whose month is restated as
+// a whole: it is no customer without usage, and its usage of before stays.
+func TestExclude_KeepsWhatIsArchived(t *testing.T) {
+	l := newLab(t)
+	day := data.DayOf(l.now)
+	row := func(d data.Day, customer, subscription string) data.Usage {
+		u := used(d, customer, subscription)
+		u.BillingPeriod, u.Origin.Scope = new("2026-11"), "account"
+		return u
+	}
+	source := &fakeSource{kind: "focus", usage: []any{row(day-6, "a", "s1"), row(day-6, "b", "s2"), row(day-5, "a", "s1"), row(day-5, "b", "s2")}}
+	if _, err := l.extract(Extract{Usage: source, InventoryDay: day}); err != nil {
+		t.Fatal(err)
+	}
+	for night := range data.Day(3) {
+		for _, customer := range []string{"a", "b"} {
+			source.usage = append(source.usage, row(day-4+night, customer, map[string]string{"a": "s1", "b": "s2"}[customer]))
+		}
+		out, err := l.extract(Extract{Usage: source, InventoryDay: day + 1 + night, Exclude: map[data.CustomerID]bool{"b": true}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows := map[data.Day]int64{}
+		for _, p := range l.view().Parts(archive.UsageDaily) {
+			rows[p.Day] += p.Rows
+		}
+		want := map[data.Day]int64{day - 6: 2, day - 5: 2}
+		for d := range night + 1 {
+			want[day-4+d] = 1
+		}
+		if diff := cmp.Diff(want, rows); diff != "" || out.LeftOut["usage of an excluded customer"] != int64(night)+1 {
+			t.Errorf("night %d, left out %v: rows by day: want -, got +:\n%s", night, out.LeftOut, diff)
+		}
+		if out.Customers != 1 || out.Subs != 1 || l.subscriptions()["s1"].CustomerID != "a" {
+			t.Errorf("night %d: the derived inventory is %v", night, l.subscriptions())
+		}
+	}
+	// Included again, it has all of its usage.
+	if _, err := l.extract(Extract{Usage: source, InventoryDay: day + 5}); err != nil || len(l.subscriptions()) != 2 {
+		t.Errorf("included again: %v, %v", err, l.subscriptions())
+	}
+}
+
 // covering is a source that says what its input covers.
 type covering struct {
 	*fakeSource
