@@ -137,6 +137,7 @@ type Tally struct {
 	Bytes      int64            // input bytes read so far, for progress
 	TotalBytes int64            // input bytes in all, 0 when unknown
 	Warnings   []string         // what somebody should look at, e.g. a newer file that is not whole yet
+	Notes      []string         // what is worth telling, with nothing to do about it
 	Covers     []Period         // usage days that the input is complete for, in order, set before the first row; nil: those from the first to the last row
 	Restates   []Restated       // what the input has as a whole, set before the first row
 }

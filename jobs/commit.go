@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/memory"
@@ -23,7 +24,8 @@ func (x *extraction) commitUsage(ctx context.Context) error {
 	case days != nil && c != nil:
 		covered := slices.DeleteFunc(slices.Clone(c), func(p data.Period) bool { return p.To < days.From || p.From > days.To })
 		if len(covered) == 0 {
-			return fmt.Errorf("read usage: the source has none of %s to %s: nothing was extracted", days.From, days.To)
+			why := slices.Concat([]string{"nothing was extracted"}, x.tally.Warnings)
+			return fmt.Errorf("read usage: the source has none of %s to %s: %s", days.From, days.To, strings.Join(why, "; "))
 		}
 		days = &data.Period{From: max(days.From, covered[0].From), To: min(days.To, covered[len(covered)-1].To)}
 	case days == nil && staged.Rows > 0:

@@ -128,7 +128,7 @@ func (x *extraction) all(ctx context.Context) error {
 		x.leftOut[reason] += n
 	}
 	x.out.LeftOut, x.out.Rounded = x.leftOut, x.tally.Rounded
-	x.out.Warnings = append(x.out.Warnings, x.tally.Warnings...)
+	x.out.Warnings, x.out.Notes = append(x.out.Warnings, x.tally.Warnings...), append(x.out.Notes, x.tally.Notes...)
 	for _, table := range []archive.Table{archive.Customers, archive.Subscriptions, archive.UsageTable} {
 		if n := x.out.Quarantined[string(table)]; n > 0 {
 			x.out.Warnings = append(x.out.Warnings, fmt.Sprintf("%d %s rows are in quarantine: see quarantine/%s/%s.jsonl in the archive", n, table, x.Run, table))
@@ -204,7 +204,7 @@ func collect[T any](x *extraction, table archive.Table, tally *data.Tally, rows 
 	for reason, n := range tally.LeftOut {
 		x.leftOut[string(table)+": "+reason] += n
 	}
-	x.out.Warnings = append(x.out.Warnings, tally.Warnings...)
+	x.out.Warnings, x.out.Notes = append(x.out.Warnings, tally.Warnings...), append(x.out.Notes, tally.Notes...)
 	return good, nil
 }
 

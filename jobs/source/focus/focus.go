@@ -162,7 +162,12 @@ func (r *reading) rows(ctx context.Context, p exported, path string) (more bool,
 		return true, err
 	}
 	if c := p.manifest; c != nil && c.files == 0 && c.rows == 0 {
-		r.warnOnce(fmt.Sprintf("%s has no row: what the archive has of its month stays", p.run.describe()))
+		text := fmt.Sprintf("%s has no row: what the archive has of its month stays", p.run.describe())
+		if c.want != nil { // as it states, e.g. of a month that has just begun
+			r.tally.Notes = append(r.tally.Notes, text)
+		} else {
+			r.warnOnce(text)
+		}
 	}
 	return true, nil
 }

@@ -288,51 +288,53 @@ func manifestText(export, submitted string, rows int, blobs ...string) string {
 }
 
 func TestUsage_Manifests(t *testing.T) {
+	notWhole := map[string]int64{"file of a run that is not whole": 1}
 	for name, c := range map[string]struct {
 		files   map[string]string
 		want    []string // subscriptions in order
 		says    string   // of the error that ends the sequence
 		leftOut map[string]int64
+		warns   string // part of the one warning; "" where it does not matter
 	}{
 		"without one every file counts, in name order": {
 			map[string]string{"b/1.csv": part("b1"), "a/2.csv": part("a2"), "a/1.csv": part("a1"), "c.csv": part("c"), "readme.txt": "x"},
-			[]string{"a1", "a2", "b1", "c"}, "", nil},
+			[]string{"a1", "a2", "b1", "c"}, "", nil, ""},
 		"with one only the files it lists": {
 			map[string]string{"run/manifest.json": manifestText("e", "2026-02-10T04:00:00.1Z", 1, "focus/e/20260201-20260228/run/part_0.csv"),
 				"run/part_0.csv": part("s0"), "run/part_0 copy.csv": part("copy"), "other/x.csv": part("x")},
-			[]string{"s0"}, "", map[string]int64{"file that its manifest does not list": 1, "file without a manifest": 1}},
+			[]string{"s0"}, "", map[string]int64{"file that its manifest does not list": 1, "file without a manifest": 1}, ""},
 		"it may list files in folders below": {
 			map[string]string{"manifest.json": manifestText("e", "1", 2, "container/e/a/part.csv", "container/e/b/part.csv"),
 				"a/part.csv": part("a"), "b/part.csv": part("b")},
-			[]string{"a", "b"}, "", nil},
+			[]string{"a", "b"}, "", nil, ""},
 		"of two runs of an export the newer counts": {
 			map[string]string{
 				"run1/manifest.json": manifestText("e", "2026-02-10T04:00:00Z", 1, "e/run1/p.csv"), "run1/p.csv": part("old"),
 				"run2/manifest.json": manifestText("e", "2026-02-11T04:00:00Z", 1, "e/run2/p.csv"), "run2/p.csv": part("new"),
 				"run3/manifest.json": manifestText("f", "2026-02-09T04:00:00Z", 1, "f/run3/p.csv"), "run3/p.csv": part("other")},
-			[]string{"new", "other"}, "", map[string]int64{"file of an older run of its export": 1}},
+			[]string{"new", "other"}, "", map[string]int64{"file of an older run of its export": 1}, ""},
 		"a file that it lists and that is not there": {
 			map[string]string{"run/manifest.json": manifestText("e", "1", 1, "e/p.csv", "e/q.csv"), "run/p.csv": part("s")},
-			nil, `lists "e/q.csv", which is not there`, nil},
+			nil, "", notWhole, `lists "e/q.csv", which is not there`},
 		"a file outside the folder": {
 			map[string]string{"run/manifest.json": manifestText("e", "1", 1, "../../../etc/passwd.csv"), "run/p.csv": part("s")},
-			nil, "which is not there", nil},
+			nil, "", map[string]int64{"file that its manifest does not list": 1}, "which is not there"},
 		"a file listed twice": {
 			map[string]string{"run/manifest.json": manifestText("e", "1", 2, "e/p.csv", "x/p.csv"), "run/p.csv": part("s")},
-			nil, "which is listed already", nil},
+			nil, "", notWhole, "which is listed already"},
 		"fewer rows than stated in all": {
 			map[string]string{"run/manifest.json": manifestText("e", "1", 4, "p.csv", "q.csv"), "run/p.csv": part("s"), "run/q.csv": part("t", "u")},
-			[]string{"s", "t", "u"}, "its files hold 3 rows instead of the 4 that it states", nil},
+			[]string{"s", "t", "u"}, "its files hold 3 rows instead of the 4 that it states", nil, ""},
 		"other rows than stated for the file": {
 			map[string]string{"run/manifest.json": `{"blobs":[{"blobName":"p.csv","dataRowCount":1}]}`, "run/p.csv": part("s", "t")},
-			[]string{"s", "t"}, "2 rows instead of the 1 that its manifest states", nil},
+			[]string{"s", "t"}, "2 rows instead of the 1 that its manifest states", nil, ""},
 		"bad rows and other providers' count as rows": {
 			map[string]string{"run/manifest.json": manifestText("e", "1", 3, "p.csv"), "run/p.csv": part("s") + "2026-02-09,1,EUR,a,AWS,Usage,t\n" + "2026-02-09,1\n"},
-			[]string{"s"}, "", map[string]int64{"provider AWS": 1}},
+			[]string{"s"}, "", map[string]int64{"provider AWS": 1}, ""},
 		"a manifest that is none": {
 			map[string]string{"run/manifest.json": "{", "run/p.csv": part("s")},
-			nil, "is not whole: not a manifest", nil},
-		"a run without files": {map[string]string{"run/manifest.json": manifestText("e", "1", 0)}, nil, "", nil},
+			nil, "", map[string]int64{"file that its manifest does not list": 1}, "is not whole: not a manifest"},
+		"a run without files": {map[string]string{"run/manifest.json": manifestText("e", "1", 0)}, nil, "", nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := read(t, Options{Path: folder(t, c.files)}, nil)
@@ -348,6 +350,9 @@ func TestUsage_Manifests(t *testing.T) {
 			}
 			if c.says == "" && got.err != nil || c.says != "" && (got.err == nil || !strings.Contains(got.err.Error(), c.says)) {
 				t.Errorf("the sequence ends with %v, want %q", got.err, c.says)
+			}
+			if c.warns != "" && (len(got.tally.Warnings) != 1 || !strings.Contains(got.tally.Warnings[0], c.warns)) {
+				t.Errorf("warnings %q, want %q", got.tally.Warnings, c.warns)
 			}
 		})
 	}

@@ -3,7 +3,6 @@ package focus
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -100,7 +99,10 @@ func (s *Source) plan(ctx context.Context) (*plan, error) {
 		return nil, err
 	}
 	if len(p.files) == 0 && len(p.runs) == 0 {
-		return nil, p.nothing(s.store.place(""))
+		if len(p.warnings) == 0 {
+			return nil, p.nothing(s.store.place(""))
+		}
+		p.covers = []data.Period{} // what there is is still to come whole: no day is known by it
 	}
 	slices.SortFunc(p.files, func(a, b exported) int { return cmp.Compare(a.name, b.name) })
 	return p, nil
@@ -108,9 +110,6 @@ func (s *Source) plan(ctx context.Context) (*plan, error) {
 
 // nothing explains why no file counts.
 func (p *plan) nothing(where string) error {
-	if len(p.warnings) > 0 {
-		return errors.New(strings.Join(p.warnings, "; "))
-	}
 	for reason := range p.leftOut {
 		return fmt.Errorf("%s holds no export in FOCUS format (%s): create an export of type FocusCost", where, reason)
 	}
@@ -300,7 +299,10 @@ func (s *Source) Describe(ctx context.Context) (found string, warnings []string,
 		size += f.size
 	}
 	found = fmt.Sprintf("%s: %d files with %s", s.store.place(""), len(p.files), megabytes(size))
-	if len(p.runs) == 0 {
+	switch {
+	case len(p.runs) == 0 && len(p.files) == 0:
+		return s.store.place("") + ": no run that is whole", p.warnings, nil
+	case len(p.runs) == 0:
 		return found + ", no manifest", p.warnings, nil
 	}
 	scopes := map[string]bool{}

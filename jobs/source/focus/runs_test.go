@@ -107,14 +107,15 @@ func TestUsage_OnlyTheNewestWholeRunCounts(t *testing.T) {
 		"the newer's manifest is half there":    {[]snapshot{older, change(newer, func(s *snapshot) { s.broken = true })}, []string{"old"}, "not a manifest", ""},
 		"the newer's manifest is still to come": {[]snapshot{older, change(newer, func(s *snapshot) { s.late = true })}, []string{"old"}, "files without a manifest beside runs that have one are left out: 2", ""},
 		"the older is not whole":                {[]snapshot{change(older, func(s *snapshot) { s.cut = 1 }), newer}, []string{"new1", "new2"}, "", ""},
-		"none is whole": {[]snapshot{change(older, func(s *snapshot) { s.cut = 1 }), change(newer, func(s *snapshot) { s.cut = 1 })}, nil, "",
-			"2026-02 stays as it is archived"},
+		"none is whole": {[]snapshot{change(older, func(s *snapshot) { s.cut = 1 }), change(newer, func(s *snapshot) { s.cut = 1 })}, nil,
+			"2026-02 stays as it is archived", ""},
+		"the only one is not of one month": {[]snapshot{change(newer, func(s *snapshot) { s.end = "2026-03-28" })}, nil, "not one month", ""},
 		"one month is not whole, another is": {[]snapshot{change(newer, func(s *snapshot) { s.cut = 1 }), change(older, func(s *snapshot) { s.month = "2026-01" })},
 			[]string{"old"}, "2026-02 stays as it is archived", ""},
 		"the scope's letters and slashes do not matter": {[]snapshot{change(older, func(s *snapshot) { s.scope = "X/" }), newer}, []string{"new1", "new2"}, "", ""},
 		"another scope counts as well":                  {[]snapshot{change(older, func(s *snapshot) { s.scope = "/y" }), newer}, []string{"old", "new1", "new2"}, "", ""},
 		"the newer lists no file":                       {[]snapshot{older, change(newer, func(s *snapshot) { s.parts = nil })}, []string{"old"}, "is not whole yet: it lists no file", ""},
-		"the newer has no row":                          {[]snapshot{older, change(newer, func(s *snapshot) { s.parts = [][]string{{}} })}, nil, "has no row: what the archive has of its month stays", ""},
+		"the newer has no row":                          {[]snapshot{older, change(newer, func(s *snapshot) { s.parts = [][]string{{}} })}, nil, "note: ", ""},
 		"another dataset is left out":                   {[]snapshot{older, change(newer, func(s *snapshot) { s.kind = "ActualCost" })}, []string{"old"}, "", ""},
 		"nothing but another dataset":                   {[]snapshot{change(newer, func(s *snapshot) { s.kind = "ActualCost" })}, nil, "", "file of another dataset, ActualCost"},
 		"more than a month is left out":                 {[]snapshot{older, change(newer, func(s *snapshot) { s.end = "2026-03-28" })}, []string{"old"}, "it is of 2026-02-01 to 2026-03-28, not one month", ""},
@@ -141,6 +142,9 @@ func TestUsage_OnlyTheNewestWholeRunCounts(t *testing.T) {
 					t.Errorf("the sequence ends with %v, want %q", got.err, c.err)
 				}
 				warnings := strings.Join(got.tally.Warnings, "\n")
+				if len(got.tally.Notes) > 0 {
+					warnings += "note: " + strings.Join(got.tally.Notes, "\n")
+				}
 				if c.says != "" && !strings.Contains(warnings, c.says) || (c.says == "" && warnings != "") {
 					t.Errorf("warnings %q, want %q", got.tally.Warnings, c.says)
 				}
