@@ -142,11 +142,13 @@ type Tally struct {
 	Restates   []Restated       // what the input has as a whole, set before the first row
 }
 
-// Restated is a scope's billing period that the input has as a whole, in every
+// Restated is a scope's billing period that an input has as a whole, in every
 // currency: what an earlier input had of it beside is gone.
 type Restated struct {
-	Scope  string // as in Origin, e.g. that of an export
-	Period string // billing period, e.g. "2026-11"
+	Scope  string    // as in Origin, e.g. that of an export
+	Period string    // billing period, e.g. "2026-11"
+	AsOf   time.Time // when the remote side made it; zero where it does not say
+	Last   Day       // last day that it has a row of, as far as that is known; else 0
 }
 
 // Skip counts one row that was left out for the given reason.

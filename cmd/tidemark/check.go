@@ -82,6 +82,9 @@ func (k *checks) source(ctx context.Context, c *config) {
 		k.problem(err)
 		return
 	}
+	if arc, err := k.a.openArchive(ctx, c, true); err == nil {
+		_ = tellArchived(ctx, arc, usage) // what is wrong with the archive is told below
+	}
 	one := inventory != nil && any(inventory) == any(usage)
 	probed := k.probe(ctx, usage, partnercenter.Probing{Inventory: one, Usage: true})
 	if !probed {

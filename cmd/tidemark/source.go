@@ -303,16 +303,8 @@ func (a *app) extraction(ctx context.Context, c *config, arc *archive.Archive, d
 	if err != nil {
 		return jobs.Extract{}, err
 	}
-	if s, ok := usage.(*partnercenter.Source); ok {
-		view, err := arc.View(ctx, nil)
-		if err != nil {
-			return jobs.Extract{}, err
-		}
-		has := map[string]bool{}
-		for _, p := range view.Parts(archive.UsageTable) {
-			has[p.Feed.Source+" "+p.Feed.Currency+" "+p.BillingPeriod] = true
-		}
-		s.Archived(func(currency, period string) bool { return has[s.Kind()+" "+currency+" "+period] })
+	if err := tellArchived(ctx, arc, usage); err != nil {
+		return jobs.Extract{}, err
 	}
 	x := jobs.Extract{Archive: arc, Usage: usage, Inventory: inventory, Days: days, InventoryDay: inventoryDay,
 		Run: a.newRunID(), Started: a.now(), Exclude: map[data.CustomerID]bool{}}
@@ -323,6 +315,25 @@ func (a *app) extraction(ctx context.Context, c *config, arc *archive.Archive, d
 		x.MaxBad = float64(*share)
 	}
 	return x, nil
+}
+
+// tellArchived tells a source what the archive has of it already.
+func tellArchived(ctx context.Context, arc *archive.Archive, usage data.UsageSource) error {
+	view, err := arc.View(ctx, nil)
+	if err != nil {
+		return err
+	}
+	switch s := usage.(type) {
+	case *focus.Source:
+		s.Archived(view.Restated(s.Kind()))
+	case *partnercenter.Source:
+		has := map[string]bool{}
+		for _, p := range view.Parts(archive.UsageTable) {
+			has[p.Feed.Source+" "+p.Feed.Currency+" "+p.BillingPeriod] = true
+		}
+		s.Archived(func(currency, period string) bool { return has[s.Kind()+" "+currency+" "+period] })
+	}
+	return nil
 }
 
 // resumable is a source that keeps what it reads until the archive has it.

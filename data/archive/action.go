@@ -132,6 +132,9 @@ func newAdd(l *layout, w written, at time.Time) (*add, error) {
 	if p.FromSHA256 != "" {
 		tags["from_sha256"] = p.FromSHA256
 	}
+	if !p.AsOf.IsZero() {
+		tags["as_of"] = p.AsOf.UTC().Format(time.RFC3339Nano)
+	}
 	return &add{
 		Path: encodePath(p.Path), PartitionValues: map[string]string{l.partition: p.Day.String()}, Size: p.Size,
 		ModificationTime: at.UnixMilli(), DataChange: true, Stats: string(stats), Tags: tags,
@@ -168,6 +171,10 @@ func (a *add) part(l *layout) (Part, error) {
 	for tag, n := range map[string]*int{"expected": &p.Coverage.Expected, "read": &p.Coverage.Read, "failed": &p.Coverage.Failed} {
 		*n, e = strconv.Atoi(a.Tags[tag])
 		note("tag "+tag, e)
+	}
+	if at := a.Tags["as_of"]; at != "" {
+		p.AsOf, e = time.Parse(time.RFC3339Nano, at)
+		note("tag as_of", e)
 	}
 	return p, err
 }

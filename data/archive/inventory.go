@@ -58,7 +58,7 @@ func commitInventory[T any](ctx context.Context, r *Run, s snapshot[T], d Delive
 		return Committed{}, err
 	}
 	id := partID{day: s.day, feed: Feed{Source: d.Source}}
-	made, err := writePart(ctx, r, l, s.code, source{id, d.coverage(), "", base.byID()[id].knownContent(d.coverage()), noErrors(keys)})
+	made, err := writePart(ctx, r, l, s.code, source{id: id, coverage: d.coverage(), known: base.byID()[id].knownContent(d.coverage()), rows: noErrors(keys)})
 	if err != nil {
 		return Committed{}, err
 	}

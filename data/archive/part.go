@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 
 	"tidemark/data"
 )
@@ -56,6 +57,8 @@ type Part struct {
 	FromSHA256    string   `json:"from_sha256"`    // usage_daily only: SHA256 of the usage file it was rolled up from
 	Sums          []Sum    `json:"sums"`           // per amount column and currency, in the order of both
 	Coverage      Coverage `json:"coverage"`
+
+	AsOf time.Time `json:"as_of,omitzero"` // usage only: when the remote side made what the rows are from; zero where it does not say
 }
 
 // Sum is the sum of one amount column of a part in one currency.

@@ -94,7 +94,7 @@ func addRows[T any](ctx context.Context, r *Run, t Table, code func(*rowCoder, *
 	// A part of its own for each run, and for each commit of a run.
 	r.added++
 	id := partID{day: day, feed: Feed{Source: "tidemark", Scope: fmt.Sprintf("%s/%d", r.info.ID, r.added)}}
-	made, err := writePart(ctx, r, l, code, source{id, Coverage{}, "", "", noErrors(keys)})
+	made, err := writePart(ctx, r, l, code, source{id: id, rows: noErrors(keys)})
 	if err != nil {
 		return Committed{}, err
 	}

@@ -95,7 +95,7 @@ func (r *Run) rollPart(ctx context.Context, part Part, fn RollupFunc) (written, 
 		return written{}, err
 	}
 	l := r.archive.layouts[UsageDaily]
-	d, err := writePart(ctx, r, l, codeDaily, source{part.id(), part.Coverage, part.SHA256, "", noErrors(keys)})
+	d, err := writePart(ctx, r, l, codeDaily, source{id: part.id(), coverage: part.Coverage, from: part.SHA256, rows: noErrors(keys)})
 	return d.written, err
 }
 

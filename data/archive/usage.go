@@ -115,9 +115,9 @@ func cutID(key []byte) (id partID, rest []byte) {
 type usageDelivery struct {
 	Delivery
 	parts map[partID]delivered
-	feeds map[feedPeriod]bool // with rows, but for scope ""
-	whole map[feedPeriod]bool // without currency: delivered in every one
-	taken map[string]bool     // paths of parts of other scopes whose rows are all delivered here
+	feeds map[feedPeriod]bool          // with rows, but for scope ""
+	whole map[feedPeriod]data.Restated // without currency: delivered in every one
+	taken map[string]bool              // paths of parts of other scopes whose rows are all delivered here
 }
 
 // feedPeriod is what a delivery restates of a feed; without a currency, of all
@@ -127,7 +127,8 @@ type feedPeriod struct{ scope, currency, billing string }
 // restated is what the delivery restates where it has rows of a feed and billing
 // period.
 func (u *usageDelivery) restated(f Feed, billing string) feedPeriod {
-	if all := (feedPeriod{scope: f.Scope, billing: billing}); u.whole[all] {
+	all := feedPeriod{scope: f.Scope, billing: billing}
+	if _, whole := u.whole[all]; whole {
 		return all
 	}
 	return feedPeriod{f.Scope, f.Currency, billing}
@@ -259,9 +260,9 @@ func (r *Run) CommitUsage(ctx context.Context, d Delivery) (Committed, error) {
 	if err != nil {
 		return Committed{}, err
 	}
-	u := &usageDelivery{Delivery: d, parts: map[partID]delivered{}, feeds: map[feedPeriod]bool{}, whole: map[feedPeriod]bool{}}
+	u := &usageDelivery{Delivery: d, parts: map[partID]delivered{}, feeds: map[feedPeriod]bool{}, whole: map[feedPeriod]data.Restated{}}
 	for _, w := range d.Restates {
-		u.whole[feedPeriod{scope: w.Scope, billing: w.Period}] = true
+		u.whole[feedPeriod{scope: w.Scope, billing: w.Period}] = w
 	}
 	if err := r.writeUsage(ctx, base, u); err != nil {
 		return Committed{}, err
@@ -290,7 +291,8 @@ func (r *Run) writeUsage(ctx context.Context, base *state, u *usageDelivery) err
 		if group.id.feed.Scope != "" {
 			u.feeds[u.restated(group.id.feed, group.id.billing)] = true
 		}
-		d, err := writePart(ctx, r, l, codeUsage, source{group.id, u.coverage(group.id.day), "", u.known(active[group.id]), group.rows})
+		d, err := writePart(ctx, r, l, codeUsage, source{id: group.id, coverage: u.coverage(group.id.day), known: u.known(active[group.id]), rows: group.rows,
+			asOf: u.whole[feedPeriod{scope: group.id.feed.Scope, billing: group.id.billing}].AsOf})
 		if err != nil {
 			return err
 		}
@@ -306,7 +308,7 @@ func (r *Run) writeUsage(ctx context.Context, base *state, u *usageDelivery) err
 			u.parts[id] = delivered{written: written{part: active[id]}}
 			continue
 		}
-		d, err := writePart(ctx, r, l, codeUsage, source{id, u.coverage(id.day), "", "", noErrors(nil)})
+		d, err := writePart(ctx, r, l, codeUsage, source{id: id, coverage: u.coverage(id.day), rows: noErrors(nil)})
 		if err != nil {
 			return err
 		}

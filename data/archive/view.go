@@ -214,6 +214,24 @@ func (v *View) UsageDays() []DayState {
 	return days
 }
 
+// Restated returns what the view has of the scopes and billing periods of a source,
+// in no order.
+func (v *View) Restated(source string) []data.Restated {
+	all := map[feedPeriod]data.Restated{}
+	for _, p := range v.Parts(UsageTable) {
+		if p.Feed.Source != source || p.Feed.Scope == "" || p.Rows == 0 {
+			continue
+		}
+		key := feedPeriod{scope: p.Feed.Scope, billing: p.BillingPeriod}
+		has := data.Restated{Scope: p.Feed.Scope, Period: p.BillingPeriod, AsOf: all[key].AsOf, Last: max(all[key].Last, p.Day)}
+		if p.AsOf.After(has.AsOf) {
+			has.AsOf = p.AsOf
+		}
+		all[key] = has
+	}
+	return slices.Collect(maps.Values(all))
+}
+
 // Snapshots returns the days that have a snapshot of an inventory table, in
 // order.
 func (v *View) Snapshots(t Table) []data.Day {

@@ -39,6 +39,8 @@ type Source struct {
 	lenient bool
 	today   data.Day
 	wanted  map[string]bool // providers in lower case; nil for all
+
+	archived map[string]data.Restated // what the archive has, by the key of a run
 }
 
 var _ data.UsageSource = (*Source)(nil)
@@ -71,6 +73,15 @@ func New(o Options) (*Source, error) {
 		return nil, errors.New("source focus: providers holds no name: leave it out for Microsoft, or list names, or all")
 	}
 	return s, nil
+}
+
+// Archived tells the source what the archive has of its scopes and months, so that
+// none goes back to an older run.
+func (s *Source) Archived(has []data.Restated) {
+	s.archived = map[string]data.Restated{}
+	for _, r := range has {
+		s.archived[keyOf(r.Scope, r.Period)] = r
+	}
 }
 
 // Kind is "focus".
@@ -163,7 +174,7 @@ func (r *reading) rows(ctx context.Context, p exported, path string) (more bool,
 	}
 	if c := p.manifest; c != nil && c.files == 0 && c.rows == 0 {
 		text := fmt.Sprintf("%s has no row: what the archive has of its month stays", p.run.describe())
-		if c.want != nil { // as it states, e.g. of a month that has just begun
+		if _, archived := r.source.archived[p.run.key()]; c.want != nil && !archived { // as it states, e.g. of a month that has just begun
 			r.tally.Notes = append(r.tally.Notes, text)
 		} else {
 			r.warnOnce(text)

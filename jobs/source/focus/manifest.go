@@ -61,16 +61,18 @@ type run struct {
 // where the manifest does not say.
 func (r *run) key() string {
 	if id := cmp.Or(r.scope, r.Export.Name); id != "" && r.month != 0 {
-		return strings.ToLower(id) + "|" + r.month.String()
+		return keyOf(id, period(r.month))
 	}
 	return ""
 }
+
+func keyOf(scope, period string) string { return strings.ToLower(scope) + "|" + period }
 
 // describe names the run for messages.
 func (r *run) describe() string {
 	at := "of unknown time"
 	if !r.submitted.IsZero() {
-		at = "of " + r.submitted.UTC().Format("2006-01-02 15:04 UTC")
+		at = "of " + stamp(r.submitted)
 	}
 	return fmt.Sprintf("%s (run %s)", r.place, at)
 }

@@ -48,6 +48,11 @@ func (n *nights) extract(o Options) (jobs.Extracted, error) {
 	if err != nil {
 		n.t.Fatal(err)
 	}
+	v, err := n.arc.View(n.t.Context(), nil)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	s.Archived(v.Restated(s.Kind()))
 	n.run++
 	return jobs.Extract{Archive: n.arc, Usage: s, InventoryDay: data.DayOf(n.now), Run: fmt.Sprintf("run%03d", n.run), Started: n.now}.Extract(context.Background())
 }

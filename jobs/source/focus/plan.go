@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"tidemark/data"
 	"tidemark/jobs/source/flatfile"
@@ -18,8 +19,9 @@ type plan struct {
 	files    []exported
 	leftOut  map[string]int // files passed over, by reason
 	warnings []string
-	runs     []*run        // that count
-	covers   []data.Period // the runs' months, in order; nil where one does not say its own
+	runs     []*run                   // that count
+	covers   []data.Period            // the runs' months, in order; nil where one does not say its own
+	archived map[string]data.Restated // what the archive has, by the key of a run
 }
 
 // exported is one file of an export.
@@ -90,7 +92,7 @@ func (s *Source) plan(ctx context.Context) (*plan, error) {
 		}
 	}
 	slices.SortFunc(runs, func(a, b *run) int { return cmp.Compare(a.dir, b.dir) })
-	p := &plan{leftOut: map[string]int{}}
+	p := &plan{leftOut: map[string]int{}, archived: s.archived}
 	if len(runs) == 0 {
 		for _, o := range files {
 			p.files = append(p.files, exported{object: o})
@@ -174,20 +176,25 @@ func (p *plan) newest(copies []*run, why map[string]string) error {
 		return cmp.Or(b.submitted.Compare(a.submitted), cmp.Compare(b.Run.ID, a.Run.ID), cmp.Compare(b.dir, a.dir))
 	})
 	at := slices.IndexFunc(copies, func(r *run) bool { return r.unready == "" })
+	passed := at >= 0 && p.archivedAfter(copies[at], at > 0)
 	for i, r := range copies {
 		switch {
-		case i == at:
+		case i == at && !passed:
 			p.runs = append(p.runs, r)
-		case at >= 0 && i > at:
+		case at >= 0 && i >= at:
 			r.because(why, "file of an older run of its export")
 		default:
 			r.because(why, "file of a run that is not whole")
 		}
 	}
 	switch newest := copies[0]; {
+	case passed && at > 0:
+		p.warn("%s is not whole: it %s; %s stays as it is archived, which is from a newer run than that of %s: copy it again", newest.describe(), newest.unready,
+			period(newest.month), stamp(copies[at].submitted))
+	case passed:
+		p.warn("%s is older than what the archive has of %s, with days that come after it; they stay as they are archived: copy the newer run again, or run the export again", newest.describe(), period(newest.month))
 	case at > 0:
-		p.warn("%s is not whole yet: it %s; the run of %s counts until it is", newest.describe(), newest.unready,
-			copies[at].submitted.UTC().Format("2006-01-02 15:04 UTC"))
+		p.warn("%s is not whole yet: it %s; the run of %s counts until it is", newest.describe(), newest.unready, stamp(copies[at].submitted))
 	case at < 0 && newest.month == 0:
 		p.warn("%s is not whole: %s", newest.describe(), newest.unready)
 	case at < 0:
@@ -195,6 +202,24 @@ func (p *plan) newest(copies []*run, why map[string]string) error {
 	}
 	return nil
 }
+
+// archivedAfter reports whether the archive has a newer run of the same scope and
+// month: going back to this one would take away what that had. Without a newer
+// run in the store, which somebody may have taken out, it does so only where the
+// archive has days that come after this one.
+func (p *plan) archivedAfter(r *run, newer bool) bool {
+	has, found := p.archived[r.key()]
+	if !found || r.key() == "" || r.submitted.IsZero() {
+		return false
+	}
+	if newer && !has.AsOf.IsZero() { // else archived by a version that did not note it
+		return has.AsOf.After(r.submitted)
+	}
+	return has.Last > data.DayOf(r.submitted.UTC())
+}
+
+// stamp is a time in messages.
+func stamp(at time.Time) string { return at.UTC().Format("2006-01-02 15:04 UTC") }
 
 func other(copies []*run, r *run) *run {
 	if copies[0] == r {
@@ -279,7 +304,7 @@ func (p *plan) restates() []data.Restated {
 	var all []data.Restated
 	for _, r := range p.runs {
 		if r.scope != "" && r.month != 0 {
-			all = append(all, data.Restated{Scope: r.scope, Period: period(r.month)})
+			all = append(all, data.Restated{Scope: r.scope, Period: period(r.month), AsOf: r.submitted})
 		}
 	}
 	return all

@@ -216,3 +216,69 @@ func TestExtract_AMonthThatIsTakenAwayStaysAsItWasArchived(t *testing.T) {
 		}
 	}
 }
+
+// TestExtract_NoMonthGoesBackToAnOlderRun has the newest run, which is archived, lose
+// a part or vanish, while an older one is whole.
+func TestExtract_NoMonthGoesBackToAnOlderRun(t *testing.T) {
+	older := changed(october("a", ofC1, "c1/s1"), func(r *report) { r.submitted, r.to = "2026-10-21T04:00:00Z", 20 })
+	newer := changed(october("b", ofC1, "c1/s1"), func(r *report) { r.submitted, r.parts = "2026-11-01T04:00:00Z", 2 })
+	between := changed(october("c", ofC1, "c1/s1"), func(r *report) { r.submitted, r.to = "2026-10-26T04:00:00Z", 25 })
+	lost := changed(newer, func(r *report) { r.cut = true })
+	for name, c := range map[string]struct {
+		nights [][]report
+		cents  int64
+		warns  string
+	}{
+		"a part of the newer is lost": {[][]report{{older, newer}, {older, lost}}, 3100, "2026-10 stays as it is archived, which is from a newer run than that of 2026-10-21 04:00 UTC"},
+		"the newer is lost":           {[][]report{{older, newer}, {older}}, 3100, "is older than what the archive has of 2026-10"},
+		"the newer is taken out, of the same days": {[][]report{{between, changed(between, func(r *report) {
+			r.dir, r.submitted, r.charges = "d", "2026-10-26T08:00:00Z", append(r.charges, "c1/s2")
+		})}, {between}}, 2500, ""},
+		"one between is whole and newer":    {[][]report{{older}, {older, between, lost}}, 2500, "the run of 2026-10-26 04:00 UTC counts until it is"},
+		"the same once more":                {[][]report{{older, between}, {older, between, lost}}, 2500, "the run of 2026-10-26 04:00 UTC counts until it is"},
+		"it is whole again":                 {[][]report{{older, newer}, {older, lost}, {older, newer}}, 3100, ""},
+		"nothing of it was archived before": {[][]report{{older, lost}}, 2000, "the run of 2026-10-21 04:00 UTC counts until it is"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNights(t)
+			n.now = date("2026-11-16").Time()
+			var warnings string
+			for _, night := range c.nights {
+				out, err := n.extract(Options{Path: lay(t, night...)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				warnings = strings.Join(out.Warnings, "\n")
+			}
+			if diff := cmp.Diff(map[string]int64{ofC1 + " 2026-10": c.cents}, n.cents()); diff != "" {
+				t.Errorf("want -, got +:\n%s", diff)
+			}
+			if c.warns == "" && warnings != "" || !strings.Contains(warnings, c.warns) {
+				t.Errorf("warnings %q, want %q", warnings, c.warns)
+			}
+		})
+	}
+}
+
+// TestArchived_WithoutATimeTheLastDayDecides is of what an archive has that was made
+// before the times of runs were kept.
+func TestArchived_WithoutATimeTheLastDayDecides(t *testing.T) {
+	root := lay(t, changed(october("a", ofC1, "c1/s1"), func(r *report) { r.submitted, r.to = "2026-10-21T04:00:00Z", 20 }))
+	for last, want := range map[string]int{"2026-10-20": 20, "2026-10-21": 20, "2026-10-22": 0} {
+		s, err := New(Options{Path: root})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Archived([]data.Restated{{Scope: ofC1, Period: "2026-10", Last: date(last)}})
+		rows := 0
+		for _, err := range s.Usage(t.Context(), nil, &data.Tally{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows++
+		}
+		if rows != want {
+			t.Errorf("archived up to %s: %d rows, want %d", last, rows, want)
+		}
+	}
+}
