@@ -140,6 +140,15 @@ type Tally struct {
 	Notes      []string         // what is worth telling, with nothing to do about it
 	Covers     []Period         // usage days that the input is complete for, in order, set before the first row; nil: those from the first to the last row
 	Restates   []Restated       // what the input has as a whole, set before the first row
+	Awaits     []Awaited        // days for which a part of the source is behind the others
+}
+
+// Awaited are days for which a part of a source is behind the others. They do not
+// count as extracted, as little as days of which there is nothing, unless they did
+// before.
+type Awaited struct {
+	Days  Period
+	Scope string // of that part, e.g. of an export
 }
 
 // Restated is a scope's billing period that an input has as a whole, in every

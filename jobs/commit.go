@@ -72,7 +72,7 @@ func (x *extraction) warnOfDropped(days data.Period, rows int64, c archive.Commi
 func (x *extraction) delivery(days data.Period, rows int64) archive.Delivery {
 	d := archive.Delivery{
 		Source: x.Usage.Kind(), Days: days, Full: x.Days == nil,
-		Covers: x.tally.Covers, Restates: x.tally.Restates, RowsIn: x.tally.Read, RowsOut: rows, Quarantined: x.out.Quarantined[string(archive.UsageTable)],
+		Covers: x.tally.Covers, Restates: x.tally.Restates, Awaits: x.tally.Awaits, RowsIn: x.tally.Read, RowsOut: rows, Quarantined: x.out.Quarantined[string(archive.UsageTable)],
 		FailedOn: x.badDays, Undated: x.undated,
 	}
 	x.coverage(&d, 0)
@@ -148,7 +148,7 @@ func (x *extraction) inventoryKind() string {
 // usageSpans returns the first and the last day with usage of every
 // subscription, exact whatever was restated.
 func usageSpans(ctx context.Context, view *archive.View) (map[data.SubscriptionID]data.Period, error) {
-	days := view.UsageDays()
+	days := view.ArchivedDays()
 	if len(days) == 0 {
 		return nil, nil
 	}

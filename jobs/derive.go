@@ -65,7 +65,7 @@ func (x *extraction) derive(ctx context.Context, view *archive.View, spans map[d
 	}
 	maps.DeleteFunc(customers, func(id data.CustomerID, _ data.Customer) bool { return x.Exclude[id] })
 	maps.DeleteFunc(subscriptions, func(_ data.SubscriptionID, s data.Subscription) bool { return x.Exclude[s.CustomerID] })
-	days := view.UsageDays()
+	days := view.ArchivedDays()
 	for id, s := range subscriptions {
 		s.Created, s.CreatedBasis = nil, nil
 		if span, found := spans[id]; found && span.From >= days[0].Day+unsureDays {

@@ -14,7 +14,7 @@ import (
 // a whole would lose what was archived of the customer before.
 func (x *extraction) archivedUntil(ctx context.Context, view *archive.View) (map[data.CustomerID]data.Day, error) {
 	until := map[data.CustomerID]data.Day{}
-	days := view.UsageDays()
+	days := view.ArchivedDays()
 	if len(x.Exclude) == 0 || len(days) == 0 {
 		return until, nil
 	}

@@ -263,7 +263,7 @@ func (x *extraction) readUsage(ctx context.Context) error {
 		return err
 	}
 	known := map[data.Day]bool{}
-	for _, d := range view.UsageDays() {
+	for _, d := range view.ArchivedDays() {
 		known[d.Day] = true
 	}
 	until, err := x.archivedUntil(ctx, view)

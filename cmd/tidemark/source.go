@@ -199,7 +199,9 @@ func (k *checker) partnerCenter(key string, s sourceConfig) {
 func (c *config) excluded() (ids []string) {
 	for _, s := range []*sourceConfig{&c.Source, c.Sources.Inventory, c.Sources.Usage} {
 		if s != nil {
-			ids = append(ids, s.Exclude...)
+			for _, id := range s.Exclude {
+				ids = append(ids, data.CleanID(id))
+			}
 		}
 	}
 	return ids
@@ -247,7 +249,7 @@ func (a *app) source(c *config, key string, s sourceConfig, backfill int) (data.
 }
 
 func (a *app) focus(c *config, key string, s sourceConfig) (*focus.Source, error) {
-	o := focus.Options{Path: c.path(s.Path), Providers: s.Providers, Today: a.today(), Lenient: s.Lenient}
+	o := focus.Options{Path: c.path(s.Path), Providers: s.Providers, Exclude: c.excluded(), Today: a.today(), Lenient: s.Lenient}
 	if s.Container != "" {
 		sas, err := a.secret(c, key+".sas", s.SAS)
 		if err != nil {

@@ -132,6 +132,9 @@ func newAdd(l *layout, w written, at time.Time) (*add, error) {
 	if p.FromSHA256 != "" {
 		tags["from_sha256"] = p.FromSHA256
 	}
+	if p.Awaits != "" {
+		tags["awaits"] = p.Awaits
+	}
 	if !p.AsOf.IsZero() {
 		tags["as_of"] = p.AsOf.UTC().Format(time.RFC3339Nano)
 	}
@@ -151,7 +154,7 @@ func newRemove(l *layout, p Part, at time.Time) *remove {
 // part reads back what newAdd wrote.
 func (a *add) part(l *layout) (Part, error) {
 	p := Part{Size: a.Size, SHA256: a.Tags["sha256"], ContentSHA256: a.Tags["content_sha256"],
-		FromSHA256: a.Tags["from_sha256"], BillingPeriod: a.Tags["billing_period"]}
+		FromSHA256: a.Tags["from_sha256"], BillingPeriod: a.Tags["billing_period"], Awaits: a.Tags["awaits"]}
 	var err error
 	note := func(what string, e error) {
 		if e != nil && err == nil {

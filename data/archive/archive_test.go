@@ -57,7 +57,7 @@ func TestRun_AddsUsageAndReadsItBack(t *testing.T) {
 		if diff := cmp.Diff(wantRows, got); diff != "" {
 			t.Errorf("rows (-want +got):\n%s", diff)
 		}
-		wantDays := []DayState{{day("2026-11-20"), 2, 1}, {day("2026-11-21"), 1, 1}}
+		wantDays := []DayState{{Day: day("2026-11-20"), Rows: 2, Parts: 1}, {Day: day("2026-11-21"), Rows: 1, Parts: 1}}
 		if diff := cmp.Diff(wantDays, v.UsageDays()); diff != "" {
 			t.Errorf("days (-want +got):\n%s", diff)
 		}

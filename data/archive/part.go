@@ -58,6 +58,10 @@ type Part struct {
 	Sums          []Sum    `json:"sums"`           // per amount column and currency, in the order of both
 	Coverage      Coverage `json:"coverage"`
 
+	// Awaits is the scope that is behind on a day which therefore does not count as
+	// extracted; empty but for parts without rows that say just that.
+	Awaits string `json:"awaits,omitempty"`
+
 	AsOf time.Time `json:"as_of,omitzero"` // usage only: when the remote side made what the rows are from; zero where it does not say
 }
 

@@ -16,7 +16,7 @@ type RollupFunc func(ctx context.Context, p Part, batches iter.Seq2[arrow.Record
 
 // Rollup brings usage_daily up to the newest usage: it rolls exactly the usage
 // parts whose rollup is missing, was made from another file or tells of other
-// coverage, whichever run committed them, and drops the rollups of parts that are
+// coverage or of another scope that is behind, whichever run committed them, and drops the rollups of parts that are
 // gone, unless they were pruned. A run that died between its two commits is thus healed by the next.
 func (r *Run) Rollup(ctx context.Context, fn RollupFunc) (Committed, error) {
 	if r.ended {
@@ -67,7 +67,7 @@ func (r *Run) rollParts(ctx context.Context, usage, daily *state, fn RollupFunc)
 	for _, part := range usage.sorted() {
 		old, found := rolled[part.id()]
 		delete(rolled, part.id())
-		if found && old.FromSHA256 == part.SHA256 && old.Coverage.Complete() == part.Coverage.Complete() {
+		if found && old.FromSHA256 == part.SHA256 && old.Coverage.Complete() == part.Coverage.Complete() && old.Awaits == part.Awaits {
 			p.unchanged++
 			continue
 		}
@@ -95,7 +95,7 @@ func (r *Run) rollPart(ctx context.Context, part Part, fn RollupFunc) (written, 
 		return written{}, err
 	}
 	l := r.archive.layouts[UsageDaily]
-	d, err := writePart(ctx, r, l, codeDaily, source{id: part.id(), coverage: part.Coverage, from: part.SHA256, rows: noErrors(keys)})
+	d, err := writePart(ctx, r, l, codeDaily, source{id: part.id(), coverage: part.Coverage, from: part.SHA256, rows: noErrors(keys), awaits: part.Awaits})
 	return d.written, err
 }
 

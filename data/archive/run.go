@@ -83,6 +83,9 @@ type Delivery struct {
 	// Restates are the scopes and billing periods that are delivered in every
 	// currency. Of others a delivery restates the currencies that it has.
 	Restates []data.Restated
+	// Awaits are days for which a part of the source is behind: those among Days
+	// that were not known before do not become known.
+	Awaits []data.Awaited
 
 	Expected int // customers the source was asked for
 	Read     int // of them read as a whole

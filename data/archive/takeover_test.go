@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"tidemark/data"
 )
@@ -142,4 +143,122 @@ func TestAddUsage_WhatTwoScopesDeliverForTheSameDaysIsRefused(t *testing.T) {
 			t.Errorf("row %d: %v", i, err)
 		}
 	}
+}
+
+// TestCommitUsage_AwaitedDaysDoNotBecomeKnown has days on which one scope is behind,
+// with rows of another and without any.
+func TestCommitUsage_AwaitedDaysDoNotBecomeKnown(t *testing.T) {
+	f := newFixture(t, NewMemory())
+	d := Delivery{Source: "focus", Days: days("2026-11-01", "2026-11-04"), Full: true}
+	rows := []data.Usage{charge("2026-11-01", "a", "s1", "1", "of a"), charge("2026-11-03", "a", "s1", "1", "of a")}
+	known := func() (all []string) {
+		for _, s := range f.view().UsageDays() {
+			all = append(all, s.Day.String())
+		}
+		return all
+	}
+	awaiting := func(from, to string) Delivery {
+		d := d
+		d.Awaits = []data.Awaited{{Days: days(from, to), Scope: "of b"}}
+		return d
+	}
+	for i, c := range []struct {
+		delivery Delivery
+		want     []string
+	}{
+		{awaiting("2026-11-02", "2026-11-04"), []string{"2026-11-01"}},
+		{awaiting("2026-11-02", "2026-11-04"), []string{"2026-11-01"}},
+		{awaiting("2026-11-04", "2026-11-04"), []string{"2026-11-01", "2026-11-02", "2026-11-03"}},
+		{awaiting("2026-11-02", "2026-11-04"), []string{"2026-11-01", "2026-11-02", "2026-11-03"}},
+		{d, []string{"2026-11-01", "2026-11-02", "2026-11-03", "2026-11-04"}},
+		{awaiting("2026-11-01", "2026-11-04"), []string{"2026-11-01", "2026-11-02", "2026-11-03", "2026-11-04"}},
+	} {
+		f.usage(c.delivery, rows...)
+		if diff := cmp.Diff(c.want, known()); diff != "" {
+			t.Errorf("delivery %d: days that are known: want -, got +:\n%s", i, diff)
+		}
+		if n := len(f.view().ArchivedDays()); n != 4 {
+			t.Errorf("delivery %d: %d days are archived", i, n)
+		}
+	}
+	first, err := f.ViewAt(t.Context(), map[Table]int64{UsageTable: 0, UsageDaily: 0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(first.UsageDays()); n != 1 || first.ArchivedDays()[1].Awaits != "of b" {
+		t.Errorf("as of the first night %d days are known: %+v", n, first.ArchivedDays())
+	}
+}
+
+// TestCommitUsage_NothingCountsTwiceAndNothingIsLost has any scopes deliver any
+// charges, under any customer's name and each night in any currency.
+func TestCommitUsage_NothingCountsTwiceAndNothingIsLost(t *testing.T) {
+	type on struct {
+		day          data.Day
+		subscription string
+	}
+	period := days("2026-11-01", "2026-11-03")
+	rapid.Check(t, func(rt *rapid.T) {
+		f := newFixture(t, NewMemory())
+		stored := func() map[on]string {
+			state, err := f.refresh(t.Context(), UsageTable)
+			if err != nil {
+				rt.Fatal(err)
+			}
+			all := map[on]string{}
+			for _, p := range state.sorted() {
+				if p.Rows == 0 {
+					continue
+				}
+				err := f.charges(t.Context(), p, func(_, subscription string) {
+					at := on{p.Day, subscription}
+					if by, twice := all[at]; twice {
+						rt.Errorf("%v counts twice, by %s and %s", at, by, p.Feed)
+					}
+					all[at] = p.Feed.Scope
+				})
+				if err != nil {
+					rt.Fatal(err)
+				}
+			}
+			return all
+		}
+		before := stored()
+		for range rapid.IntRange(2, 4).Draw(rt, "nights") {
+			r := f.begin()
+			d := Delivery{Source: "focus", Days: period, Full: true}
+			refused := false
+			currency := rapid.SampledFrom([]string{"EUR", "USD"}).Draw(rt, "currency")
+			for _, scope := range []string{"account", "of a", "of b"} {
+				if !rapid.Bool().Draw(rt, "delivers "+scope) {
+					continue
+				}
+				d.Restates = append(d.Restates, data.Restated{Scope: scope, Period: "2026-11"})
+				first := rapid.IntRange(1, 2).Draw(rt, "first")
+				last := rapid.IntRange(first, 3).Draw(rt, "last")
+				for _, subscription := range rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"s1", "s2", "s3"}), 1, 3, rapid.ID).Draw(rt, "subscriptions") {
+					for at := first; at <= last; at++ {
+						u := charge(fmt.Sprintf("2026-11-0%d", at), rapid.SampledFrom([]string{"a", "b"}).Draw(rt, "customer"), subscription, "1", scope)
+						u.Currency = currency
+						if err := r.AddUsage(u, Feed{"focus", scope, currency}); err != nil {
+							refused = true
+						}
+					}
+				}
+			}
+			if r.Staged().Rows == 0 || refused {
+				continue // as one extraction would end
+			}
+			if _, err := r.CommitUsage(t.Context(), d); err != nil {
+				continue
+			}
+			after := stored()
+			for at, scope := range before {
+				if _, kept := after[at]; !kept && !slices.ContainsFunc(d.Restates, func(r data.Restated) bool { return r.Scope == scope }) {
+					rt.Errorf("%v of %s is lost", at, scope)
+				}
+			}
+			before = after
+		}
+	})
 }

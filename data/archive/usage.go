@@ -114,10 +114,11 @@ func cutID(key []byte) (id partID, rest []byte) {
 // usageDelivery is what one run delivers of usage.
 type usageDelivery struct {
 	Delivery
-	parts map[partID]delivered
-	feeds map[feedPeriod]bool          // with rows, but for scope ""
-	whole map[feedPeriod]data.Restated // without currency: delivered in every one
-	taken map[string]bool              // paths of parts of other scopes whose rows are all delivered here
+	parts  map[partID]delivered
+	feeds  map[feedPeriod]bool          // with rows, but for scope ""
+	whole  map[feedPeriod]data.Restated // without currency: delivered in every one
+	awaits map[data.Day]string          // scopes that are behind on days that do not become known
+	taken  map[string]bool              // paths of parts of other scopes whose rows are all delivered here
 }
 
 // feedPeriod is what a delivery restates of a feed; without a currency, of all
@@ -150,10 +151,42 @@ func (u *usageDelivery) coverage(day data.Day) Coverage {
 // the delivery has equal content; empty when it has to. A bad row that may be of
 // any day is not of one that was complete and has the same rows again.
 func (u *usageDelivery) known(p Part) string {
+	if (p.Feed == Feed{Source: u.Source}) && p.Awaits != u.awaits[p.Day] {
+		return ""
+	}
 	if c := u.coverage(p.Day).Complete(); c == p.Coverage.Complete() || !c && u.coverageOn(u.FailedOn[p.Day]).Complete() {
 		return p.ContentSHA256
 	}
 	return ""
+}
+
+// await decides which days do not become known: those for which a part of the source
+// is behind, unless they were known before. Then that part was there already, or is
+// new.
+func (u *usageDelivery) await(base *state) {
+	u.awaits = map[data.Day]string{}
+	if len(u.Awaits) == 0 {
+		return
+	}
+	known := knownDays(base)
+	for _, a := range u.Awaits {
+		for day := range a.Days.All() {
+			if u.awaits[day] == "" && !known[day] {
+				u.awaits[day] = a.Scope
+			}
+		}
+	}
+}
+
+// knownDays are the days that count as extracted.
+func knownDays(s *state) map[data.Day]bool {
+	known, awaited := map[data.Day]bool{}, map[data.Day]bool{}
+	for _, p := range s.parts {
+		known[p.Day] = true
+		awaited[p.Day] = awaited[p.Day] || p.Awaits != ""
+	}
+	maps.DeleteFunc(known, func(d data.Day, _ bool) bool { return awaited[d] })
+	return known
 }
 
 // complete reports whether the source is complete for a day: without a row, nothing
@@ -248,7 +281,7 @@ func (r *Run) checkDelivery(d Delivery) error {
 // CommitUsage commits the staged rows as what the source has of d.Days. Active
 // parts of those days that belong to a feed delivered here and are not
 // delivered again go; a day without any row gets a part with zero rows, so that
-// it counts as extracted. What did not change is not committed again.
+// it counts as extracted, and one that is awaited gets such a part that says so. What did not change is not committed again.
 func (r *Run) CommitUsage(ctx context.Context, d Delivery) (Committed, error) {
 	if err := r.checkDelivery(d); err != nil {
 		return Committed{}, fmt.Errorf("commit usage: %w", err)
@@ -280,6 +313,7 @@ func (r *Run) CommitUsage(ctx context.Context, d Delivery) (Committed, error) {
 // writeUsage writes the staged rows, part by part, and the parts of days
 // without rows.
 func (r *Run) writeUsage(ctx context.Context, base *state, u *usageDelivery) error {
+	u.await(base)
 	active := base.byID()
 	l := r.archive.layouts[UsageTable]
 	days := map[data.Day]bool{}
@@ -300,7 +334,7 @@ func (r *Run) writeUsage(ctx context.Context, base *state, u *usageDelivery) err
 	}
 	empty := newFacts(l).content()
 	for day := range u.Days.All() {
-		if days[day] || !u.complete(day) {
+		if days[day] && u.awaits[day] == "" || !u.complete(day) {
 			continue
 		}
 		id := partID{day: day, feed: Feed{Source: u.Source}}
@@ -308,7 +342,7 @@ func (r *Run) writeUsage(ctx context.Context, base *state, u *usageDelivery) err
 			u.parts[id] = delivered{written: written{part: active[id]}}
 			continue
 		}
-		d, err := writePart(ctx, r, l, codeUsage, source{id: id, coverage: u.coverage(id.day), rows: noErrors(nil)})
+		d, err := writePart(ctx, r, l, codeUsage, source{id: id, coverage: u.coverage(id.day), rows: noErrors(nil), awaits: u.awaits[day]})
 		if err != nil {
 			return err
 		}

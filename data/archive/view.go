@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -197,11 +198,20 @@ type DayState struct {
 	Day   data.Day
 	Rows  int64 // of usage_daily; 0: extracted, and there was no usage
 	Parts int
+
+	Awaits string // the scope that is behind, as in Part; empty for a day that was extracted
 }
 
 // UsageDays returns the days whose usage was extracted, in order, those whose
-// rollup alone is kept among them.
+// rollup alone is kept among them. A day for which a part of the source is behind is
+// none.
 func (v *View) UsageDays() []DayState {
+	return slices.DeleteFunc(v.ArchivedDays(), func(d DayState) bool { return d.Awaits != "" })
+}
+
+// ArchivedDays returns the days of which there is usage, in order, those for which
+// a part of the source is behind among them.
+func (v *View) ArchivedDays() []DayState {
 	var days []DayState
 	for _, p := range v.Parts(UsageDaily) {
 		if len(days) == 0 || days[len(days)-1].Day != p.Day {
@@ -209,6 +219,7 @@ func (v *View) UsageDays() []DayState {
 		}
 		last := &days[len(days)-1]
 		last.Rows += p.Rows
+		last.Awaits = cmp.Or(last.Awaits, p.Awaits)
 		last.Parts++
 	}
 	return days

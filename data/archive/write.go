@@ -221,13 +221,14 @@ type source struct {
 	from     string                   // SHA-256 of the file it is derived from
 	known    string                   // content hash of the active part with this identity
 	rows     iter.Seq2[[]byte, error] // row keys in order
+	awaits   string                   // as in Part
 	asOf     time.Time                // when the remote side made the rows; zero where it does not say
 }
 
 // writePart writes the file of a part and reads it back. When the content turns
 // out to be what is already known, nothing is left on disk.
 func writePart[T any](ctx context.Context, r *Run, l *layout, code func(*rowCoder, *T), s source) (delivered, error) {
-	p := Part{Day: s.id.day, Feed: s.id.feed, BillingPeriod: s.id.billing, FromSHA256: s.from, Coverage: s.coverage, AsOf: s.asOf}
+	p := Part{Day: s.id.day, Feed: s.id.feed, BillingPeriod: s.id.billing, FromSHA256: s.from, Coverage: s.coverage, Awaits: s.awaits, AsOf: s.asOf}
 	p.Path = r.newPath(l, s.id)
 	w, err := newPartWriter(ctx, r.archive.bucket, l, code, p)
 	if err != nil {

@@ -9,7 +9,9 @@
 //  3. every other row becomes a [data.Usage] whose Origin carries the export's
 //     scope, else the billing account, and the names of customer and
 //     subscription: FOCUS has no inventory;
-//  4. a charge that two exports deliver ends the reading: it would count twice.
+//  4. a charge that two exports deliver ends the reading: it would count twice;
+//  5. days for which the export of one scope is behind that of another are told,
+//     so that they do not count as known.
 package focus
 
 import (
@@ -28,6 +30,7 @@ type Options struct {
 	Path      string    // folder with the exports
 	Container Container // or the container
 	Providers []string  // names of the providers wanted, nil for Microsoft, "all" for every one
+	Exclude   []string  // ids of customers whose exports are not waited for
 	Today     data.Day  // charges after this day are refused; 0: no limit
 	Lenient   bool      // the text NULL is empty, dates may read 2024-09-01 00:00:00
 }
@@ -40,6 +43,7 @@ type Source struct {
 	today   data.Day
 	wanted  map[string]bool // providers in lower case; nil for all
 
+	excluded map[string]bool
 	archived map[string]data.Restated // what the archive has, by the key of a run
 }
 
@@ -60,7 +64,10 @@ func New(o Options) (*Source, error) {
 	case o.Path == "":
 		return nil, errors.New("source focus: nothing is given to read: set path to the folder with the exports, or container to their container")
 	}
-	s := &Source{store: from, lenient: o.Lenient, today: o.Today, wanted: map[string]bool{}}
+	s := &Source{store: from, lenient: o.Lenient, today: o.Today, wanted: map[string]bool{}, excluded: map[string]bool{}}
+	for _, id := range o.Exclude {
+		s.excluded[data.CleanID(id)] = true
+	}
 	if o.Providers == nil {
 		s.wanted["microsoft"] = true
 	}
@@ -106,7 +113,8 @@ func (s *Source) Usage(ctx context.Context, want *data.Period, tally *data.Tally
 			tally.TotalBytes += f.size
 		}
 		tally.Warnings = append(tally.Warnings, plan.warnings...)
-		tally.Covers, tally.Restates = plan.covers, plan.restates()
+		tally.Notes = append(tally.Notes, plan.notes...)
+		tally.Covers, tally.Restates, tally.Awaits = plan.covers, plan.restates(), plan.awaits
 		r := &reading{source: s, want: want, tally: tally, yield: yield, owners: owners{}, warned: map[string]bool{}}
 		for _, f := range plan.files {
 			if !r.file(ctx, f) {

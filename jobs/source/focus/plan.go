@@ -21,6 +21,8 @@ type plan struct {
 	warnings []string
 	runs     []*run                   // that count
 	covers   []data.Period            // the runs' months, in order; nil where one does not say its own
+	awaits   []data.Awaited           // days for which a scope is behind the others
+	notes    []string                 // worth telling, with nothing that must be done
 	archived map[string]data.Restated // what the archive has, by the key of a run
 }
 
@@ -97,7 +99,7 @@ func (s *Source) plan(ctx context.Context) (*plan, error) {
 		for _, o := range files {
 			p.files = append(p.files, exported{object: o})
 		}
-	} else if err := p.choose(runs, files); err != nil {
+	} else if err := p.choose(runs, files, s.excluded); err != nil {
 		return nil, err
 	}
 	if len(p.files) == 0 && len(p.runs) == 0 {
@@ -119,7 +121,7 @@ func (p *plan) nothing(where string) error {
 }
 
 // choose takes the files of the runs that count, and tells what is passed over.
-func (p *plan) choose(runs []*run, files map[string]object) error {
+func (p *plan) choose(runs []*run, files map[string]object, excluded map[string]bool) error {
 	sizes := statesGzipSizes(runs, files)
 	why := map[string]string{} // why a file is passed over
 	copies := map[string][]*run{}
@@ -146,6 +148,7 @@ func (p *plan) choose(runs []*run, files map[string]object) error {
 	}
 	p.count(runs, files, why)
 	p.span()
+	p.await(p.reaches(slices.Collect(maps.Values(copies))), excluded)
 	return nil
 }
 
@@ -337,6 +340,9 @@ func (s *Source) Describe(ctx context.Context) (found string, warnings []string,
 	found += fmt.Sprintf(", of %d runs of %d scopes", len(p.runs), len(scopes))
 	if n := len(p.covers); n > 0 {
 		found += fmt.Sprintf(", %s to %s", p.covers[0].From.Time().Format("2006-01"), p.covers[n-1].To.Time().Format("2006-01"))
+	}
+	for _, note := range p.notes {
+		found += "; " + note
 	}
 	passed := 0
 	for _, n := range p.leftOut {

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"tidemark/data"
+	"tidemark/data/archive"
 )
 
 // The scopes of the exports in these tests.
@@ -280,5 +282,77 @@ func TestArchived_WithoutATimeTheLastDayDecides(t *testing.T) {
 		if rows != want {
 			t.Errorf("archived up to %s: %d rows, want %d", last, rows, want)
 		}
+	}
+}
+
+// TestExtract_AScopeThatIsBehindMakesNoDaysWithoutUsage has one customer's export
+// stop while another's goes on.
+func TestExtract_AScopeThatIsBehindMakesNoDaysWithoutUsage(t *testing.T) {
+	of := func(scope, charge, month, submitted string, to int) report {
+		return report{dir: charge + month + submitted[:10], scope: scope, month: month, submitted: submitted + "T04:00:00Z", to: to, charges: []string{charge}}
+	}
+	const one, two = "c1/s1", "c2/s2"
+	start := []report{of(ofC1, one, "2026-10", "2026-11-01", 31), of(ofC2, two, "2026-10", "2026-11-01", 31)}
+	fourth := append(start[:2:2], of(ofC1, one, "2026-11", "2026-11-05", 4), of(ofC2, two, "2026-11", "2026-11-05", 4))
+	const behind = "an export is behind, others reach 2026-11-14: " + ofC2 + ", which ends with "
+	for name, c := range map[string]struct {
+		nights  [][]report
+		exclude string
+		known   string // from October on
+		says    string // of the one warning or note; "" for none
+	}{
+		"its newest run is old":      {[][]report{append(fourth[:4:4], of(ofC1, one, "2026-11", "2026-11-15", 14))}, "", "2026-10-01..2026-11-04", "warning: " + behind + "2026-11-04"},
+		"it has no run of the month": {[][]report{append(start[:2:2], of(ofC1, one, "2026-11", "2026-11-15", 14))}, "", "2026-10-01..2026-10-31", "warning: " + behind + "2026-10-31"},
+		"others have some of the day they ran on": {[][]report{append(fourth[:4:4], of(ofC1, one, "2026-11", "2026-11-15", 15)), append(fourth[:4:4], of(ofC1, one, "2026-11", "2026-11-16", 16))}, "", "2026-10-01..2026-11-04",
+			"warning: an export is behind, others reach 2026-11-15: "},
+		"it is as late as the night": {[][]report{append(start[:2:2], of(ofC1, one, "2026-11", "2026-11-15", 14), of(ofC2, two, "2026-11", "2026-11-14", 13))}, "", "2026-10-01..2026-11-13", ""},
+		"it comes later": {[][]report{append(fourth[:4:4], of(ofC1, one, "2026-11", "2026-11-15", 14)),
+			append(start[:2:2], of(ofC1, one, "2026-11", "2026-11-15", 14), of(ofC2, two, "2026-11", "2026-11-15", 9))}, "", "2026-10-01..2026-11-14", ""},
+		"what was known stays known": {[][]report{append(start[:2:2], of(ofC1, one, "2026-11", "2026-11-15", 14)),
+			append(start[:2:2], of(ofC1, one, "2026-11", "2026-11-15", 14), of(ofC2, two, "2026-11", "2026-11-15", 14)),
+			append(start[:2:2], of(ofC1, one, "2026-11", "2026-11-15", 14), of(ofC2, two, "2026-11", "2026-11-05", 4))}, "", "2026-10-01..2026-11-14", "warning: "},
+		"its customer is excluded": {[][]report{append(fourth[:4:4], of(ofC1, one, "2026-11", "2026-11-15", 14))}, "C2", "2026-10-01..2026-11-14", ""},
+		"its files are taken out":  {[][]report{append(fourth[:4:4], of(ofC1, one, "2026-11", "2026-11-15", 14)), {of(ofC1, one, "2026-10", "2026-11-01", 31), of(ofC1, one, "2026-11", "2026-11-15", 14)}}, "", "2026-10-01..2026-11-14", ""},
+		"a wider scope goes on":    {[][]report{append(start[:2:2], report{dir: "all", scope: ofAccount, month: "2026-11", submitted: "2026-11-15T04:00:00Z", to: 14, charges: []string{one, two}})}, "", "2026-10-01..2026-11-14", ""},
+		"a scope that is new":      {[][]report{append(start[:1:1], of(ofC1, one, "2026-11", "2026-11-15", 14), of(ofC2, two, "2026-11", "2026-11-15", 14))}, "", "2026-10-01..2026-11-14", ""},
+		"it ended more than a month ago": {[][]report{{of(ofC2, two, "2026-10", "2026-10-14", 13), of(ofC1, one, "2026-10", "2026-11-01", 31), of(ofC1, one, "2026-11", "2026-11-15", 14)}}, "", "2026-10-01..2026-11-14",
+			"warning: an export is behind, others reach 2026-11-14, and is not waited for any more: " + ofC2 + ", which ends with 2026-10-13"},
+		"it ended long ago": {[][]report{{of(ofC2, two, "2026-08", "2026-09-01", 31), of(ofC1, one, "2026-10", "2026-11-01", 31), of(ofC1, one, "2026-11", "2026-11-15", 14)}}, "", "2026-10-01..2026-11-14",
+			"note: an export ended long ago and is not waited for: " + ofC2},
+		"its newest run is not whole": {[][]report{append(start[:2:2], of(ofC1, one, "2026-11", "2026-11-15", 14), changed(of(ofC2, two, "2026-11", "2026-11-15", 14), func(r *report) { r.parts, r.cut = 2, true }))}, "",
+			"2026-10-01..2026-10-31", "warning: "},
+		"the end of a month is in no run": {[][]report{{of(ofC1, one, "2026-10", "2026-10-31", 30), of(ofC1, one, "2026-11", "2026-11-15", 14)}}, "", "2026-10-01..2026-10-30 2026-11-01..2026-11-14",
+			"note: 2026-10-31 to 2026-10-31 are in no run of the export of " + ofC1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNights(t)
+			n.now = date("2026-11-16").Time()
+			var got string
+			for _, night := range c.nights {
+				out, err := n.extract(Options{Path: lay(t, night...), Exclude: []string{c.exclude}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = ""
+				for _, w := range out.Warnings {
+					got += "warning: " + w + "\n"
+				}
+				for _, w := range out.Notes {
+					got += "note: " + w + "\n"
+				}
+			}
+			known := n.known()
+			known = slices.DeleteFunc(known, func(p string) bool { return p < "2026-10" })
+			if diff := cmp.Diff(c.known, strings.Join(known, " ")); diff != "" {
+				t.Errorf("days that are known: want -, got +:\n%s", diff)
+			}
+			if c.says == "" && got != "" || !strings.Contains(got, c.says) {
+				t.Errorf("told %q, want %q", got, c.says)
+			}
+			verified, err := archive.Verify(t.Context(), archive.NewDir(n.dir), archive.VerifyOptions{})
+			if err != nil || !verified.OK() {
+				t.Errorf("verify: %v, %+v", err, verified)
+			}
+		})
 	}
 }

@@ -1,0 +1,187 @@
+package focus
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"tidemark/data"
+)
+
+const (
+	patience  = 31 // days that an export which is behind is waited for
+	announced = 45 // days behind up to which it is warned of
+)
+
+// reach says up to which day the exports of one scope deliver each month.
+type reach struct {
+	months  map[data.Day]data.Day // by the month's first day
+	unready map[data.Day]bool     // months whose newest run is not whole
+}
+
+// add notes a run, or what the archive has of one. A run has the days before that
+// on which it was submitted.
+func (r *reach) add(month, through data.Day) {
+	through = min(max(through, month-1), data.MonthOf(month).To)
+	if old, found := r.months[month]; !found || old < through {
+		r.months[month] = through
+	}
+}
+
+// last is the last day delivered.
+func (r *reach) last() data.Day { return slices.Max(slices.Collect(maps.Values(r.months))) }
+
+// through is the last day before the run's time, the month's last where it says no
+// time.
+func (r *run) through() data.Day {
+	if r.submitted.IsZero() {
+		return data.MonthOf(r.month).To
+	}
+	return data.DayOf(r.submitted.UTC()) - 1
+}
+
+// reaches says how far each scope is: by the newest whole run of each month and by
+// what the archive has. A scope without either is none.
+func (p *plan) reaches(copies [][]*run) map[string]*reach {
+	all := map[string]*reach{}
+	for _, runs := range copies {
+		newest := runs[0]
+		if newest.scope == "" || newest.month == 0 {
+			continue
+		}
+		at := all[newest.scope]
+		if at == nil {
+			at = &reach{map[data.Day]data.Day{}, map[data.Day]bool{}}
+			all[newest.scope] = at
+		}
+		at.unready[newest.month] = newest.unready != ""
+		for _, r := range runs {
+			if r.unready == "" {
+				at.add(r.month, r.through())
+			}
+		}
+	}
+	for _, has := range p.archived {
+		at, month := all[has.Scope], monthOf(has.Period)
+		switch {
+		case at == nil || month == 0:
+		case has.AsOf.IsZero():
+			at.add(month, has.Last)
+		default:
+			at.add(month, data.DayOf(has.AsOf.UTC())-1)
+		}
+	}
+	maps.DeleteFunc(all, func(_ string, r *reach) bool { return len(r.months) == 0 })
+	return all
+}
+
+// monthOf is the first day of a billing period, 0 for what is none.
+func monthOf(period string) data.Day {
+	day, err := data.ParseDay(period + "-01")
+	if err != nil {
+		return 0
+	}
+	return day
+}
+
+// await finds the days for which a scope is behind the one that is most advanced:
+// what it will say of them nobody knows, so that they are no days without usage. It
+// is waited for as long as patience says or, while the newest run of the month is
+// not whole, until that is. A scope is not waited for whose customer is excluded,
+// or of which a wider scope has the days.
+func (p *plan) await(all map[string]*reach, excluded map[string]bool) {
+	if len(all) == 0 || p.covers == nil {
+		return
+	}
+	var horizon data.Day
+	for _, r := range all {
+		horizon = max(horizon, r.last())
+	}
+	var behind, given, gone []string // what is waited for, what is no more, and what nobody is told of any more
+	holes := map[data.Period][]string{}
+	for _, scope := range slices.Sorted(maps.Keys(all)) {
+		if excluded[customerOf(scope)] {
+			continue
+		}
+		missing := p.missing(scope, all, horizon)
+		p.awaits = append(p.awaits, missing...)
+		waited := false
+		for _, a := range missing {
+			if a.Days.To >= horizon {
+				waited = true
+			} else {
+				holes[a.Days] = append(holes[a.Days], scope)
+			}
+		}
+		last := all[scope].last()
+		text := fmt.Sprintf("%s, which ends with %s", scope, last)
+		switch lag := horizon - last; {
+		case lag < 2 || wider(scope, all, horizon):
+		case waited:
+			behind = append(behind, text)
+		case lag <= announced:
+			given = append(given, text)
+		default:
+			gone = append(gone, text)
+		}
+	}
+	if len(behind) > 0 {
+		p.warn("an export is behind, others reach %s: %s; the days between are not known yet and in no report, for %d days at most or until a run that is there is whole; mend the export, or run it again; where the customer has left, exclude it (source.exclude) or take its files out of the store",
+			horizon, several(behind), patience)
+	}
+	if len(given) > 0 {
+		p.warn("an export is behind, others reach %s, and is not waited for any more: %s; what follows counts as days without usage; mend the export, or take its files out of the store", horizon, several(given))
+	}
+	if len(gone) > 0 {
+		p.notes = append(p.notes, "an export ended long ago and is not waited for: "+several(gone))
+	}
+	for _, days := range slices.SortedFunc(maps.Keys(holes), func(a, b data.Period) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To)) }) {
+		p.notes = append(p.notes, fmt.Sprintf("%s to %s are in no run of the export of %s, and therefore not known: run it for that month once more", days.From, days.To, several(holes[days])))
+	}
+}
+
+// several joins what is told, as far as a person reads it.
+func several(all []string) string {
+	const most = 5
+	if more := len(all) - most; more > 0 {
+		return fmt.Sprintf("%s; and %d more", strings.Join(all[:most], "; "), more)
+	}
+	return strings.Join(all, "; ")
+}
+
+// missing are the days that are waited for of a scope, from its first month on. What
+// others have after the horizon, of the day on which they ran, is among them: a day is
+// not known for a few of its hours.
+func (p *plan) missing(scope string, all map[string]*reach, horizon data.Day) (days []data.Awaited) {
+	r := all[scope]
+	since := data.Day(0) // last day that it delivered before the days missing
+	for month := slices.Min(slices.Collect(maps.Keys(r.months))); month <= horizon; month = data.MonthOf(month).To + 1 {
+		through, found := r.months[month]
+		if !found {
+			through = month - 1
+		} else {
+			since = through
+		}
+		end := min(data.MonthOf(month).To, horizon)
+		if through >= end || wider(scope, all, through+1) || horizon-since > patience && !r.unready[month] {
+			continue
+		}
+		if end == horizon {
+			end = data.MonthOf(horizon + 1).To
+		}
+		days = append(days, data.Awaited{Days: data.Period{From: through + 1, To: end}, Scope: scope})
+	}
+	return days
+}
+
+// wider reports whether a scope around this one delivers a day.
+func wider(scope string, all map[string]*reach, day data.Day) bool {
+	for other, r := range all {
+		if strings.HasPrefix(scope, other+"/") && cmp.Or(r.months[data.MonthOf(day).From], day-1) >= day {
+			return true
+		}
+	}
+	return false
+}
