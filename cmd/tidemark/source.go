@@ -311,7 +311,7 @@ func (a *app) extraction(ctx context.Context, c *config, arc *archive.Archive, d
 	x := jobs.Extract{Archive: arc, Usage: usage, Inventory: inventory, Days: days, InventoryDay: inventoryDay,
 		Run: a.newRunID(), Started: a.now(), Exclude: map[data.CustomerID]bool{}}
 	for _, id := range c.excluded() {
-		x.Exclude[data.CustomerID(data.CleanID(id))] = true
+		x.Exclude[data.CustomerID(id)] = true
 	}
 	if share := c.usageConfig().MaxBad; share != nil {
 		x.MaxBad = float64(*share)
