@@ -95,13 +95,34 @@ func (c *Columns) note(err error) {
 // Column is one column of fixed-size values that may be null.
 type Column[T any] struct {
 	values []T
-	nulls  arrow.Array // nil when no value is null
-	none   bool        // every value is null
+	valid  validity
+	none   bool // every value is null
+}
+
+// validity is the bitmap of a column's values; empty when none is null.
+type validity struct {
+	bits   []byte
+	offset int
+}
+
+func validityOf(a arrow.Array) validity {
+	if a.NullN() == 0 {
+		return validity{}
+	}
+	return validity{a.NullBitmapBytes(), a.Data().Offset()}
+}
+
+func (v validity) isNull(i int) bool {
+	if v.bits == nil {
+		return false
+	}
+	i += v.offset
+	return v.bits[i/8]>>(i%8)&1 == 0
 }
 
 // At returns the value of row i; ok is false when it is null.
 func (c Column[T]) At(i int) (v T, ok bool) {
-	if c.nulls != nil && c.nulls.IsNull(i) {
+	if c.valid.isNull(i) {
 		return v, false
 	}
 	return c.values[i], true
@@ -117,14 +138,7 @@ func typed[A arrow.Array, T any](c *Columns, name string, values func(A) []T) Co
 		c.wrongType(name)
 		return Column[T]{}
 	}
-	return Column[T]{values: values(a), nulls: nullsOf(a), none: a.NullN() == a.Len()}
-}
-
-func nullsOf(a arrow.Array) arrow.Array {
-	if a.NullN() == 0 {
-		return nil
-	}
-	return a
+	return Column[T]{values: values(a), valid: validityOf(a), none: a.NullN() == a.Len()}
 }
 
 // BoolColumn is one column of flags that may be null.
@@ -258,13 +272,13 @@ type IDColumn struct {
 	table  *IDs
 	values *array.String
 	index  []int32
-	nulls  arrow.Array
+	valid  validity
 	remap  []int32 // index into values to id, NoID while unused
 }
 
 // idColumnOf returns an array of texts as ids; ok is false for other types.
 func idColumnOf(a arrow.Array, table *IDs) (c IDColumn, ok bool) {
-	c = IDColumn{table: table, nulls: nullsOf(a)}
+	c = IDColumn{table: table, valid: validityOf(a)}
 	switch a := a.(type) {
 	case *array.String:
 		c.values, c.index = a, make([]int32, a.Len())
@@ -292,7 +306,7 @@ func idColumnOf(a arrow.Array, table *IDs) (c IDColumn, ok bool) {
 
 // At returns the id of row i, NoID when it is null.
 func (c *IDColumn) At(i int) int32 {
-	if c.nulls != nil && c.nulls.IsNull(i) {
+	if c.valid.isNull(i) {
 		return NoID
 	}
 	if id := c.remap[c.index[i]]; id != NoID {
@@ -304,18 +318,18 @@ func (c *IDColumn) At(i int) int32 {
 // differ sets what is not 0 for each row whose value differs from the one before. It may do
 // so between two nulls.
 func (c *IDColumn) differ(set []int32) {
-	if len(c.remap) == 1 && c.nulls == nil {
+	if len(c.remap) == 1 && c.valid.bits == nil {
 		return // there is one value only
 	}
 	index := c.index[:len(set)]
 	for i := 1; i < len(set); i++ {
 		set[i] |= index[i] ^ index[i-1]
 	}
-	if c.nulls == nil {
+	if c.valid.bits == nil {
 		return
 	}
 	for i := 1; i < len(set); i++ {
-		if c.nulls.IsNull(i) != c.nulls.IsNull(i-1) {
+		if c.valid.isNull(i) != c.valid.isNull(i-1) {
 			set[i] = 1
 		}
 	}

@@ -72,7 +72,7 @@ type categoryCurrency struct{ category, currency int32 }
 func (c *computation) costsBy(key func(costKey) categoryCurrency) groups[categoryCurrency, amounts] {
 	var by groups[categoryCurrency, amounts]
 	for i, k := range c.usage.costs.keys {
-		by.at(key(k)).merge(c.usage.costs.values[i].cost)
+		by.at(key(k)).merge(c.usage.costs.at(i))
 	}
 	return by
 }
@@ -123,7 +123,7 @@ func (c *computation) costByCustomer() (arrow.Record, error) {
 	defer w.release()
 	var by groups[costKey, amounts]
 	for i, k := range c.usage.costs.keys {
-		by.at(costKey{k.customer, NoID, k.currency}).merge(c.usage.costs.values[i].cost)
+		by.at(costKey{k.customer, NoID, k.currency}).merge(c.usage.costs.at(i))
 	}
 	customer, currency := c.usage.customers.ranks(), c.usage.currencies.ranks()
 	for _, i := range sorted(by.keys, func(a, b costKey) int {
@@ -176,7 +176,7 @@ func (c *computation) costOf(w *writer, d data.Day, currency int32) {
 func (c *computation) currencies() []int32 {
 	used := make([]bool, c.usage.currencies.Len())
 	for i, k := range c.usage.costs.keys {
-		used[k.currency] = used[k.currency] || c.usage.costs.values[i].cost.sums[current].Count() > 0
+		used[k.currency] = used[k.currency] || c.usage.costs.at(i).sums[current].Count() > 0
 	}
 	return slices.DeleteFunc(c.usage.currencies.sorted(), func(id int32) bool { return !used[id] })
 }

@@ -244,7 +244,7 @@ func (c *computation) quantities() (arrow.Record, error) {
 	defer w.release()
 	var by groups[quantityKey, amounts]
 	for i, k := range c.usage.quantities.keys {
-		by.at(quantityKey{NoID, k.category, k.unit}).merge(c.usage.quantities.values[i])
+		by.at(quantityKey{NoID, k.category, k.unit}).merge(c.usage.quantities.at(i))
 	}
 	category, unit := c.usage.categories.ranks(), c.usage.units.ranks()
 	for _, i := range sorted(by.keys, func(a, b quantityKey) int {

@@ -64,7 +64,7 @@ func (a amounts) difference() (m moved, known bool) {
 func (c *computation) movers() (arrow.Record, error) {
 	var totals groups[costKey, amounts]
 	for i, k := range c.usage.costs.keys {
-		totals.at(costKey{k.customer, NoID, k.currency}).merge(c.usage.costs.values[i].cost)
+		totals.at(costKey{k.customer, NoID, k.currency}).merge(c.usage.costs.at(i))
 	}
 	var all []mover
 	for i, k := range totals.keys {
@@ -121,7 +121,7 @@ func (c *computation) explain(movers []mover, direction int) {
 		if m == nil {
 			continue
 		}
-		of, known := c.usage.costs.values[i].cost.difference()
+		of, known := c.usage.costs.at(i).difference()
 		if !known || of.by.Sign() != direction {
 			continue
 		}

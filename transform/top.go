@@ -61,12 +61,12 @@ func (c *computation) rankings() groups[rankingKey, []ranked] {
 	add := func(k rankingKey, customer int32, a amounts) {
 		if a.sums[current].Count() > 0 {
 			list := all.at(k)
-			*list = append(*list, ranked{customer, a})
+			*list = c.place(*list, ranked{customer, a})
 		}
 	}
 	hasCost := make([]bool, u.categories.Len())
 	for i, k := range u.costs.keys {
-		cost := u.costs.values[i].cost
+		cost := u.costs.at(i)
 		hasCost[k.category] = hasCost[k.category] || cost.sums[current].Count() > 0
 		add(rankingKey{k.category, false, k.currency}, k.customer, cost)
 	}
@@ -76,7 +76,7 @@ func (c *computation) rankings() groups[rankingKey, []ranked] {
 	}
 	for i, k := range u.quantities.keys {
 		if !hasCost[k.category] {
-			add(rankingKey{k.category, true, k.unit}, k.customer, u.quantities.values[i])
+			add(rankingKey{k.category, true, k.unit}, k.customer, u.quantities.at(i))
 		}
 	}
 	return all
@@ -93,9 +93,9 @@ func (c *computation) totals() groups[costKey, amounts] {
 	}
 	for i, k := range u.costs.keys {
 		if inUSD {
-			by.at(costKey{k.customer, NoID, usd}).merge(u.costs.values[i].usd)
+			by.at(costKey{k.customer, NoID, usd}).merge(u.usds.at(i))
 		} else {
-			by.at(costKey{k.customer, NoID, k.currency}).merge(u.costs.values[i].cost)
+			by.at(costKey{k.customer, NoID, k.currency}).merge(u.costs.at(i))
 		}
 	}
 	return by
@@ -117,13 +117,7 @@ func (c *computation) rankingOrder(keys []rankingKey) []rankingKey {
 }
 
 func (c *computation) writeRanking(w *writer, key rankingKey, list []ranked) {
-	slices.SortFunc(list, func(a, b ranked) int {
-		return cmp.Or(
-			b.sums[current].Cmp(a.sums[current]),
-			cmp.Compare(c.customerName(a.customer), c.customerName(b.customer)),
-			cmp.Compare(c.usage.customers.Text(a.customer), c.usage.customers.Text(b.customer)))
-	})
-	for i, r := range list[:min(topPlaces, len(list))] {
+	for i, r := range list {
 		what := "cost"
 		if key.byQuantity {
 			what = "quantity"
@@ -146,6 +140,25 @@ func (c *computation) writeRanking(w *writer, key rankingKey, list []ranked) {
 		w.null()
 		w.null()
 	}
+}
+
+// place puts a customer into a ranking, which names no more than topPlaces.
+func (c *computation) place(list []ranked, r ranked) []ranked {
+	at, _ := slices.BinarySearchFunc(list, r, c.compareRanked)
+	if at == topPlaces {
+		return list
+	}
+	return slices.Insert(list[:min(len(list), topPlaces-1)], at, r)
+}
+
+// compareRanked is the order of a ranking: the higher amount, then name, then id.
+func (c *computation) compareRanked(a, b ranked) int {
+	if by := b.sums[current].Cmp(a.sums[current]); by != 0 {
+		return by
+	}
+	return cmp.Or(
+		cmp.Compare(c.customerName(a.customer), c.customerName(b.customer)),
+		cmp.Compare(c.usage.customers.Text(a.customer), c.usage.customers.Text(b.customer)))
 }
 
 // customerName returns the newest name, or the id of a customer without one.

@@ -22,12 +22,12 @@ type usage struct {
 	subscriptionUsed [2][]bool
 	lastUsage        []maybeDay // by subscription, as far as the rows tell
 
-	costs      groups[costKey, costSums]
-	quantities groups[quantityKey, amounts]
+	costs      list[costKey]
+	usds       sides // the same costs in USD, as long as usd holds
+	quantities list[quantityKey]
 	byDay      groups[dayKey, Sum] // of both periods
 
-	kinds  groups[kindKey, struct{}]
-	cells  *cells
+	spots  spots
 	differ []int32 // reused: whether a row differs from the one before
 	starts []int32 // reused: what runs returns
 }
@@ -35,9 +35,6 @@ type usage struct {
 type costKey struct{ customer, category, currency int32 }
 
 type quantityKey struct{ customer, category, unit int32 }
-
-// kindKey is what a customer's rows differ in.
-type kindKey struct{ category, unit, currency int32 }
 
 type dayKey struct {
 	day      data.Day
@@ -50,11 +47,6 @@ type amounts struct {
 	sums [2]Sum
 }
 
-func (a *amounts) add(side, rows int, sum Sum) {
-	a.rows[side] += int64(rows)
-	a.sums[side].Merge(sum)
-}
-
 func (a *amounts) merge(o amounts) {
 	for side := range 2 {
 		a.rows[side] += o.rows[side]
@@ -62,11 +54,54 @@ func (a *amounts) merge(o amounts) {
 	}
 }
 
-// costSums is a cost in the currency of the key and in USD.
-type costSums struct{ cost, usd amounts }
+// list holds amounts by keys that are known to be new when they are added.
+type list[K any] struct {
+	keys []K
+	sums sides
+}
+
+func (l *list[K]) add(key K) int32 {
+	l.keys = append(l.keys, key)
+	return int32(len(l.keys) - 1)
+}
+
+func (l *list[K]) at(i int) amounts { return l.sums.at(i) }
+
+// sides holds amounts by number, each side apart: a worker mostly meets one.
+type sides [2][]struct {
+	rows int64
+	sum  Sum
+}
+
+func (s *sides) add(side int, at int32, rows int64, sum Sum) {
+	if int(at) >= len(s[side]) {
+		s[side] = atLeast(s[side], int(at)+1)
+	}
+	to := &s[side][at]
+	to.rows += rows
+	to.sum.Merge(sum)
+}
+
+func (s *sides) at(i int) (a amounts) {
+	for side, list := range s {
+		if i < len(list) {
+			a.rows[side], a.sums[side] = list[i].rows, list[i].sum
+		}
+	}
+	return a
+}
+
+// merge adds the amounts of another at one number to those at another here.
+func (s *sides) merge(at int32, o *sides, from int32) {
+	for side := range o {
+		if int(from) < len(o[side]) {
+			s.add(side, at, o[side][from].rows, o[side][from].sum)
+		}
+	}
+}
 
 func newUsage(in Inputs, customers, subscriptions *IDs) *usage {
-	u := &usage{customers: customers, subscriptions: subscriptions, money: !in.NoMoney, usd: true, cells: &cells{}}
+	u := &usage{customers: customers, subscriptions: subscriptions, money: !in.NoMoney, usd: true}
 	for _, rec := range in.Daily {
 		u.money = u.money && ColumnsOf(rec).Has("cost")
 	}
@@ -210,7 +245,7 @@ type target struct {
 	side                  int
 	day                   data.Day
 	customer, sub, charge int32
-	quantity, cost        int // numbers of groups, nowhere for none
+	quantity, cost        int32 // numbers of groups, nowhere for none
 	currency              int32
 }
 
@@ -227,82 +262,100 @@ func (u *usage) targetOf(c *usageColumns, i int, days *calendar) (t target) {
 		return t
 	}
 	t.currency = c.currency.At(i)
-	key := kindKey{c.category.At(i), c.unit.At(i), t.currency}
-	known := u.cells.at(t.customer, u.kindOf(key))
+	at := u.spots.at(t.customer, c.category.At(i), c.unit.At(i), t.currency)
 	if t.charge == c.usage {
-		if known.quantity == nowhere {
-			known.quantity = u.quantities.find(quantityKey{t.customer, key.category, key.unit})
-		}
-		t.quantity = known.quantity
+		t.quantity = u.quantityOf(at)
 	}
 	if u.money && t.charge != c.tax {
-		if known.cost == nowhere {
-			known.cost = u.costs.find(costKey{t.customer, key.category, key.currency})
-		}
-		t.cost = known.cost
+		t.cost = u.costOf(at)
 	}
 	return t
 }
 
-// kindOf numbers kinds. Those used last are found without the map.
-func (u *usage) kindOf(key kindKey) int {
-	recent := &u.cells.kinds[uint32(key.category*16+key.unit*4+key.currency)%(1<<recentKindBits)]
-	if recent.key != key || !recent.used {
-		*recent = recentKind{key, u.kinds.find(key), true}
+// quantityOf returns the number of a spot's quantity, which the spots of other currencies
+// share.
+func (u *usage) quantityOf(s *spot) int32 {
+	if s.quantity != nowhere {
+		return s.quantity
 	}
-	return recent.at
-}
-
-// cells remembers which groups a customer's rows of a kind belong to: one look instead of
-// one for each group. The spots used last are found without the map.
-type cells struct {
-	index  map[uint64]int32
-	found  []spot
-	recent [1 << recentBits]recentCell
-	kinds  [1 << recentKindBits]recentKind
-}
-
-// recentBits is how many spots are found fast: those of some hundred customers, which are
-// next to each other in a sorted file.
-const (
-	recentBits     = 12
-	recentKindBits = 10
-)
-
-// spot holds numbers of groups, nowhere for those not asked for yet.
-type spot struct{ quantity, cost int }
-
-type recentCell struct {
-	key uint64 // one more than it is
-	at  int32
-}
-
-type recentKind struct {
-	key  kindKey
-	at   int
-	used bool
-}
-
-// at returns the spot of a customer and a kind. It is good until the next call.
-func (c *cells) at(customer int32, kind int) *spot {
-	key := uint64(uint32(customer))<<32 | uint64(uint32(kind))
-	recent := &c.recent[(uint64(customer)*16+uint64(kind))%(1<<recentBits)]
-	if recent.key != key+1 {
-		*recent = recentCell{key + 1, c.look(key)}
-	}
-	return &c.found[recent.at]
-}
-
-func (c *cells) look(key uint64) int32 {
-	at, known := c.index[key]
-	if !known {
-		if c.index == nil {
-			c.index = map[uint64]int32{}
+	for at := *u.spots.first(s.customer, s.category); at > 0 && s.quantity == nowhere; at = u.spots.all[at-1].next {
+		if other := &u.spots.all[at-1]; other.unit == s.unit {
+			s.quantity = other.quantity
 		}
-		at = int32(len(c.found))
-		c.index[key], c.found = at, append(c.found, spot{nowhere, nowhere})
 	}
-	return at
+	if s.quantity == nowhere {
+		s.quantity = u.quantities.add(quantityKey{s.customer, s.category, s.unit})
+	}
+	return s.quantity
+}
+
+// costOf returns the number of a spot's cost, which the spots of other units share.
+func (u *usage) costOf(s *spot) int32 {
+	if s.cost != nowhere {
+		return s.cost
+	}
+	for at := *u.spots.first(s.customer, s.category); at > 0 && s.cost == nowhere; at = u.spots.all[at-1].next {
+		if other := &u.spots.all[at-1]; other.currency == s.currency {
+			s.cost = other.cost
+		}
+	}
+	if s.cost == nowhere {
+		s.cost = u.costs.add(costKey{s.customer, s.category, s.currency})
+	}
+	return s.cost
+}
+
+// spots remembers which groups a customer's rows belong to: one look instead of one for each
+// group, by place and not by hash.
+type spots struct {
+	rows [][]int32           // by customer and category: one more than the first spot
+	rest map[[2]int32]*int32 // likewise, of categories with higher ids
+	all  []spot
+}
+
+// fewCategories is up to which id categories are found by place. Azure has some hundred.
+const fewCategories = 512
+
+// spot holds the numbers of what a customer's rows of one category, unit and currency are
+// added up in, nowhere for those not asked for yet.
+type spot struct {
+	customer, category, unit, currency int32
+
+	next           int32 // one more than the next spot of the customer and category
+	quantity, cost int32
+}
+
+// at returns the spot of a customer's rows. It is good until the next call.
+func (s *spots) at(customer, category, unit, currency int32) *spot {
+	first := s.first(customer, category)
+	for at := *first; at > 0; at = s.all[at-1].next {
+		if found := &s.all[at-1]; found.unit == unit && found.currency == currency {
+			return found
+		}
+	}
+	s.all = append(s.all, spot{customer, category, unit, currency, *first, nowhere, nowhere})
+	*first = int32(len(s.all))
+	return &s.all[*first-1]
+}
+
+func (s *spots) first(customer, category int32) *int32 {
+	at := int(category) + 1 // NoID is a category, too
+	if at >= fewCategories {
+		key := [2]int32{customer, category}
+		if s.rest[key] == nil {
+			if s.rest == nil {
+				s.rest = map[[2]int32]*int32{}
+			}
+			s.rest[key] = new(int32)
+		}
+		return s.rest[key]
+	}
+	s.rows = atLeast(s.rows, int(customer)+1)
+	row := &s.rows[customer]
+	if at >= len(*row) {
+		*row = atLeast(*row, at+1)
+	}
+	return &(*row)[at]
 }
 
 func (u *usage) add(rec arrow.Record, days *calendar) error {
@@ -321,7 +374,7 @@ func (u *usage) add(rec arrow.Record, days *calendar) error {
 			u.mark(t.side, t.day, t.customer, t.sub)
 		}
 		if t.quantity != nowhere {
-			u.quantities.values[t.quantity].add(t.side, to-from, total(c.quantity, from, to))
+			u.quantities.sums.add(t.side, t.quantity, int64(to-from), total(c.quantity, from, to))
 		}
 		if t.cost != nowhere {
 			u.addCost(&t, &c, from, to)
@@ -335,7 +388,7 @@ func total(c Column[decimal128.Num], from, to int) (s Sum) {
 	if c.none {
 		return s
 	}
-	if c.nulls == nil {
+	if c.valid.bits == nil {
 		return sumUp(c.values[from:to])
 	}
 	for i := from; i < to; i++ {
@@ -368,10 +421,13 @@ func (u *usage) mark(side int, d data.Day, customer, subscription int32) {
 // addCost adds the cost of rows [from, to) to its groups.
 func (u *usage) addCost(t *target, c *usageColumns, from, to int) {
 	cost := total(c.cost, from, to)
-	sums := &u.costs.values[t.cost]
-	sums.cost.add(t.side, to-from, cost)
-	sums.usd.add(t.side, to-from, total(c.usd, from, to))
-	u.usd = u.usd && c.inUSD(from, to)
+	u.costs.sums.add(t.side, t.cost, int64(to-from), cost)
+	if u.usd && !c.inUSD(from, to) {
+		u.usd, u.usds = false, sides{} // nobody asks for them
+	}
+	if u.usd {
+		u.usds.add(t.side, t.cost, int64(to-from), total(c.usd, from, to))
+	}
 	if cost.Count() > 0 { // only days with a known cost have a group
 		u.byDay.at(dayKey{t.day, t.currency}).Merge(cost)
 	}

@@ -93,14 +93,25 @@ func (u *usage) merge(o *usage) {
 			*to = last
 		}
 	}
-	for i, k := range o.costs.keys {
-		to := u.costs.at(costKey{mapped(customers, k.customer), mapped(categories, k.category), mapped(currencies, k.currency)})
-		to.cost.merge(o.costs.values[i].cost)
-		to.usd.merge(o.costs.values[i].usd)
+	if !u.usd {
+		u.usds = sides{}
 	}
-	for i, k := range o.quantities.keys {
-		to := u.quantities.at(quantityKey{mapped(customers, k.customer), mapped(categories, k.category), mapped(units, k.unit)})
-		to.merge(o.quantities.values[i])
+	quantities, costs := make([]bool, len(o.quantities.keys)), make([]bool, len(o.costs.keys)) // merged already
+	for _, s := range o.spots.all {
+		to := u.spots.at(mapped(customers, s.customer), mapped(categories, s.category), mapped(units, s.unit), mapped(currencies, s.currency))
+		if s.quantity != nowhere && !quantities[s.quantity] {
+			quantities[s.quantity] = true
+			u.quantities.sums.merge(u.quantityOf(to), &o.quantities.sums, s.quantity)
+		}
+		if s.cost == nowhere || costs[s.cost] {
+			continue
+		}
+		costs[s.cost] = true
+		at := u.costOf(to)
+		u.costs.sums.merge(at, &o.costs.sums, s.cost)
+		if u.usd {
+			u.usds.merge(at, &o.usds, s.cost)
+		}
 	}
 	for i, k := range o.byDay.keys {
 		u.byDay.at(dayKey{k.day, mapped(currencies, k.currency)}).Merge(o.byDay.values[i])

@@ -274,15 +274,20 @@ func (b *bridge) decimals(p pageOf) (arrow.Array, error) {
 	return p.array(p.field.Type, room), nil
 }
 
-// turned makes Arrow's amounts of Parquet's where they lie, the bytes of each in the reverse
-// order: a page that was read is nobody else's.
+// turned makes Arrow's amounts of Parquet's where they lie: a page that was read is nobody
+// else's.
 func turned(v encoding.Values) []byte {
 	raw, _ := v.FixedLenByteArray()
 	amounts := arrow.GetData[decimal128.Num](raw)
-	for i, n := range amounts {
-		amounts[i] = decimal128.New(int64(bits.ReverseBytes64(n.LowBits())), bits.ReverseBytes64(uint64(n.HighBits())))
-	}
+	turn(amounts, amounts)
 	return raw
+}
+
+// turn brings the bytes of amounts into the reverse order.
+func turn(to, from []decimal128.Num) {
+	for i, n := range from {
+		to[i] = decimal128.New(int64(bits.ReverseBytes64(n.LowBits())), bits.ReverseBytes64(uint64(n.HighBits())))
+	}
 }
 
 // spreadBack moves the first n values to the rows that have one, from the last on,
@@ -304,9 +309,7 @@ func (b *bridge) amountsOf(to []decimal128.Num, kind parquet.Kind, v encoding.Va
 	case parquet.FixedLenByteArray:
 		from, size := v.FixedLenByteArray()
 		if size == arrow.Decimal128SizeBytes && b.shift == 0 {
-			for i, n := range v.Uint128()[:len(to)] {
-				to[i] = decimal128.New(int64(binary.BigEndian.Uint64(n[:8])), binary.BigEndian.Uint64(n[8:]))
-			}
+			turn(to, arrow.GetData[decimal128.Num](from)[:len(to)])
 			return nil
 		}
 		return b.wide(to, func(i int) []byte { return from[i*size : (i+1)*size] })
