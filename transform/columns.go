@@ -116,8 +116,8 @@ func (v validity) isNull(i int) bool {
 	if v.bits == nil {
 		return false
 	}
-	i += v.offset
-	return v.bits[i/8]>>(i%8)&1 == 0
+	at := uint(i + v.offset)
+	return v.bits[at/8]>>(at%8)&1 == 0
 }
 
 // At returns the value of row i; ok is false when it is null.
@@ -325,13 +325,16 @@ func (c *IDColumn) differ(set []int32) {
 	for i := 1; i < len(set); i++ {
 		set[i] |= index[i] ^ index[i-1]
 	}
-	if c.valid.bits == nil {
+	if c.valid.bits == nil || len(set) == 0 {
 		return
 	}
+	before := c.valid.isNull(0)
 	for i := 1; i < len(set); i++ {
-		if c.valid.isNull(i) != c.valid.isNull(i-1) {
+		is := c.valid.isNull(i)
+		if is != before {
 			set[i] = 1
 		}
+		before = is
 	}
 }
 

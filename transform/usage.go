@@ -374,7 +374,7 @@ func (u *usage) add(rec arrow.Record, days *calendar) error {
 			u.mark(t.side, t.day, t.customer, t.sub)
 		}
 		if t.quantity != nowhere {
-			u.quantities.sums.add(t.side, t.quantity, int64(to-from), total(c.quantity, from, to))
+			u.quantities.sums.add(t.side, t.quantity, int64(to-from), total(&c.quantity, from, to))
 		}
 		if t.cost != nowhere {
 			u.addCost(&t, &c, from, to)
@@ -384,19 +384,14 @@ func (u *usage) add(rec arrow.Record, days *calendar) error {
 }
 
 // total adds up the amounts that rows [from, to) state.
-func total(c Column[decimal128.Num], from, to int) (s Sum) {
-	if c.none {
-		return s
-	}
-	if c.valid.bits == nil {
+func total(c *Column[decimal128.Num], from, to int) Sum {
+	switch {
+	case c.none:
+		return Sum{}
+	case c.valid.bits == nil:
 		return sumUp(c.values[from:to])
 	}
-	for i := from; i < to; i++ {
-		if v, known := c.At(i); known {
-			s.Add(v)
-		}
-	}
-	return s
+	return sumValid(c.values[from:to], c.valid.bits, c.valid.offset+from)
 }
 
 // mark notes that there was usage.
@@ -420,13 +415,13 @@ func (u *usage) mark(side int, d data.Day, customer, subscription int32) {
 
 // addCost adds the cost of rows [from, to) to its groups.
 func (u *usage) addCost(t *target, c *usageColumns, from, to int) {
-	cost := total(c.cost, from, to)
+	cost := total(&c.cost, from, to)
 	u.costs.sums.add(t.side, t.cost, int64(to-from), cost)
 	if u.usd && !c.inUSD(from, to) {
 		u.usd, u.usds = false, sides{} // nobody asks for them
 	}
 	if u.usd {
-		u.usds.add(t.side, t.cost, int64(to-from), total(c.usd, from, to))
+		u.usds.add(t.side, t.cost, int64(to-from), total(&c.usd, from, to))
 	}
 	if cost.Count() > 0 { // only days with a known cost have a group
 		u.byDay.at(dayKey{t.day, t.currency}).Merge(cost)
