@@ -257,9 +257,6 @@ type billed struct {
 	Read     time.Time `json:"read"`
 }
 
-// key tells apart what is restated as a whole.
-func (b billed) key() string { return b.Currency + " " + b.Period }
-
 func (c *checkpoint) billedPath() string { return filepath.Join(c.dir, "billed.json") }
 
 // readBilled returns the invoices that the archive has, by id.

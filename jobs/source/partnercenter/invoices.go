@@ -53,6 +53,7 @@ func (s *Source) listInvoices(ctx context.Context, tally *data.Tally) ([]invoice
 	for _, id := range s.o.Invoices {
 		named = append(named, invoice{ID: strings.ToUpper(strings.TrimSpace(id))})
 	}
+	s.stopped = "the list of invoices is not whole"
 	all, err := readAll[invoice](ctx, s.pc, s.cp, "/v1/invoices?size=200&offset=0")
 	var refused *retry.StatusError
 	switch {
@@ -60,7 +61,7 @@ func (s *Source) listInvoices(ctx context.Context, tally *data.Tally) ([]invoice
 		if len(named) == 0 {
 			tally.Warnings = append(tally.Warnings, fmt.Sprintf("invoices cannot be listed (answered %d): billed usage is not read; give the app that right, or name invoices in source.invoices", refused.Status))
 		}
-		return named, nil
+		return s.withKnown(named), nil
 	case err != nil:
 		return nil, fmt.Errorf("list invoices: %w", err)
 	}
@@ -85,10 +86,24 @@ func (s *Source) listInvoices(ctx context.Context, tally *data.Tally) ([]invoice
 	return wanted, nil
 }
 
+// withKnown adds the invoices that the archive has: one that is named may be of the
+// same month, and replaces it together with them.
+func (s *Source) withKnown(named []invoice) []invoice {
+	for _, id := range slices.Sorted(maps.Keys(s.billed)) {
+		known := s.billed[id]
+		first, err := data.ParseDay(known.Period + "-01")
+		if err != nil || !slices.Contains(s.currencies, known.Currency) || slices.ContainsFunc(named, func(i invoice) bool { return i.ID == id }) {
+			continue
+		}
+		named = append(named, invoice{ID: id, Currency: known.Currency, From: text(first.String()), To: text(data.MonthOf(first).To.String())})
+	}
+	return named
+}
+
 // invoicesFor returns the invoices whose usage is to be read, and the others:
 // to be read are those of the last two billing periods, and of the months to fill
-// back, that the archive lacks; with days given, those of these days. Of a period
-// that has a new invoice all are read.
+// back, that the archive lacks; with days given, all of the periods of these days.
+// Those of the others that one with usage replaces together are read with it.
 func (s *Source) invoicesFor(ctx context.Context, want *data.Period, tally *data.Tally) (todo, others []invoice, err error) {
 	known, err := s.cp.readBilled()
 	if err != nil {
@@ -104,29 +119,34 @@ func (s *Source) invoicesFor(ctx context.Context, want *data.Period, tally *data
 	if err != nil {
 		return nil, nil, err
 	}
-	first := firstOfMonth(data.DayOf(s.o.Now().UTC()))
-	for range max(s.o.Backfill, 2) {
-		first = firstOfMonth(first - 1)
-	}
-	since := monthOf(first)
-	newPeriod := map[string]bool{}
+	since := s.monthsBack(max(s.o.Backfill, usualMonths))
+	wanted := map[string]bool{} // periods of which all invoices are read
 	for _, inv := range all {
-		read := known[inv.ID].Period != ""
-		switch {
-		case want != nil:
-			newPeriod[inv.period()] = newPeriod[inv.period()] || inv.month() == "" || inv.overlaps(*want)
-		case !read && (inv.about() == "" || inv.about() >= since):
-			newPeriod[inv.period()] = true
+		if want != nil && (inv.month() == "" || inv.overlaps(*want)) {
+			wanted[inv.period()] = true
 		}
 	}
 	for _, inv := range all {
-		if newPeriod[inv.period()] {
+		lacking := want == nil && known[inv.ID].Period == "" && (inv.about() == "" || inv.about() >= since)
+		if lacking || wanted[inv.period()] {
 			todo = append(todo, inv)
 		} else {
 			others = append(others, inv)
 		}
 	}
 	return todo, others, nil
+}
+
+// usualMonths is how many billing periods every extraction looks at.
+const usualMonths = 2
+
+// monthsBack is the month so many before the current one.
+func (s *Source) monthsBack(n int) string {
+	first := firstOfMonth(data.DayOf(s.o.Now().UTC()))
+	for range n {
+		first = firstOfMonth(first - 1)
+	}
+	return monthOf(first)
 }
 
 // period tells apart what invoices replace together. One that does not say its

@@ -11,7 +11,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"tidemark/data"
 )
@@ -49,18 +48,18 @@ func (s *Source) fetchAll(ctx context.Context, want *data.Period, tally *data.Ta
 	if err != nil {
 		return nil, err
 	}
-	feeds, err := s.fetchBilled(ctx, want, tally, todo, others)
+	billed, err := s.fetchBilled(ctx, want, tally, todo, others)
 	if err != nil {
 		return nil, err
 	}
-	unbilled, err := s.fetchUnbilled(ctx, want, feeds)
+	unbilled, err := s.fetchUnbilled(ctx, want, billed)
 	if err != nil {
 		return nil, err
 	}
-	feeds = append(feeds, unbilled...)
+	feeds := slices.Concat(billed.feeds, unbilled)
 	all, invoices := slices.Clone(feeds), slices.Concat(todo, others)
 	feeds = slices.DeleteFunc(feeds, func(f *feed) bool {
-		whole := s.isWhole(f.period, all, invoices)
+		whole := s.isWhole(f.period, all, billed, invoices)
 		if !whole {
 			tally.Warnings = append(tally.Warnings, fmt.Sprintf("usage of %s in %s is there, that in another currency is not yet: the month stays as it is", f.period, f.Currency))
 		}
@@ -86,110 +85,14 @@ func (s *Source) fetchAll(ctx context.Context, want *data.Period, tally *data.Ta
 	return feeds, nil
 }
 
-// patience is how long an invoice without data is waited for: then it has no usage.
-const patience = 72 * time.Hour
-
-// fetchBilled downloads the invoices that the archive lacks. Together with one
-// are read all others of its billing period: they replace what was there. While one
-// of them has no data yet, what others have of the period is not the whole.
-func (s *Source) fetchBilled(ctx context.Context, want *data.Period, tally *data.Tally, todo, others []invoice) ([]*feed, error) {
-	var feeds []*feed
-	periods, waiting := map[string]bool{}, map[string]bool{}
-	latest := monthOf(data.DayOf(s.o.Now().UTC()))
-	for len(todo) > 0 {
-		for _, inv := range todo {
-			f, err := s.fetch(ctx, export{Invoice: inv.ID, Currency: inv.Currency})
-			if err != nil {
-				return nil, err
-			}
-			if f == nil || f.lines() == 0 {
-				if s.waitsFor(inv, want) {
-					waiting[inv.Currency+" "+inv.about()] = true
-					tally.Warnings = append(tally.Warnings, fmt.Sprintf("invoice %s has no usage yet: %s stays as it is", shorten(inv.ID), cmp.Or(inv.about(), "its month")))
-				}
-				continue
-			}
-			if err := f.place(inv.month(), latest); err != nil {
-				return nil, err
-			}
-			periods[f.key()] = true
-			feeds = append(feeds, f)
-		}
-		var rest []invoice
-		todo = nil
-		for _, inv := range others {
-			if known := s.billed[inv.ID]; known.Period != "" && periods[known.key()] {
-				todo = append(todo, inv)
-			} else {
-				rest = append(rest, inv)
-			}
-		}
-		others = rest
-	}
-	return slices.DeleteFunc(feeds, func(f *feed) bool { return waiting[f.key()] }), nil
-}
-
-// waitsFor notes that an invoice has no data, and reports whether some may still
-// come.
-func (s *Source) waitsFor(inv invoice, want *data.Period) bool {
-	first, asked := s.billed[inv.ID]
-	if !asked {
-		first = billed{Currency: inv.Currency, Read: s.o.Now().UTC()}
-		if want == nil {
-			s.billed[inv.ID] = first
-		}
-	}
-	return first.Period == "" && s.o.Now().Sub(first.Read) < patience
-}
-
-// keepBilled notes the invoices that are read as a whole.
-func (s *Source) keepBilled(feeds []*feed) {
-	for _, f := range feeds {
-		if f.Invoice != "" {
-			s.billed[f.Invoice] = billed{Currency: f.Currency, Period: f.period, ETag: f.etag, Read: s.o.Now().UTC()}
-		}
-	}
-}
-
-// isWhole reports whether a month is known in every currency that the partner uses:
-// one that comes later makes it unknown until then. A currency without any export is
-// not used; one without an invoice, where others have theirs, has no usage.
-func (s *Source) isWhole(month string, feeds []*feed, invoices []invoice) bool {
-	if month >= monthOf(data.DayOf(s.o.Now().UTC())) {
-		return true
-	}
-	used, has, invoiced := map[string]bool{}, map[string]bool{}, map[string]bool{}
-	for _, f := range feeds {
-		used[f.Currency] = true
-		has[f.Currency] = has[f.Currency] || f.period == month
-	}
-	for _, inv := range invoices {
-		if inv.about() == month {
-			invoiced[inv.Currency] = true
-		}
-	}
-	for currency := range used {
-		if has[currency] || s.archived != nil && s.archived(currency, month) {
-			continue
-		}
-		if invoiced[currency] || len(invoiced) == 0 {
-			return false
-		}
-	}
-	return true
-}
-
 // fetchUnbilled downloads what is not billed yet: an invoice has the last word
-// about its period, whatever is still exported as unbilled.
-func (s *Source) fetchUnbilled(ctx context.Context, want *data.Period, invoiced []*feed) ([]*feed, error) {
+// about its period, whatever is still exported as unbilled, and a month that waits
+// for one stays as the archive has it.
+func (s *Source) fetchUnbilled(ctx context.Context, want *data.Period, invoiced *billing) ([]*feed, error) {
 	current := firstOfMonth(data.DayOf(s.o.Now().UTC()))
 	latest := monthOf(current)
-	taken := map[string]bool{}
-	for _, b := range s.billed {
-		taken[b.key()] = true
-	}
-	for _, f := range invoiced {
-		taken[f.key()] = true
+	taken := func(currency, month string) bool {
+		return s.isBilled(currency, month) || invoiced.has(currency, month) || invoiced.waitsFor(currency, month) && s.has(currency, month)
 	}
 	var feeds []*feed
 	for _, currency := range s.currencies {
@@ -198,7 +101,7 @@ func (s *Source) fetchUnbilled(ctx context.Context, want *data.Period, invoiced 
 			if first < current {
 				e.Period = "last"
 			}
-			if want != nil && want.To < first || e.Period == "last" && taken[currency+" "+monthOf(first)] {
+			if want != nil && want.To < first || e.Period == "last" && taken(currency, monthOf(first)) {
 				continue
 			}
 			f, err := s.fetch(ctx, e)
@@ -211,7 +114,7 @@ func (s *Source) fetchUnbilled(ctx context.Context, want *data.Period, invoiced 
 			if err := f.place("", latest); err != nil {
 				return nil, err
 			}
-			if !taken[f.key()] {
+			if !taken(f.Currency, f.period) {
 				feeds = append(feeds, f)
 			}
 		}
@@ -250,9 +153,6 @@ func (f *feed) place(stated, latest string) error {
 	}
 	return nil
 }
-
-// key tells apart what is restated as a whole.
-func (f *feed) key() string { return f.Currency + " " + f.period }
 
 func (f *feed) lines() (n int64) {
 	for _, b := range f.blobs {

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"tidemark/jobs/source/partnercenter/fakemicrosoft"
+)
+
+// billedTenant is a partner with one customer, whose usage is written down by hand.
+type billedTenant struct {
+	*tenant
+	feeds fakemicrosoft.Fixed
+	at    time.Time
+}
+
+func newBilledTenant(t *testing.T, o fakemicrosoft.Options) *billedTenant {
+	t.Helper()
+	const customer, entitlement = "0a3f4c1e-5b7d-4f0e-9a11-2c6d8e9f0a01", "c0ffee00-1111-4222-8333-444455556666"
+	feeds := fakemicrosoft.Fixed{}
+	plan := &fakemicrosoft.Subscription{ID: "a21e0b77-4c10-4d9b-8e35-90f1c2d3e4f5", OfferID: fakemicrosoft.PlanOffer + ":0001", Status: "active", BillingType: "usage",
+		Entitlements: []*fakemicrosoft.Entitlement{{ID: entitlement, Status: "active"}}}
+	p := &fakemicrosoft.Partner{TenantID: "9d0c1f5e-1111-4222-8333-444455556666", Currencies: []string{"EUR"}, Usage: feeds,
+		Customers: []*fakemicrosoft.Customer{{ID: customer, Name: "Noordzee", Relationship: "reseller", Currency: "EUR", Subscriptions: []*fakemicrosoft.Subscription{plan}}}}
+	o.Export.Polls = -1
+	e := newTenant(t, p, o)
+	b := &billedTenant{tenant: e, feeds: feeds, at: time.Date(2026, 11, 25, 2, 30, 0, 0, time.UTC)}
+	e.now = func() time.Time { return b.at }
+	return b
+}
+
+func (b *billedTenant) line(day, cost, currency string) fakemicrosoft.Line {
+	return fakemicrosoft.Line{PartnerID: "9d0c1f5e-1111-4222-8333-444455556666", CustomerID: "0a3f4c1e-5b7d-4f0e-9a11-2c6d8e9f0a01",
+		EntitlementID: "c0ffee00-1111-4222-8333-444455556666", ChargeStartDate: day[:7] + "-01T00:00:00Z", UsageDate: day + "T00:00:00Z", MeterCategory: "Storage",
+		UnitType: "1 GB", Quantity: "1", ChargeType: "new", BillingPreTaxTotal: cost, BillingCurrency: currency}
+}
+
+func (b *billedTenant) bill(id, currency string) {
+	b.server.Update(func(p *fakemicrosoft.Partner) {
+		p.Invoices = append(p.Invoices, fakemicrosoft.Invoice{ID: id, Currency: currency, Month: time.Date(2026, 10, 1, 0, 0, 0, 0, time.UTC)})
+	})
+}
+
+// configure changes a text of the configuration.
+func (b *billedTenant) configure(old, now string) {
+	b.t.Helper()
+	path := filepath.Join(b.dir, "tidemark.yaml")
+	config, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(path, []byte(strings.Replace(string(config), old, now, 1)), 0o644)
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// night extracts and wants an exit code, and a text in what is said.
+func (b *billedTenant) night(code int, want string) {
+	b.t.Helper()
+	if got, out := b.tidemark("extract"); got != code || !strings.Contains(out, want) {
+		b.t.Errorf("%s: exit %d, want %d and %q:\n%s", b.at.Format(time.DateOnly), got, code, want, out)
+	}
+	b.at = b.at.Add(24 * time.Hour)
+}
+
+// costs compares what a month costs, as metrics tell it.
+func (b *billedTenant) costs(month, want string) {
+	b.t.Helper()
+	_, out := b.tidemark("metrics", "--period", month, "--format", "json")
+	var m struct {
+		Cost []struct{ Currency, Value string }
+	}
+	if err := json.Unmarshal([]byte(out[:strings.LastIndex(out, "}")+1]), &m); err != nil {
+		b.t.Fatalf("%v\n%s", err, out)
+	}
+	var got []string
+	for _, c := range m.Cost {
+		got = append(got, c.Value+" "+c.Currency)
+	}
+	if all := strings.Join(got, ", "); all != want {
+		b.t.Errorf("%s: %s costs %q, want %q", b.at.Format(time.DateOnly), month, all, want)
+	}
+}
+
+func current(currency string) fakemicrosoft.Feed {
+	return fakemicrosoft.Feed{Currency: currency, Period: "current"}
+}
+
+// TestPartnerCenter_AMonthIsNeverReplacedByLess has invoices and periods answer "No
+// data" when they should not.
+func TestPartnerCenter_AMonthIsNeverReplacedByLess(t *testing.T) {
+	t.Run("an invoice that the archive has", func(t *testing.T) {
+		b := newBilledTenant(t, fakemicrosoft.Options{})
+		first, second := fakemicrosoft.Feed{Invoice: "G000000001"}, fakemicrosoft.Feed{Invoice: "G000000002"}
+		b.feeds[current("EUR")] = []fakemicrosoft.Line{b.line("2026-11-09", "1", "EUR")}
+		b.feeds[first] = []fakemicrosoft.Line{b.line("2026-10-09", "5", "EUR")}
+		b.bill("G000000001", "EUR")
+		b.night(exitDone, "")
+		b.bill("G000000002", "EUR")
+		usage := b.feeds[first]
+		b.feeds[second] = []fakemicrosoft.Line{b.line("2026-10-11", "-1.5", "EUR")}
+		delete(b.feeds, first)
+		b.night(exitWarnings, "invoice G000000001 has no usage any more, but the archive has some of it: 2026-10 stays as it is")
+		b.costs("2026-10", "5.00 EUR")
+		if code, out := b.tidemark("extract", "--day", "2026-10-09"); code != exitFailed || !strings.Contains(out, "nothing was extracted") {
+			t.Errorf("exit %d:\n%s", code, out)
+		}
+		b.costs("2026-10", "5.00 EUR")
+		b.feeds[first] = usage
+		b.night(exitDone, "")
+		b.costs("2026-10", "3.50 EUR")
+		b.must("archive", "verify")
+	})
+}
+
+// TestPartnerCenter_LicencesInAnotherCurrency has invoices in dollars without usage:
+// the euros are read as soon as nobody waits any more, and no night warns from then on.
+func TestPartnerCenter_LicencesInAnotherCurrency(t *testing.T) {
+	b := newBilledTenant(t, fakemicrosoft.Options{})
+	b.configure("[EUR]", "[EUR, USD]")
+	b.feeds[current("EUR")] = []fakemicrosoft.Line{b.line("2026-11-09", "1", "EUR")}
+	b.feeds[current("USD")] = []fakemicrosoft.Line{b.line("2026-11-09", "1", "USD")}
+	b.feeds[fakemicrosoft.Feed{Invoice: "G000000001"}] = []fakemicrosoft.Line{b.line("2026-10-09", "5", "EUR")}
+	b.bill("G000000001", "EUR")
+	b.bill("G000000003", "USD")
+	for range 3 {
+		b.night(exitWarnings, "invoice G000000003 has no usage yet: 2026-10 stays as it is; it is waited for until 2026-11-28 02:30 UTC")
+	}
+	b.night(exitDone, "")
+	b.night(exitDone, "")
+	b.costs("2026-10", "5.00 EUR")
+}

@@ -1,0 +1,309 @@
+package partnercenter
+
+import (
+	"fmt"
+	"maps"
+	"math/bits"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"tidemark/data"
+	"tidemark/jobs/source/partnercenter/fakemicrosoft"
+)
+
+// nights are extractions one after the other into an archive in little, which has
+// of each month and currency what was read of it last.
+type nights struct {
+	*side
+	feeds   fakemicrosoft.Fixed
+	archive map[string]string
+}
+
+// newNights begins with a line of the current month in euros.
+func newNights(t *testing.T, o fakemicrosoft.Options) *nights {
+	t.Helper()
+	p := handMade(line(nil))
+	return &nights{newSide(t, p, o), p.Usage.(fakemicrosoft.Fixed), map[string]string{}}
+}
+
+// pass reads one night and is there for the next.
+func (n *nights) pass() usageRead {
+	n.t.Helper()
+	source := n.source()
+	source.Archived(func(currency, period string) bool { return n.archive[period+" "+currency] != "" })
+	u := n.usage(source, nil)
+	maps.Copy(n.archive, u.byPeriod())
+	if err := source.Done(); err != nil {
+		n.t.Fatal(err)
+	}
+	n.clock.at = n.clock.at.Add(24 * time.Hour)
+	return u
+}
+
+// has compares a month of the archive.
+func (n *nights) has(period, want string) {
+	n.t.Helper()
+	if got := n.archive[period]; got != want {
+		n.t.Errorf("%s: the archive has %s: %q, want %q", n.clock.at.Format(time.DateOnly), period, got, want)
+	}
+}
+
+// bill adds an invoice of a month, with usage that costs so much; "" for none.
+func (n *nights) bill(id, currency string, month time.Month, cost string) {
+	first := time.Date(2026, month, 1, 0, 0, 0, 0, time.UTC)
+	n.server.Update(func(p *fakemicrosoft.Partner) {
+		p.Invoices = append(p.Invoices, fakemicrosoft.Invoice{ID: id, Currency: currency, Month: first})
+	})
+	n.pay(id, currency, month, cost)
+}
+
+// pay sets the usage of an invoice.
+func (n *nights) pay(id, currency string, month time.Month, cost string) {
+	first := time.Date(2026, month, 1, 0, 0, 0, 0, time.UTC)
+	delete(n.feeds, fakemicrosoft.Feed{Invoice: id})
+	if cost != "" {
+		n.feeds[fakemicrosoft.Feed{Invoice: id}] = []fakemicrosoft.Line{line(func(l *fakemicrosoft.Line) {
+			l.ChargeStartDate, l.UsageDate = first.Format(time.RFC3339), first.AddDate(0, 0, 8).Format(time.RFC3339)
+			l.BillingPreTaxTotal, l.BillingCurrency = cost, currency
+		})}
+	}
+}
+
+// dollars has the partner bill in dollars as well, since the current month.
+func (n *nights) dollars() {
+	n.options.Currencies = []string{"EUR", "USD"}
+	n.feeds[fakemicrosoft.Feed{Currency: "USD", Period: "current"}] = []fakemicrosoft.Line{line(func(l *fakemicrosoft.Line) { l.BillingCurrency = "USD" })}
+}
+
+// closeList lets the app not list invoices: those of the configuration are read.
+func (n *nights) closeList(ids ...string) {
+	n.options.Invoices = ids
+	n.server.Script(fakemicrosoft.Refused(403, "900150").On(fakemicrosoft.API, "/v1/invoices").EveryNth(1))
+}
+
+func warns(u usageRead, want string) bool {
+	return strings.Contains(strings.Join(u.Tally.Warnings, "\n"), want)
+}
+
+func TestUsage_AnInvoiceThatAnswersNoDataLosesNothing(t *testing.T) {
+	n := newNights(t, fakemicrosoft.Options{})
+	n.bill("G000000001", "EUR", time.October, "5")
+	n.pass()
+	n.bill("G000000002", "EUR", time.October, "-1.5")
+	n.pay("G000000001", "EUR", time.October, "")
+	for range 5 { // it has its data back on a later night, beyond all patience
+		if u := n.pass(); !warns(u, "invoice G000000001 has no usage any more, but the archive has some of it: 2026-10 stays as it is") {
+			t.Errorf("warnings %q", u.Tally.Warnings)
+		}
+		n.has("2026-10 EUR", "1 rows, 5.00")
+	}
+	t.Run("nor where days are asked for", func(t *testing.T) {
+		day := data.Period{From: n.day("2026-10-09"), To: n.day("2026-10-09")}
+		if u := n.usage(n.source(), &day); len(u.Rows) > 0 || len(u.Tally.Covers) > 0 {
+			t.Errorf("read %v, covers %v", u.byPeriod(), u.Tally.Covers)
+		}
+	})
+	n.pay("G000000001", "EUR", time.October, "5")
+	if u := n.pass(); len(u.Tally.Warnings) > 0 {
+		t.Errorf("warnings %q", u.Tally.Warnings)
+	}
+	n.has("2026-10 EUR", "2 rows, 3.50")
+}
+
+// TestUsage_WhateverInvoicesAnswer has invoices come, give their usage or none, night
+// by night: what an invoice gave once stays in the archive.
+func TestUsage_WhateverInvoicesAnswer(t *testing.T) {
+	n := newNights(t, fakemicrosoft.Options{Export: fakemicrosoft.ExportOptions{Polls: -1}, Log: -1})
+	current := fakemicrosoft.Feed{Currency: "EUR", Period: "current"}
+	last := fakemicrosoft.Feed{Currency: "EUR", Period: "last"}
+	rapid.Check(t, func(r *rapid.T) {
+		const most = 3
+		n.clock.at, n.archive, n.options.Work = start, map[string]string{}, filepath.Join(t.TempDir(), "work")
+		n.server.Update(func(p *fakemicrosoft.Partner) { p.Invoices = nil })
+		maps.DeleteFunc(n.feeds, func(f fakemicrosoft.Feed, _ []fakemicrosoft.Line) bool { return f != current })
+		before, listed := uint(0), 0 // invoices in the archive's October, as bits
+		for night := range rapid.IntRange(2, 4).Draw(r, "nights") {
+			for listed < most && rapid.Bool().Draw(r, "another invoice") {
+				listed++
+				n.bill(fmt.Sprint("G", listed), "EUR", time.October, "")
+			}
+			for i := range listed {
+				cost := ""
+				if rapid.IntRange(0, 3).Draw(r, "data") > 0 {
+					cost = fmt.Sprint(1 << i)
+				}
+				n.pay(fmt.Sprint("G", i+1), "EUR", time.October, cost)
+			}
+			delete(n.feeds, last)
+			if rapid.Bool().Draw(r, "unbilled") {
+				n.feeds[last] = []fakemicrosoft.Line{october("1000")}
+			}
+			n.pass()
+			if rapid.Bool().Draw(r, "no more patience") {
+				n.clock.at = n.clock.at.Add(patience)
+			}
+			var rows int
+			var cost float64
+			if got := n.archive["2026-10 EUR"]; got != "" {
+				if _, err := fmt.Sscanf(got, "%d rows, %f", &rows, &cost); err != nil {
+					r.Fatal(err)
+				}
+			}
+			now := uint(cost)
+			if now >= 1000 {
+				now = 0
+			}
+			if lost := before &^ now; lost != 0 || now != 0 && bits.OnesCount(now) != rows {
+				r.Fatalf("night %d: October was of the invoices %b, now it is %d rows, %v", night+1, before, rows, cost)
+			}
+			before = now
+		}
+	})
+}
+
+// TestUsage_ACurrencyWithoutAzureHoldsNoneUp has invoices in dollars that hold
+// licences only.
+func TestUsage_ACurrencyWithoutAzureHoldsNoneUp(t *testing.T) {
+	n := newNights(t, fakemicrosoft.Options{})
+	n.dollars()
+	n.bill("G000000001", "EUR", time.October, "5")
+	n.bill("G000000003", "USD", time.October, "")
+	for _, want := range []string{"", "", "", "1 rows, 5.00"} {
+		n.pass()
+		n.has("2026-10 EUR", want)
+	}
+	if u := n.pass(); len(u.Tally.Warnings) > 0 {
+		t.Errorf("warnings %q", u.Tally.Warnings)
+	}
+	t.Run("one that comes late is still read", func(t *testing.T) {
+		n.pay("G000000003", "USD", time.October, "9")
+		n.pass()
+		n.has("2026-10 EUR", "1 rows, 5.00")
+		n.has("2026-10 USD", "1 rows, 9.00")
+	})
+	t.Run("nor when filling back", func(t *testing.T) {
+		n := newNights(t, fakemicrosoft.Options{})
+		n.dollars()
+		n.options.Backfill = 6
+		for month := time.June; month <= time.October; month++ {
+			n.bill(fmt.Sprintf("G00000001%02d", month), "EUR", month, "5")
+			n.bill(fmt.Sprintf("G00000002%02d", month), "USD", month, "")
+		}
+		u := n.pass()
+		for _, month := range []string{"2026-06", "2026-07", "2026-08"} {
+			n.has(month+" EUR", "1 rows, 5.00")
+			if !warns(u, "is too old for some to come: "+month+" is read without it") {
+				t.Errorf("warnings %q", u.Tally.Warnings)
+			}
+		}
+		n.has("2026-09 EUR", "")
+		n.options.Backfill = 0
+		for range 3 {
+			n.pass()
+		}
+		n.has("2026-09 EUR", "1 rows, 5.00")
+		n.has("2026-10 EUR", "1 rows, 5.00")
+	})
+}
+
+// TestUsage_AWaitingCurrencyHoldsTheOthersUp has one of two invoices in euros without
+// data, at the beginning of a month, when nothing of it is there yet in euros.
+func TestUsage_AWaitingCurrencyHoldsTheOthersUp(t *testing.T) {
+	n := newNights(t, fakemicrosoft.Options{})
+	n.options.Currencies = []string{"EUR", "USD"}
+	delete(n.feeds, fakemicrosoft.Feed{Currency: "EUR", Period: "current"})
+	n.bill("G000000001", "EUR", time.October, "5")
+	n.bill("G000000002", "EUR", time.October, "")
+	n.bill("G000000003", "USD", time.October, "9")
+	n.pass()
+	if diff := cmp.Diff(map[string]string{}, n.archive); diff != "" {
+		t.Errorf("want -, archive +:\n%s", diff)
+	}
+	n.pay("G000000002", "EUR", time.October, "2")
+	n.pass()
+	n.has("2026-10 EUR", "2 rows, 7.00")
+	n.has("2026-10 USD", "1 rows, 9.00")
+}
+
+// TestUsage_AMonthThatWaitsIsNotReplacedByWhatIsUnbilled has one of two invoices
+// come: what is still unbilled is the other's only.
+func TestUsage_AMonthThatWaitsIsNotReplacedByWhatIsUnbilled(t *testing.T) {
+	n := newNights(t, fakemicrosoft.Options{})
+	last := fakemicrosoft.Feed{Currency: "EUR", Period: "last"}
+	n.feeds[last] = []fakemicrosoft.Line{october("5"), october("7")}
+	n.pass()
+	n.has("2026-10 EUR", "2 rows, 12.00")
+	n.bill("G000000001", "EUR", time.October, "5")
+	n.bill("G000000003", "EUR", time.October, "")
+	n.feeds[last] = []fakemicrosoft.Line{october("7")}
+	if u := n.pass(); !warns(u, "2026-10 stays as it is; it is waited for until 2026-11-29 02:30 UTC") {
+		t.Errorf("warnings %q", u.Tally.Warnings)
+	}
+	n.has("2026-10 EUR", "2 rows, 12.00")
+	n.pay("G000000003", "EUR", time.October, "8")
+	n.pass()
+	n.has("2026-10 EUR", "2 rows, 13.00")
+}
+
+// TestUsage_NamedInvoices has the app not list invoices, so that nobody knows which
+// month and currency one without data is of.
+func TestUsage_NamedInvoices(t *testing.T) {
+	t.Run("one that waits holds what is billed back", func(t *testing.T) {
+		n := newNights(t, fakemicrosoft.Options{})
+		n.feeds[fakemicrosoft.Feed{Currency: "EUR", Period: "last"}] = []fakemicrosoft.Line{october("5"), october("7")}
+		n.pay("G000000001", "EUR", time.October, "5")
+		n.closeList("G000000001", "G000000003")
+		if u := n.pass(); !warns(u, "every billed month, since nobody knows which one it is of, stays as it is") {
+			t.Errorf("warnings %q", u.Tally.Warnings)
+		}
+		n.has("2026-10 EUR", "2 rows, 12.00")
+		n.pay("G000000003", "EUR", time.October, "8")
+		n.pass()
+		n.has("2026-10 EUR", "2 rows, 13.00")
+	})
+	t.Run("a currency that is new needs no invoice", func(t *testing.T) {
+		n := newNights(t, fakemicrosoft.Options{})
+		n.dollars()
+		n.pay("G000000001", "EUR", time.October, "5")
+		n.closeList("G000000001")
+		if u := n.pass(); len(u.Tally.Warnings) > 0 {
+			t.Errorf("warnings %q", u.Tally.Warnings)
+		}
+		n.has("2026-10 EUR", "1 rows, 5.00")
+	})
+	t.Run("one brings along those that the archive has from a list", func(t *testing.T) {
+		n := newNights(t, fakemicrosoft.Options{})
+		n.bill("G000000001", "EUR", time.October, "5")
+		n.pass()
+		n.pay("G000000002", "EUR", time.October, "-1.5")
+		n.closeList("G000000002")
+		n.pass()
+		n.has("2026-10 EUR", "2 rows, 3.50")
+	})
+}
+
+// TestUsage_AMonthIsDownloadedForNewUsageOnly has an invoice without data beside one
+// that the archive has.
+func TestUsage_AMonthIsDownloadedForNewUsageOnly(t *testing.T) {
+	n := newNights(t, fakemicrosoft.Options{})
+	n.bill("G000000001", "EUR", time.October, "5")
+	n.bill("G000000002", "GBP", time.October, "5") // a currency that is not read: the next one states its month, too
+	n.bill("G000000003", "EUR", time.October, "")
+	for range 4 {
+		n.pass()
+	}
+	n.has("2026-10 EUR", "1 rows, 5.00")
+	before := n.server.Count(fakemicrosoft.Blob)
+	n.pass()
+	if got := n.server.Count(fakemicrosoft.Blob) - before; got != 1 {
+		t.Errorf("%d files were downloaded, want that of the current month", got)
+	}
+	n.pay("G000000003", "EUR", time.October, "8")
+	n.pass()
+	n.has("2026-10 EUR", "2 rows, 13.00")
+}
