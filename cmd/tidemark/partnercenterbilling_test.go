@@ -115,6 +115,16 @@ func TestPartnerCenter_AMonthIsNeverReplacedByLess(t *testing.T) {
 		b.costs("2026-10", "3.50 EUR")
 		b.must("archive", "verify")
 	})
+	t.Run("the last period, in the first days of a month", func(t *testing.T) {
+		b := newBilledTenant(t, fakemicrosoft.Options{})
+		b.at = time.Date(2026, 11, 30, 2, 30, 0, 0, time.UTC)
+		b.feeds[current("EUR")] = []fakemicrosoft.Line{b.line("2026-11-01", "1", "EUR"), b.line("2026-11-10", "7", "EUR"), b.line("2026-11-29", "8", "EUR")}
+		b.night(exitDone, "")
+		b.at = b.at.Add(24 * time.Hour)
+		b.feeds[current("EUR")] = []fakemicrosoft.Line{b.line("2026-11-30", "0.5", "EUR")}
+		b.night(exitWarnings, "late usage of 2026-11 only: that month stays as it is")
+		b.costs("2026-11", "8.00 EUR") // up to the 26th, which is what is settled
+	})
 }
 
 // TestPartnerCenter_LicencesInAnotherCurrency has invoices in dollars without usage:

@@ -29,7 +29,8 @@ type blobFile struct {
 	Lines  int64            `json:"lines"`  // not empty
 	Months map[string]int64 `json:"months"` // how many lines have their ChargeStartDate in a month, e.g. "2026-11"
 
-	Currency string `json:"currency"` // BillingCurrency of the first line
+	Currency string `json:"currency"` // BillingCurrency of the first line that has one
+	First    string `json:"first"`    // the first UsageDate, e.g. "2026-11-01"; empty where it is written otherwise
 }
 
 // feed is an export on disk.
@@ -187,6 +188,9 @@ func (b *blobFile) inspect(path string) error {
 			delete(b.Months, "")
 		}
 		b.Currency = cmp.Or(b.Currency, currency)
+		if day := textIn(line, "UsageDate", len("2026-11-01")); day != "" && (b.First == "" || day < b.First) {
+			b.First = day
+		}
 		return nil
 	})
 }

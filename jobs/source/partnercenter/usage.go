@@ -52,7 +52,7 @@ func (s *Source) fetchAll(ctx context.Context, want *data.Period, tally *data.Ta
 	if err != nil {
 		return nil, err
 	}
-	unbilled, err := s.fetchUnbilled(ctx, want, billed)
+	unbilled, err := s.fetchUnbilled(ctx, want, tally, billed)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +88,7 @@ func (s *Source) fetchAll(ctx context.Context, want *data.Period, tally *data.Ta
 // fetchUnbilled downloads what is not billed yet: an invoice has the last word
 // about its period, whatever is still exported as unbilled, and a month that waits
 // for one stays as the archive has it.
-func (s *Source) fetchUnbilled(ctx context.Context, want *data.Period, invoiced *billing) ([]*feed, error) {
+func (s *Source) fetchUnbilled(ctx context.Context, want *data.Period, tally *data.Tally, invoiced *billing) ([]*feed, error) {
 	current := firstOfMonth(data.DayOf(s.o.Now().UTC()))
 	latest := monthOf(current)
 	taken := func(currency, month string) bool {
@@ -96,6 +96,7 @@ func (s *Source) fetchUnbilled(ctx context.Context, want *data.Period, invoiced 
 	}
 	var feeds []*feed
 	for _, currency := range s.currencies {
+		last := "" // the month that the last period is of
 		for _, first := range []data.Day{firstOfMonth(current - 1), current} {
 			e := export{Currency: currency, Period: "current"}
 			if first < current {
@@ -114,12 +115,42 @@ func (s *Source) fetchUnbilled(ctx context.Context, want *data.Period, invoiced 
 			if err := f.place("", latest); err != nil {
 				return nil, err
 			}
-			if !taken(f.Currency, f.period) {
-				feeds = append(feeds, f)
+			switch {
+			case taken(f.Currency, f.period):
+				continue
+			case f.period < monthOf(first) && f.period != last && s.isRest(f):
+				tally.Warnings = append(tally.Warnings, fmt.Sprintf("%s: it has late usage of %s only: that month stays as it is", e, f.period))
+				continue
+			case e.Period == "last":
+				last = f.period
 			}
+			feeds = append(feeds, f)
 		}
 	}
 	return feeds, nil
+}
+
+// isRest reports whether an export of a month before its own holds late usage only:
+// beside an export of that month it belongs to it, alone it would pass for all of it.
+// On a month's first day the remote side may not have changed over: then the month
+// before is all there, from its first days on.
+func (s *Source) isRest(f *feed) bool {
+	today := data.DayOf(s.o.Now().UTC())
+	if today > firstOfMonth(today) {
+		return true
+	}
+	return s.has(f.Currency, f.period) && f.first() > f.period+"-10"
+}
+
+// first is the first day with usage, as text; "" where no line tells it as it
+// always did.
+func (f *feed) first() (day string) {
+	for _, b := range f.blobs {
+		if day == "" || b.First != "" && b.First < day {
+			day = b.First
+		}
+	}
+	return day
 }
 
 func monthOf(d data.Day) string { return d.Time().Format("2006-01") }
@@ -182,10 +213,10 @@ func periodOf(line []byte) (month, currency string) {
 }
 
 // textIn finds the beginning of a text column in a line without decoding it; ""
-// where it does not stand as it always did.
+// where it does not stand as it always did, or is shorter.
 func textIn(line []byte, column string, length int) string {
 	_, rest, found := bytes.Cut(line, []byte(`"`+column+`":"`))
-	if !found || len(rest) < length {
+	if !found || len(rest) < length || bytes.ContainsAny(rest[:length], `"\`) {
 		return ""
 	}
 	return string(rest[:length])

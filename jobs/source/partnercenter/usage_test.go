@@ -1,0 +1,70 @@
+package partnercenter
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tidemark/jobs/source/partnercenter/fakemicrosoft"
+)
+
+// late is usage of November's last day that was told after the month.
+func late() fakemicrosoft.Line {
+	return line(func(l *fakemicrosoft.Line) { l.UsageDate = "2026-11-30T00:00:00Z" })
+}
+
+// TestUsage_LateLinesDoNotReplaceAMonth has the current period hold only what came
+// late of the month before, in the first days of a month.
+func TestUsage_LateLinesDoNotReplaceAMonth(t *testing.T) {
+	current, last := fakemicrosoft.Feed{Currency: "EUR", Period: "current"}, fakemicrosoft.Feed{Currency: "EUR", Period: "last"}
+	whole := []fakemicrosoft.Line{line(nil), line(nil), line(nil)}
+	for name, test := range map[string]struct {
+		at            time.Time
+		current, last []fakemicrosoft.Line
+		want          string // of November
+		warned        bool
+	}{
+		"on the second day, without a last period":  {time.Date(2026, 12, 2, 2, 30, 0, 0, time.UTC), []fakemicrosoft.Line{late()}, nil, "3 rows, 0.12", true},
+		"on the first day, without a last period":   {time.Date(2026, 12, 1, 2, 30, 0, 0, time.UTC), []fakemicrosoft.Line{late()}, nil, "3 rows, 0.12", true},
+		"beside a last period they belong to it":    {time.Date(2026, 12, 2, 2, 30, 0, 0, time.UTC), []fakemicrosoft.Line{late()}, whole, "4 rows, 0.16", false},
+		"the remote side has not changed over yet":  {time.Date(2026, 12, 1, 0, 20, 0, 0, time.UTC), append([]fakemicrosoft.Line{late()}, whole...), nil, "4 rows, 0.16", false},
+		"a last period of the month before that":    {time.Date(2026, 12, 2, 2, 30, 0, 0, time.UTC), []fakemicrosoft.Line{late()}, []fakemicrosoft.Line{october("1")}, "3 rows, 0.12", true},
+		"neither period has data":                   {time.Date(2026, 12, 2, 2, 30, 0, 0, time.UTC), nil, nil, "3 rows, 0.12", false},
+		"late lines of a month before the last one": {time.Date(2026, 12, 3, 2, 30, 0, 0, time.UTC), nil, []fakemicrosoft.Line{october("1")}, "3 rows, 0.12", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNights(t, fakemicrosoft.Options{})
+			n.feeds[current], n.feeds[last] = whole, []fakemicrosoft.Line{october("5"), october("7")}
+			n.clock.at = time.Date(2026, 11, 30, 2, 30, 0, 0, time.UTC)
+			n.pass()
+			n.clock.at = test.at
+			n.feeds[current], n.feeds[last] = test.current, test.last
+			u := n.pass()
+			n.has("2026-11 EUR", test.want)
+			n.has("2026-10 EUR", "2 rows, 12.00")
+			if got := len(u.Tally.Warnings) > 0; got != test.warned {
+				t.Errorf("warnings %q", u.Tally.Warnings)
+			}
+		})
+	}
+}
+
+// TestUsage_ALineWithoutCurrency has the first line of a named invoice say none.
+func TestUsage_ALineWithoutCurrency(t *testing.T) {
+	n := newNights(t, fakemicrosoft.Options{})
+	n.feeds[fakemicrosoft.Feed{Currency: "EUR", Period: "last"}] = []fakemicrosoft.Line{october("5"), october("7")}
+	none := october("5")
+	none.BillingCurrency = ""
+	n.feeds[fakemicrosoft.Feed{Invoice: "G000000001"}] = []fakemicrosoft.Line{none, october("7")}
+	n.closeList("G000000001")
+	u := n.pass()
+	if diff := cmp.Diff(map[string]string{"2026-10 EUR": "2 rows, 12.00", "2026-11 EUR": "1 rows, 0.04"}, u.byPeriod()); diff != "" {
+		t.Errorf("want -, read +:\n%s", diff)
+	}
+	for text, want := range map[string]string{`"":"EUR"`: "", `"BillingCurrency":"","x":1`: "", `"BillingCurrency":"EU"}`: "", `"BillingCurrency":"E\u0055R"`: "", `"BillingCurrency":"EUR"`: "EUR", `"BillingCurrency":"E`: ""} {
+		if got := textIn([]byte(text), "BillingCurrency", 3); got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+}
