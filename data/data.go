@@ -209,10 +209,13 @@ func (e *CustomerError) Unwrap() error { return e.Err }
 type Unfinished struct {
 	Err   error
 	After time.Duration // the time that was allowed
-	Done  string        // how far it was, e.g. "310 of 5000 customers are read"
+	Done  string        // how far it was, e.g. "310 of 5000 customers are read"; empty where nothing was asked for yet
 }
 
 func (e *Unfinished) Error() string {
+	if e.Done == "" {
+		return fmt.Sprintf("%v after %s; run again to go on there", e.Err, e.After)
+	}
 	return fmt.Sprintf("%v after %s: %s; run again to go on there", e.Err, e.After, e.Done)
 }
 func (e *Unfinished) Unwrap() error { return e.Err }

@@ -144,3 +144,14 @@ func TestPartnerCenter_LicencesInAnotherCurrency(t *testing.T) {
 	b.night(exitDone, "")
 	b.costs("2026-10", "5.00 EUR")
 }
+
+// TestPartnerCenter_UsageWhoseTimeIsOver says how far it was, and goes on.
+func TestPartnerCenter_UsageWhoseTimeIsOver(t *testing.T) {
+	b := newBilledTenant(t, fakemicrosoft.Options{})
+	b.feeds[current("EUR")] = []fakemicrosoft.Line{b.line("2026-11-09", "1", "EUR")}
+	b.configure("currencies:", "time_limit: 1m, currencies:")
+	b.server.Script(fakemicrosoft.TooMany(900).On(fakemicrosoft.Graph, "/export").EveryNth(1))
+	b.night(exitWarnings, "after 1m0s: unbilled usage in EUR, last period is not prepared yet; run again to go on there")
+	b.server.ClearScript()
+	b.night(exitDone, "1 usage rows read")
+}

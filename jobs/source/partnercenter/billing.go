@@ -28,6 +28,9 @@ func (e export) String() string {
 	return fmt.Sprintf("unbilled usage in %s, %s period", e.Currency, e.Period)
 }
 
+// key is what the checkpoint keeps the operation of an export under.
+func (e export) key() string { return "operation " + e.String() }
+
 // order is the request that starts the export. All attributes are asked for:
 // the meter's category is not among the basic ones.
 func (e export) order() (path string, body map[string]string) {
@@ -74,17 +77,34 @@ const (
 )
 
 // prepare orders an export, or goes on with the one that the checkpoint has, and
-// waits for its manifest.
+// waits for its manifest. One that is not there any more, since it is of an earlier
+// run or the remote side gave it up, is ordered anew.
 func (s *Source) prepare(ctx context.Context, e export) (*manifest, error) {
-	m, err := s.follow(ctx, e, "operation ")
-	if errors.Is(err, errEnded) { // of an earlier run, or given up by the remote side
-		return s.follow(ctx, e, "second operation ")
+	m, err := s.follow(ctx, e)
+	if errors.Is(err, errEnded) {
+		m, err = s.follow(ctx, e)
 	}
 	return m, err
 }
 
-func (s *Source) follow(ctx context.Context, e export, prefix string) (*manifest, error) {
-	at, err := once(s.cp, prefix+e.String(), func() (string, error) { return s.startExport(ctx, e) })
+// follow waits for an export. After an error that another order may mend the
+// checkpoint has the operation no more.
+func (s *Source) follow(ctx context.Context, e export) (*manifest, error) {
+	m, err := s.poll(ctx, e)
+	var failed *exportError
+	if errors.Is(err, errEnded) || errors.Is(err, errNoData) || errors.As(err, &failed) {
+		err = errors.Join(err, s.cp.forget(e.key()))
+	}
+	return m, err
+}
+
+// exportError says what is wrong with an export itself.
+type exportError struct{ text string }
+
+func (e *exportError) Error() string { return e.text }
+
+func (s *Source) poll(ctx context.Context, e export) (*manifest, error) {
+	at, err := once(s.cp, e.key(), func() (string, error) { return s.startExport(ctx, e) })
 	if err != nil {
 		return nil, err
 	}
@@ -105,10 +125,10 @@ func (s *Source) follow(ctx context.Context, e export, prefix string) (*manifest
 		case "succeeded", "completed":
 			return s.manifest(ctx, op)
 		case "failed":
-			return nil, errors.Join(op.failure(), s.cp.forget(prefix+e.String()))
+			return nil, op.failure()
 		case "notstarted", "running", "":
 		default:
-			return nil, fmt.Errorf("the operation's status %q is not known", shorten(string(op.Status)))
+			return nil, &exportError{fmt.Sprintf("the operation's status %q is not known", shorten(string(op.Status)))}
 		}
 		wait, ok := retry.After(header, s.o.Now())
 		if !ok {
@@ -159,7 +179,7 @@ func (op operation) failure() error {
 	if e.Code == codeNoData || strings.EqualFold(e.Message, errNoData.Error()) {
 		return errNoData
 	}
-	return fmt.Errorf("the export failed%s", said(e))
+	return &exportError{"the export failed" + said(e) + ": run again later"}
 }
 
 func (s *Source) manifest(ctx context.Context, op operation) (*manifest, error) {
@@ -167,7 +187,7 @@ func (s *Source) manifest(ctx context.Context, op operation) (*manifest, error) 
 	switch {
 	case len(op.Manifest) > 0 && op.Manifest[0] == '{':
 		if err := json.Unmarshal(op.Manifest, m); err != nil {
-			return nil, fmt.Errorf("read manifest: %w", err)
+			return nil, &exportError{fmt.Sprintf("read manifest: %v", err)}
 		}
 	case op.Link != "":
 		u, err := s.graph.resolve(op.Link)
@@ -180,7 +200,7 @@ func (s *Source) manifest(ctx context.Context, op operation) (*manifest, error) 
 			return nil, err
 		}
 	default:
-		return nil, errors.New("the export succeeded without a manifest")
+		return nil, &exportError{"the export succeeded without a manifest: run again later"}
 	}
 	return m, m.check()
 }
@@ -189,9 +209,11 @@ func (m *manifest) check() error {
 	root, err := url.Parse(m.Root)
 	switch {
 	case err != nil || root.Host == "":
-		return errors.New("the manifest's rootDirectory is not an address")
+		return &exportError{"the manifest's rootDirectory is not an address: run again later"}
+	case m.Blobs == nil:
+		return &exportError{"the manifest does not list its blobs, so nobody knows whether there is usage: run again later"}
 	case m.BlobCount != nil && *m.BlobCount != len(m.Blobs):
-		return fmt.Errorf("the manifest states %d blobs and lists %d", *m.BlobCount, len(m.Blobs))
+		return &exportError{fmt.Sprintf("the manifest states %d blobs and lists %d: run again later", *m.BlobCount, len(m.Blobs))}
 	}
 	return mustEncrypt(root)
 }

@@ -46,10 +46,12 @@ type feed struct {
 const maxRounds = 4
 
 // fetch downloads an export. A signature that ends, or an export that changes
-// meanwhile, has the manifest asked for again. The feed is nil for an export
-// without data.
+// meanwhile, has the manifest asked for again; one that gets no further by that is
+// ordered anew. The feed is nil for an export without data.
 func (s *Source) fetch(ctx context.Context, e export) (*feed, error) {
+	before := ""
 	for range maxRounds {
+		s.stopped = fmt.Sprintf("%s is not prepared yet", e)
 		m, err := s.prepare(ctx, e)
 		if errors.Is(err, errNoData) {
 			return nil, nil
@@ -57,13 +59,20 @@ func (s *Source) fetch(ctx context.Context, e export) (*feed, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", e, err)
 		}
-		f, err := s.download(ctx, e, m)
+		f, whole, err := s.download(ctx, e, m)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", e, err)
 		}
-		if f != nil {
+		if whole {
 			return f, nil
 		}
+		reached := fmt.Sprintf("%s, %d blobs", m.ETag, len(f.blobs))
+		if reached == before {
+			if err := s.cp.forget(e.key()); err != nil {
+				return nil, err
+			}
+		}
+		before = reached
 	}
 	return nil, fmt.Errorf("%s: its signature ended or it changed %d times while it was downloaded: run again later", e, maxRounds)
 }
@@ -74,24 +83,24 @@ func stale(status int) bool {
 	return status == http.StatusForbidden || status == http.StatusNotFound || status == http.StatusPreconditionFailed || status == http.StatusRequestedRangeNotSatisfiable
 }
 
-// download has every blob of the manifest on disk; nil when the manifest has to
-// be asked for again.
-func (s *Source) download(ctx context.Context, e export, m *manifest) (*feed, error) {
-	f := &feed{export: e, etag: string(m.ETag)}
+// download has every blob of the manifest on disk; whole is false when the manifest
+// has to be asked for again.
+func (s *Source) download(ctx context.Context, e export, m *manifest) (f *feed, whole bool, err error) {
+	f = &feed{export: e, etag: string(m.ETag)}
 	for i, b := range m.Blobs {
 		s.stopped = fmt.Sprintf("%d of %d blobs of %s are read", i, len(m.Blobs), e)
 		blob, err := s.blob(ctx, e, m, b.Name)
 		var refused *retry.StatusError
 		if errors.As(err, &refused) && stale(refused.Status) {
-			return nil, nil
+			return f, false, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("blob %q: %w", shorten(b.Name), err)
+			return nil, false, fmt.Errorf("blob %q: %w", shorten(b.Name), err)
 		}
 		f.blobs = append(f.blobs, blob)
 		s.progress(e.String(), i+1, len(m.Blobs))
 	}
-	return f, nil
+	return f, true, nil
 }
 
 // blob has one blob on disk. The export's eTag is part of the file's name: a new

@@ -1,11 +1,13 @@
 package partnercenter
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"tidemark/data"
 	"tidemark/jobs/source/partnercenter/fakemicrosoft"
 )
 
@@ -67,4 +69,36 @@ func TestUsage_ALineWithoutCurrency(t *testing.T) {
 			t.Errorf("%s: %q, want %q", text, got, want)
 		}
 	}
+}
+
+func TestUsage_TimeThatIsOverSaysHowFarItWas(t *testing.T) {
+	for name, test := range map[string]struct {
+		options fakemicrosoft.ExportOptions
+		fault   fakemicrosoft.Fault
+		want    string
+	}{
+		"while an export is prepared": {options: fakemicrosoft.ExportOptions{Polls: 10000, RetryAfter: 60}, want: "unbilled usage in EUR, last period is not prepared yet; run again"},
+		"while invoices are listed":   {fault: fakemicrosoft.TooMany(900).On(fakemicrosoft.API, "invoices").EveryNth(1), want: "the list of invoices is not whole; run again"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSide(t, handMade(line(nil)), fakemicrosoft.Options{Export: test.options})
+			s.server.Script(test.fault)
+			s.options.TimeLimit = 10 * time.Minute
+			if _, err := s.tryUsage(); err == nil || !strings.Contains(err.Error(), "after 10m0s: "+test.want) {
+				t.Errorf("err = %v, want %q", err, test.want)
+			}
+		})
+	}
+}
+
+// tryUsage reads usage up to an error.
+func (s *side) tryUsage() (rows int, err error) {
+	s.t.Helper()
+	for _, err := range s.source().Usage(s.t.Context(), nil, &data.Tally{}) {
+		if err != nil {
+			return rows, err
+		}
+		rows++
+	}
+	return rows, nil
 }
