@@ -49,6 +49,15 @@ type checkpointHeader struct {
 	Version int       `json:"version"`
 	For     string    `json:"for"` // what is extracted; another answer set otherwise
 	Started time.Time `json:"started"`
+	Exports time.Time `json:"exports,omitzero"` // since when its exports are ordered, where that was on an earlier day
+}
+
+// exportsSince is when the first export may have been ordered.
+func (h checkpointHeader) exportsSince() time.Time {
+	if h.Exports.IsZero() {
+		return h.Started
+	}
+	return h.Exports
 }
 
 type answerLine struct {
@@ -94,14 +103,15 @@ func (c *checkpoint) load(what string, now time.Time) error {
 	if err != nil {
 		return errors.Join(err, f.Close())
 	}
-	age := now.Sub(header.Started)
-	started := data.DayOf(header.Started.UTC())
-	sameMonth := monthOf(started) == monthOf(data.DayOf(now.UTC())) // or what was ordered as current is last
-	if header.Version == 0 || header.For != what || age > keepFor || age < -time.Hour || !sameMonth {
+	age, ordered := now.Sub(header.Started), now.Sub(header.exportsSince())
+	day, today := data.DayOf(header.Started.UTC()), data.DayOf(now.UTC())
+	inventory, exports := day == today && age <= keepFor, ordered <= keepFor
+	sameMonth := monthOf(day) == monthOf(today) // or what was ordered as current is last
+	switch {
+	case header.Version == 0 || header.For != what || age < -time.Hour || !sameMonth || !inventory && !exports:
 		return c.begin(what, now)
-	}
-	if data.DayOf(now.UTC()) != started {
-		return c.nextDay(what, now)
+	case !inventory || !exports:
+		return c.partly(header, now, inventory, exports)
 	}
 	c.resumed = len(c.answers) > 0
 	if err := f.Truncate(whole); err != nil { // what a crash left behind of a line
@@ -140,16 +150,26 @@ func (c *checkpoint) read(f *os.File) (whole int64, h checkpointHeader, err erro
 	}
 }
 
-// nextDay begins a day's snapshot: what was read of the inventory is of the day
-// before, exports and their files stay.
-func (c *checkpoint) nextDay(what string, now time.Time) error {
-	kept := c.answers
+// partly keeps the inventory of a checkpoint that was begun today, and exports, with
+// their files, that are not too old by their first day, however often they were gone
+// on with since.
+func (c *checkpoint) partly(h checkpointHeader, now time.Time, inventory, exports bool) error {
+	kept, begun := c.answers, checkpointHeader{Version: checkpointVersion, For: h.For, Started: now.UTC()}
 	c.answers = map[string]json.RawMessage{}
-	if err := c.restart(what, now); err != nil {
+	if inventory {
+		begun.Started = h.Started
+	}
+	if begun.Exports = h.exportsSince(); !exports {
+		begun.Exports = now.UTC()
+		if err := c.dropBlobs(); err != nil {
+			return err
+		}
+	}
+	if err := c.restart(begun); err != nil {
 		return err
 	}
 	for _, key := range slices.Sorted(maps.Keys(kept)) {
-		if !strings.Contains(key, "operation ") {
+		if keep := strings.Contains(key, "operation "); keep && !exports || !keep && !inventory {
 			continue
 		}
 		c.answers[key] = kept[key]
@@ -162,26 +182,30 @@ func (c *checkpoint) nextDay(what string, now time.Time) error {
 }
 
 // restart empties the file but for a header.
-func (c *checkpoint) restart(what string, now time.Time) error {
+func (c *checkpoint) restart(h checkpointHeader) error {
 	if err := c.file.Truncate(0); err != nil {
 		return err
 	}
 	if _, err := c.file.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	return c.append(checkpointHeader{checkpointVersion, what, now.UTC()})
+	return c.append(h)
 }
 
 // begin starts anew: every answer and blob goes, the list of invoices stays.
 func (c *checkpoint) begin(what string, now time.Time) error {
 	c.answers, c.resumed = map[string]json.RawMessage{}, false
+	if err := c.dropBlobs(); err != nil {
+		return err
+	}
+	return c.restart(checkpointHeader{Version: checkpointVersion, For: what, Started: now.UTC()})
+}
+
+func (c *checkpoint) dropBlobs() error {
 	if err := os.RemoveAll(c.blobs()); err != nil {
 		return err
 	}
-	if err := os.Mkdir(c.blobs(), 0o700); err != nil {
-		return err
-	}
-	return c.restart(what, now)
+	return os.Mkdir(c.blobs(), 0o700)
 }
 
 func (c *checkpoint) blobs() string { return filepath.Join(c.dir, "blobs") }
