@@ -155,3 +155,21 @@ func TestPartnerCenter_UsageWhoseTimeIsOver(t *testing.T) {
 	b.server.ClearScript()
 	b.night(exitDone, "1 usage rows read")
 }
+
+// TestPartnerCenter_AsAUser signs in to Partner Center with a refresh token, and to
+// Graph as the app, in a cloud of its own.
+func TestPartnerCenter_AsAUser(t *testing.T) {
+	b := newBilledTenant(t, fakemicrosoft.Options{AppGraph: true, Login: fakemicrosoft.LoginOptions{Cloud: "usgov"}})
+	b.feeds[current("EUR")] = []fakemicrosoft.Line{b.line("2026-11-09", "1", "EUR")}
+	b.configure("currencies:", "cloud: usgov, refresh_token: file:refresh-token, currencies:")
+	if err := os.WriteFile(filepath.Join(b.dir, "refresh-token"), []byte("refresh-token"+secretMark), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, out := b.tidemark("check"); !strings.Contains(out, "sign-in for Partner Center: app+user") || !strings.Contains(out, "sign-in for Microsoft Graph: app-only") {
+		t.Errorf("check says:\n%s", out)
+	}
+	b.night(exitDone, "1 usage rows read, 1 customers, 1 subscriptions")
+	if leaks := b.server.Leaks(); len(leaks) > 0 {
+		t.Errorf("tokens went where they do not belong: %+v", leaks)
+	}
+}

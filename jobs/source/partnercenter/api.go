@@ -17,6 +17,7 @@ import (
 // api is one host that answers in JSON: Partner Center REST or Microsoft Graph.
 type api struct {
 	client  *retry.Client
+	bearer  *bearer
 	host    *url.URL
 	version string // the path's first segment, e.g. "v1"
 	id      string // header for the GUID of a request
@@ -27,9 +28,22 @@ type api struct {
 // nowhere that it is not meant for.
 func newAPI(o Options, sign *signIn, host *url.URL, resources ...string) *api {
 	c := newClient(o)
-	c.HTTP = &http.Client{Transport: &bearer{next: o.Transport, sign: sign, host: host, resources: resources},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	return &api{client: c, host: host}
+	b := &bearer{next: o.Transport, sign: sign, host: host, resources: resources}
+	c.HTTP = &http.Client{Transport: b, CheckRedirect: noRedirect}
+	return &api{client: c, bearer: b, host: host}
+}
+
+// signIn tries the sign-in and says how it is done.
+func (a *api) signIn(ctx context.Context) (how string, err error) {
+	for _, r := range a.bearer.resources {
+		if _, err = a.bearer.sign.token(ctx, r, ""); !errors.Is(err, errNoResource) {
+			break
+		}
+	}
+	if a.bearer.sign.RefreshToken != "" {
+		return "app+user", err
+	}
+	return "app-only", err
 }
 
 // maxPage bounds one JSON answer.

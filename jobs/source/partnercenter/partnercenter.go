@@ -56,11 +56,9 @@ type Options struct {
 // Source reads one partner. It is used by one goroutine.
 type Source struct {
 	o          Options
-	sign       *signIn
 	pc, graph  *api
 	blobs      *retry.Client
 	login      *retry.Client
-	resources  []string // that Partner Center may accept a token of
 	currencies []string
 	exclude    map[data.CustomerID]bool
 
@@ -77,12 +75,6 @@ var (
 	_ data.InventorySource = (*Source)(nil)
 )
 
-const (
-	resourceAPI   = "https://api.partnercenter.microsoft.com"
-	resourceOld   = "https://graph.windows.net" // what app-only tokens of Partner Center were documented for
-	resourceGraph = "https://graph.microsoft.com"
-)
-
 // requestsAMinute is what Partner Center allows a tenant for customers and
 // subscriptions.
 const requestsAMinute = 500
@@ -97,11 +89,11 @@ func New(o Options) (*Source, error) {
 }
 
 func newSource(o Options) (*Source, error) {
-	hosts, err := HostsOf(o.Cloud)
+	cloud, err := HostsOf(o.Cloud)
 	if err != nil {
 		return nil, err
 	}
-	hosts = o.Endpoints.or(hosts)
+	hosts := o.Endpoints.or(cloud)
 	login, err := parseHost("login", hosts.Login)
 	if err != nil {
 		return nil, err
@@ -141,17 +133,26 @@ func newSource(o Options) (*Source, error) {
 	s.login.HTTP = &http.Client{Transport: o.Transport, CheckRedirect: noRedirect}
 	s.blobs.HTTP = &http.Client{Transport: o.Transport, CheckRedirect: noRedirect}
 	s.blobs.Slowest = 2 * time.Hour
-	if s.sign, err = newSignIn(o.Credentials, login, s.login); err != nil {
+	sign, err := newSignIn(o.Credentials, login, s.login)
+	if err != nil {
 		return nil, err
 	}
-	s.resources = []string{resourceAPI}
-	if o.RefreshToken == "" {
-		s.resources = append(s.resources, resourceOld)
+	app := sign // Graph's permission is the app's, also where a user signs in to Partner Center
+	if o.RefreshToken != "" {
+		o.Credentials.RefreshToken = ""
+		if app, err = newSignIn(o.Credentials, login, s.login); err != nil {
+			return nil, err
+		}
 	}
-	s.pc = newAPI(o, s.sign, pcHost, s.resources...)
+	// Tokens are for the cloud's own addresses, whatever hosts stand in for them.
+	resources := []string{cloud.API}
+	if (o.Cloud == "" || o.Cloud == "global") && app == sign {
+		resources = append(resources, "https://graph.windows.net") // what app-only tokens were documented for
+	}
+	s.pc = newAPI(o, sign, pcHost, resources...)
 	s.pc.version, s.pc.id, s.pc.limited = "v1", "MS-RequestId", true
 	s.pc.client.Budget = retry.NewBudget(requestsAMinute, time.Minute)
-	s.graph = newAPI(o, s.sign, graphHost, resourceGraph)
+	s.graph = newAPI(o, app, graphHost, cloud.Graph)
 	s.graph.version, s.graph.id = "v1.0", "client-request-id"
 	return s, nil
 }

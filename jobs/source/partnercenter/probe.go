@@ -40,29 +40,17 @@ func (s *Source) Probe(ctx context.Context, p Probing) {
 		p.Usage = false
 	}
 	// Invoices, which say what billed usage there is, are Partner Center's, too.
-	if (p.Inventory || p.Usage) && s.probeSignIn(ctx, p, "Partner Center", s.resources...) && p.Inventory {
+	if (p.Inventory || p.Usage) && p.signIn(ctx, "Partner Center", s.pc) && p.Inventory {
 		s.probeInventory(ctx, p)
 	}
-	if p.Usage && s.probeSignIn(ctx, p, "Microsoft Graph", resourceGraph) {
+	if p.Usage && p.signIn(ctx, "Microsoft Graph", s.graph) {
 		s.probeBilling(ctx, p)
 	}
 }
 
-// probeSignIn signs in for the first resource that the tenant knows.
-func (s *Source) probeSignIn(ctx context.Context, p Probing, name string, resources ...string) bool {
-	how := "app-only"
-	if s.o.RefreshToken != "" {
-		how = "app+user"
-	}
-	return p.try("sign-in for "+name, func() (string, error) {
-		var err error
-		for _, r := range resources {
-			if _, err = s.sign.token(ctx, r, ""); !errors.Is(err, errNoResource) {
-				break
-			}
-		}
-		return how, err
-	})
+// signIn signs in to a host.
+func (p Probing) signIn(ctx context.Context, name string, a *api) bool {
+	return p.try("sign-in for "+name, func() (string, error) { return a.signIn(ctx) })
 }
 
 // probeInventory reads one page of customers, and one customer.

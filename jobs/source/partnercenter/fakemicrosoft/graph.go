@@ -66,11 +66,12 @@ func (s *Server) serveGraph(w http.ResponseWriter, r *http.Request) {
 	if id := r.Header.Get("client-request-id"); id != "" {
 		w.Header().Set("client-request-id", id)
 	}
-	if _, reason := s.check(Graph, r); reason != "" {
+	tok, reason := s.check(Graph, r)
+	if reason != "" {
 		s.graphError(w, r, 401, "InvalidAuthenticationToken", "Access token is "+reason+".")
 		return
 	}
-	if s.opt.DenyGraph {
+	if s.opt.DenyGraph || s.opt.AppGraph && tok.user {
 		s.graphError(w, r, 403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
 		return
 	}

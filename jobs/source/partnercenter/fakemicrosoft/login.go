@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,19 +15,25 @@ const (
 	ResourceAPI     = "https://api.partnercenter.microsoft.com"
 	ResourceGraph   = "https://graph.microsoft.com"
 	ResourceStorage = "https://storage.azure.com"
-	resourceChina   = "https://partner.partnercenterapi.microsoftonline.cn"
 	resourceAADG    = "https://graph.windows.net" // what app-only sign-in to Partner Center documents
 )
 
 // hostOf returns the host that tokens for a resource are good for, "" for a
-// resource that is not in the tenant.
-func hostOf(resource string) string {
-	switch strings.TrimRight(resource, "/") {
-	case ResourceAPI, resourceChina, resourceAADG:
+// resource that is not in a tenant of the cloud.
+func hostOf(cloud, resource string) string {
+	api, graph := []string{ResourceAPI, resourceAADG}, ResourceGraph
+	switch cloud {
+	case "usgov":
+		api, graph = []string{ResourceAPI}, "https://graph.microsoft.us"
+	case "china":
+		api, graph = []string{"https://partner.partnercenterapi.microsoftonline.cn"}, "https://microsoftgraph.chinacloudapi.cn"
+	}
+	switch resource = strings.TrimRight(resource, "/"); {
+	case slices.Contains(api, resource):
 		return API
-	case ResourceGraph:
+	case resource == graph:
 		return Graph
-	case ResourceStorage:
+	case resource == ResourceStorage:
 		return Storage
 	}
 	return ""
@@ -162,7 +169,7 @@ func (s *Server) serveLogin(w http.ResponseWriter, r *http.Request) {
 	if v2 {
 		resource = scopeResource(r.PostForm.Get("scope"))
 	}
-	host := hostOf(resource)
+	host := hostOf(s.opt.Login.Cloud, resource)
 	if host == "" {
 		s.loginError(w, 400, "invalid_resource", 500011, "The resource principal named "+resource+" was not found in the tenant.")
 		return

@@ -23,10 +23,13 @@ type Options struct {
 	Usage    UsageOptions
 	// DenyAPI and DenyGraph take the app's permission for a host away.
 	DenyAPI, DenyGraph bool
+	// AppGraph gives the permission for Graph to the app alone: it refuses users.
+	AppGraph bool
 }
 
 // LoginOptions sets the sign-in.
 type LoginOptions struct {
+	Cloud        string // whose resources the tenant knows: global (default), usgov or china
 	ClientID     string // default DefaultClient
 	ClientSecret string // default "client-secret" and the marker
 	RefreshToken string // the first one; default "refresh-token" and the marker
