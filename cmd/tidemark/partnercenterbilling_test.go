@@ -173,3 +173,18 @@ func TestPartnerCenter_AsAUser(t *testing.T) {
 		t.Errorf("tokens went where they do not belong: %+v", leaks)
 	}
 }
+
+// TestPartnerCenter_OneCustomerIsClosed has a customer refuse as if the role or the
+// token were at fault: everybody else, and all usage, is read.
+func TestPartnerCenter_OneCustomerIsClosed(t *testing.T) {
+	b := newBilledTenant(t, fakemicrosoft.Options{})
+	b.feeds[current("EUR")] = []fakemicrosoft.Line{b.line("2026-11-09", "1", "EUR")}
+	closed := &fakemicrosoft.Customer{ID: "7be1d2c3-8c44-4b6a-b2f0-6f1e2d3c4b02", Name: "Zuiderzee", Relationship: "reseller", Currency: "EUR"}
+	b.server.Update(func(p *fakemicrosoft.Partner) { p.Customers = append(p.Customers, closed) })
+	for _, refusal := range []fakemicrosoft.Refusal{{Status: 403, Code: "900150"}, {Status: 401, Code: "400"}} {
+		closed.Refuse = &refusal
+		b.night(exitWarnings, "1 usage rows read, 2 customers, 1 subscriptions")
+	}
+	closed.Refuse = nil
+	b.night(exitDone, "")
+}

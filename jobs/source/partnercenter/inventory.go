@@ -271,7 +271,7 @@ func (s *Source) readCustomer(ctx context.Context, id data.CustomerID) (result, 
 	path := "/v1/customers/" + url.PathEscape(string(id)) + "/subscriptions"
 	plans, err := readAll[plan](ctx, s.pc, s.cp, path)
 	if err != nil {
-		return r.refused(err)
+		return s.judge(ctx, r, err)
 	}
 	for _, p := range plans {
 		if !p.azure() {
@@ -284,7 +284,7 @@ func (s *Source) readCustomer(ctx context.Context, id data.CustomerID) (result, 
 		}
 		inside, err := readAll[entitlement](ctx, s.pc, s.cp, path+"/"+url.PathEscape(string(p.ID))+"/azureEntitlements")
 		if err != nil {
-			return r.refused(err)
+			return s.judge(ctx, r, err)
 		}
 		for _, e := range inside {
 			r.add(p, e)
@@ -302,7 +302,7 @@ func (r result) refused(err error) (result, error) {
 	switch {
 	case errors.As(err, &refused):
 		e := parseAPIError(refused.Body)
-		if e.Code == codeNoMFA || e.Code == codeNoRole || refused.Status == http.StatusUnauthorized || errors.Is(err, retry.ErrNoTime) {
+		if e.Code == codeNoMFA || errors.Is(err, retry.ErrNoTime) {
 			return r, err
 		}
 		r.err = &data.CustomerError{CustomerID: r.customer, Reason: strings.TrimSpace(fmt.Sprintf("%d %s", refused.Status, shorten(e.Code))), Err: err,
