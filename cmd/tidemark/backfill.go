@@ -51,7 +51,11 @@ func (a *app) confirmBackfill(cmd *cobra.Command, source data.UsageSource, f fil
 	if o.Bytes > 0 {
 		size = bytesText(o.Bytes) + " to download"
 	}
-	a.printf("backfill: %d billed invoices from %s on, %d files, %s\n", o.Invoices, o.From, o.Blobs, size)
+	from := ""
+	if o.From != "" {
+		from = " from " + o.From + " on"
+	}
+	a.printf("backfill: %d billed invoices%s, %d files, %s\n", o.Invoices, from, o.Blobs, size)
 	if f.yes {
 		return nil
 	}

@@ -133,14 +133,14 @@ func (s *Source) probeBilling(ctx context.Context, p Probing) {
 type Offer struct {
 	Invoices int
 	Blobs    int
-	Bytes    int64 // 0 where the manifests do not say
-	From     string
+	Bytes    int64  // 0 where the manifests do not say
+	From     string // the first month, e.g. "2026-05"; empty where no invoice tells its own
 }
 
 // Backfill has the exports of the billed invoices prepared and says how much
 // there is, before anything is downloaded.
 func (s *Source) Backfill(ctx context.Context) (Offer, error) {
-	return within(ctx, s, func(ctx context.Context) (Offer, error) {
+	o, err := within(ctx, s, func(ctx context.Context) (Offer, error) {
 		var o Offer
 		var tally data.Tally
 		kept := s.cp
@@ -150,7 +150,8 @@ func (s *Source) Backfill(ctx context.Context) (Offer, error) {
 		if err != nil {
 			return o, err
 		}
-		for _, inv := range todo {
+		for i, inv := range todo {
+			s.stopped = fmt.Sprintf("%d of %d invoices are asked for", i, len(todo))
 			m, err := s.prepare(ctx, export{Invoice: inv.ID, Currency: inv.Currency})
 			if errors.Is(err, errNoData) {
 				continue
@@ -159,8 +160,8 @@ func (s *Source) Backfill(ctx context.Context) (Offer, error) {
 				return o, fmt.Errorf("invoice %s: %w", inv.ID, err)
 			}
 			o.Invoices++
-			if o.From == "" || inv.month() < o.From {
-				o.From = inv.month()
+			if month := inv.about(); month != "" && (o.From == "" || month < o.From) {
+				o.From = month
 			}
 			for _, b := range m.Blobs {
 				o.Blobs++
@@ -175,4 +176,5 @@ func (s *Source) Backfill(ctx context.Context) (Offer, error) {
 		}
 		return o, nil
 	})
+	return o, s.failed(err)
 }
