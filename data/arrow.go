@@ -67,6 +67,15 @@ func UsageDailySchema() *arrow.Schema {
 	}, nil)
 }
 
+// UsagePastSchema is the schema of the usage_past table.
+func UsagePastSchema() *arrow.Schema {
+	return arrow.NewSchema([]arrow.Field{
+		day("until"), dictOpt("subscription_id"), dictOpt("category"), dictOpt("currency"),
+		{Name: "appeared", Type: arrow.PrimitiveTypes.Int32, Nullable: true},
+		dayOpt("first_usage"), dayOpt("last_usage"), textOpt("used"), textOpt("cost"),
+	}, nil)
+}
+
 // CustomersSchema is the schema of the customers table.
 func CustomersSchema() *arrow.Schema {
 	return arrow.NewSchema([]arrow.Field{

@@ -66,6 +66,26 @@ type UsageDaily struct {
 	Services  int32 `parquet:"services"`   // distinct services
 }
 
+// UsagePast is what usage_daily comes to from the first day that it has up to a day: one row
+// for each subscription that has rows, with Appeared; one for each of its currencies, with
+// Currency and Cost; and one without a subscription for each category that was used by one.
+type UsagePast struct {
+	Until Day `parquet:"-"`
+
+	SubscriptionID *SubscriptionID `parquet:"subscription_id,optional,dict"`
+	Category       *string         `parquet:"category,optional,dict"`
+	Currency       *string         `parquet:"currency,optional,dict"`
+
+	Appeared   *int32 `parquet:"appeared,optional"`         // as which of the subscriptions it came first, counted from 0
+	FirstUsage *Day   `parquet:"first_usage,optional,date"` // of the subscription or the category; nil: never used
+	LastUsage  *Day   `parquet:"last_usage,optional,date"`
+	// Used has a character for each day from FirstUsage to LastUsage: 1 for one with usage.
+	Used *string `parquet:"used,optional"`
+	// Cost is what the usage of the days cost, effective where that is known and a day's never
+	// below 0: the days added up in their order as 64-bit floating point, in the fewest digits that give it back.
+	Cost *string `parquet:"cost,optional"`
+}
+
 // Customer is one customer as an inventory snapshot found it.
 type Customer struct {
 	CustomerID CustomerID `parquet:"customer_id,dict"`

@@ -10,10 +10,12 @@ import (
 	"tidemark/data"
 )
 
+// SpanColumns are the columns of usage_daily that UsageSpan reads.
+func SpanColumns() []string { return []string{"usage_date", "subscription_id", "usage_rows"} }
+
 // UsageSpan returns the first and the last day with usage of each subscription
 // (UsageSpanSchema), in order of id, from usage_daily rows; of their columns it
-// reads usage_date, subscription_id and usage_rows. The caller must Release the
-// record.
+// reads SpanColumns. The caller must Release the record.
 func UsageSpan(mem memory.Allocator, batches iter.Seq2[arrow.Record, error]) (arrow.Record, error) {
 	var subscriptions IDs
 	var spans []data.Period

@@ -38,6 +38,9 @@ type finding struct {
 // Assess returns one row (Schema) for each subscription created on or before in.On, those
 // that ended included, in order of id. The caller must Release the record.
 func (m *Model) Assess(mem memory.Allocator, in Inputs) (arrow.Record, error) {
+	if h := in.History; h.held > 0 && h.place(in.On)-m.Reach()+1 < h.held {
+		return nil, fmt.Errorf("assess %s: the history is condensed up to %s, and the %d days up to it are needed one by one", in.On, h.on(h.held-1), m.Reach())
+	}
 	list, err := subjects(in)
 	if err != nil {
 		return nil, fmt.Errorf("assess %s: subscriptions: %w", in.On, err)
@@ -204,6 +207,8 @@ func appendValue(b array.Builder, value any) error {
 		b.Append(value.(float64))
 	case *array.Int32Builder:
 		b.Append(value.(int32))
+	case *array.Int64Builder:
+		b.Append(value.(int64))
 	case *array.Date32Builder:
 		b.Append(value.(arrow.Date32))
 	case *array.BooleanBuilder:

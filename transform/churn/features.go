@@ -296,15 +296,16 @@ func (v view) expert(a *account, c currencyCost, x *vector, first, last int) {
 	x.alwaysOn = true
 	rec := float64(v.knownDays(last+1, v.t))
 	x.stop = 1 - math.Exp(-rec/3)
-	for n, used, at := 0, 0, last; at >= first; at-- {
+	n, used := v.knownDays(first, last), a.used.count(first, last)
+	for at := first; at <= last && x.facts.run == 0; at++ {
 		if !v.known.has(at) {
 			continue
 		}
-		n++
-		if a.used.has(at) {
-			if used++; float64(used) >= alwaysOnFrom*float64(n) {
-				x.facts.run = n
-			}
+		if float64(used) >= alwaysOnFrom*float64(n) {
+			x.facts.run = n
+		}
+		if n--; a.used.has(at) {
+			used--
 		}
 	}
 	if rec >= 2 || c.cost == nil {

@@ -24,6 +24,8 @@ type History struct {
 	days     int      // how many there are
 	known    bitset
 	knownTo  []int32 // known days before each day, by place; one more than days
+	held     int     // the first day whose costs and services are there, not only what came before; 0 unless it began with a Past
+	begun    []int   // the first day on which each category was used, by id
 	tells    int     // the first day by which two categories were used: from then on services are told apart
 	accounts []account
 }
@@ -38,6 +40,8 @@ type account struct {
 // currencyCost is what an account costs in one currency.
 type currencyCost struct {
 	currency string
+	before   float64   // sum of the days before from, added up in their order
+	from     int       // place of the first of cost
 	cost     []float64 // of a day, not below 0
 }
 
@@ -67,10 +71,14 @@ func (a *account) in(currency string) currencyCost {
 	return currencyCost{}
 }
 
-// sum adds up the costs of the days in [from, to].
+// sum adds up the costs of the days in [from, to]: of all days up to one, or of days that
+// are held.
 func (c currencyCost) sum(from, to int) float64 {
 	sum := 0.0
-	for i := max(from, 0); i <= min(to, len(c.cost)-1); i++ {
+	if from <= 0 {
+		sum = c.before
+	}
+	for i := max(from-c.from, 0); i <= min(to-c.from, len(c.cost)-1); i++ {
 		sum += c.cost[i]
 	}
 	return sum
@@ -87,6 +95,13 @@ type service struct {
 // A subscription's cost is that of its rows of charge category usage, effective where that
 // is known, in the currency that most of its cost up to a day is in.
 func ReadHistory(known []data.Day, rows iter.Seq2[arrow.Record, error]) (*History, error) {
+	return ReadHistorySince(known, nil, rows)
+}
+
+// ReadHistorySince is ReadHistory with the days up to one of them condensed: the rows are
+// those of the days after it. What is said of a day is the same to the last bit, as long as
+// the Past ends before what Model.Reach says. A nil Past is none.
+func ReadHistorySince(known []data.Day, past *Past, rows iter.Seq2[arrow.Record, error]) (*History, error) {
 	h := &History{}
 	if len(known) > 0 {
 		h.from, h.days = known[0], int(known[len(known)-1]-known[0])+1
@@ -103,6 +118,11 @@ func ReadHistory(known []data.Day, rows iter.Seq2[arrow.Record, error]) (*Histor
 	}
 	r := reader{History: h}
 	r.usage = r.charges.ID(string(data.ChargeUsage))
+	if past != nil {
+		if err := r.begin(past); err != nil {
+			return nil, fmt.Errorf("usage up to %s: %w", past.Until, err)
+		}
+	}
 	for rec, err := range rows {
 		if err == nil {
 			err = r.read(rec)
@@ -147,7 +167,8 @@ type growing struct {
 // series is the costs of an account in one currency.
 type series struct {
 	currency int32
-	cost     []float64 // by day; not yet of the open one
+	before   float64   // of the days of the Past
+	cost     []float64 // by day from the first one held; not yet of the open one
 	open     transform.Sum
 	at       int // the open day, -1 for none
 }
@@ -169,7 +190,7 @@ func (r *reader) read(rec arrow.Record) error {
 	for i := range c.Rows() {
 		d, _ := day.At(i)
 		at := r.place(data.Day(d))
-		if at < 0 || at >= r.days || !r.known.has(at) {
+		if at < r.held || at >= r.days || !r.known.has(at) {
 			continue
 		}
 		s := subscription.At(i)
@@ -225,13 +246,7 @@ func (r *reader) use(subscription, category int32, at int) {
 // spend adds a cost. The sum of a day is exact as long as its rows come together, so that
 // their order cannot change it.
 func (r *reader) spend(subscription, currency int32, at int, amount decimal128.Num) error {
-	g := &r.more[subscription]
-	i := slices.IndexFunc(g.costs, func(s series) bool { return s.currency == currency })
-	if i < 0 {
-		i = len(g.costs)
-		g.costs = append(g.costs, series{currency: currency, cost: make([]float64, r.days), at: -1})
-	}
-	s := &g.costs[i]
+	s := r.series(subscription, currency)
 	if s.at != at {
 		if err := r.close(subscription, s); err != nil {
 			return err
@@ -240,6 +255,17 @@ func (r *reader) spend(subscription, currency int32, at int, amount decimal128.N
 	}
 	s.open.Add(amount)
 	return nil
+}
+
+// series returns the costs of an account in a currency, new ones if need be.
+func (r *reader) series(subscription, currency int32) *series {
+	g := &r.more[subscription]
+	i := slices.IndexFunc(g.costs, func(s series) bool { return s.currency == currency })
+	if i < 0 {
+		i = len(g.costs)
+		g.costs = append(g.costs, series{currency: currency, cost: make([]float64, max(r.days-r.held, 0)), at: -1})
+	}
+	return &g.costs[i]
 }
 
 // close turns the exact sum of a series' open day into a number.
@@ -251,16 +277,15 @@ func (r *reader) close(subscription int32, s *series) error {
 	if err != nil {
 		return fmt.Errorf("cost of subscription %q on %s: %w", r.subscriptions.Text(subscription), r.on(s.at), err)
 	}
-	s.cost[s.at] += d.Float64()
+	s.cost[s.at-r.held] += d.Float64()
 	s.open, s.at = transform.Sum{}, -1
 	return nil
 }
 
 // finish gives each account its costs, and finds from when on services are told apart.
 func (r *reader) finish() error {
-	first := make([]int, r.categories.Len()) // day of each category
-	for i := range first {
-		first[i] = r.days
+	for len(r.begun) < r.categories.Len() {
+		r.begun = append(r.begun, r.days)
 	}
 	for id := range r.accounts {
 		a := &r.accounts[id]
@@ -276,7 +301,7 @@ func (r *reader) finish() error {
 			if s.currency != transform.NoID {
 				code = r.currencies.Text(s.currency)
 			}
-			a.costs = append(a.costs, currencyCost{code, s.cost})
+			a.costs = append(a.costs, currencyCost{code, s.before, r.held, s.cost})
 		}
 		slices.SortFunc(a.costs, func(x, y currencyCost) int { return cmp.Compare(x.currency, y.currency) })
 		slices.SortFunc(a.services, func(x, y service) int {
@@ -284,14 +309,13 @@ func (r *reader) finish() error {
 		})
 		for _, s := range a.services {
 			if at := s.used.first(0, r.days-1); at >= 0 {
-				first[s.category] = min(first[s.category], at)
+				r.begun[s.category] = min(r.begun[s.category], at)
 			}
 		}
 	}
 	r.tells = r.days
-	if len(first) >= 2 {
-		slices.Sort(first)
-		r.tells = first[1]
+	if len(r.begun) >= 2 {
+		r.tells = slices.Sorted(slices.Values(r.begun))[1]
 	}
 	return nil
 }

@@ -109,6 +109,13 @@ func ShortName(name string) string {
 // Horizon is how many days the model looks ahead.
 func (m *Model) Horizon() int { return m.file.Horizon }
 
+// Reach is how many days up to the one that is scored are looked at one by one: of what lies
+// before them a Past tells enough.
+func (m *Model) Reach() int {
+	w := windowsOf(m.file.Horizon)
+	return 3*w.h + 2*w.w // the longest window, of up to a quarter more, on the day and a week before
+}
+
 // Population is whom the model scores: those it was trained on.
 func (m *Model) Population() Population { return m.file.Population }
 
