@@ -13,6 +13,7 @@ import (
 	"tidemark/data"
 	"tidemark/data/archive"
 	"tidemark/transform"
+	"tidemark/transform/churn"
 )
 
 // commitUsage commits the staged rows and rolls up every part that has no
@@ -52,7 +53,7 @@ func (x *extraction) commitUsage(ctx context.Context) error {
 		return err
 	}
 	x.out.Committed = append(x.out.Committed, rolled)
-	return nil
+	return x.condense(ctx)
 }
 
 // warnOfDropped tells of usage that the archive had of the days and the input
@@ -152,16 +153,33 @@ func usageSpans(ctx context.Context, view *archive.View) (map[data.SubscriptionI
 	if len(days) == 0 {
 		return nil, nil
 	}
-	rec, err := transform.UsageSpan(memory.DefaultAllocator,
-		scanSpans(ctx, view, data.Period{From: days[0].Day, To: days[len(days)-1].Day}))
+	unread := data.Period{From: days[0].Day, To: days[len(days)-1].Day}
+	past, until, err := view.Past(ctx, unread.To+1)
+	if err != nil {
+		return nil, err
+	}
+	spans := map[data.SubscriptionID]data.Period{}
+	if past != nil {
+		defer past.Release()
+		unread.From = until + 1
+		if spans, err = churn.PastSpans(past); err != nil {
+			return nil, err
+		}
+	}
+	rec, err := transform.UsageSpan(memory.DefaultAllocator, view.Scan(ctx, archive.UsageDaily, unread, transform.SpanColumns()...))
 	if err != nil {
 		return nil, err
 	}
 	defer rec.Release()
-	return transform.Spans(rec)
-}
-
-// scanSpans reads the three columns of the rollup that transform.UsageSpan needs.
-func scanSpans(ctx context.Context, view *archive.View, p data.Period) iter.Seq2[arrow.Record, error] {
-	return view.Scan(ctx, archive.UsageDaily, p, "usage_date", "subscription_id", "usage_rows")
+	later, err := transform.Spans(rec)
+	if err != nil {
+		return nil, err
+	}
+	for id, span := range later {
+		if before, found := spans[id]; found {
+			span.From = before.From
+		}
+		spans[id] = span
+	}
+	return spans, nil
 }

@@ -113,16 +113,23 @@ type loader struct {
 	p     *reports.Portfolio
 }
 
-// readBack is how many days up to the end of the previous period are read as they are: the
-// monthly cost and the small charts look at them.
+// readBack is how many days up to the end of the previous period are looked at; of the first
+// of them only who used something, unless the monthly cost, the small charts or a score need more.
 const readBack = 112
 
 func (l *loader) all(ctx context.Context) error {
 	in := &l.p.Inputs
 	on, before := in.Until(), min(in.Period.Previous().To, *in.Watermark)
 	window := data.Period{From: min(in.Period.Previous().From, before-readBack+1), To: max(in.Period.To, on)}
+	looked := window.From
+	window.From = max(window.From, min(in.Period.Previous().From, l.needed(on, before)))
 	if err := l.daily(ctx, window); err != nil {
 		return fmt.Errorf("read usage %s to %s: %w", window.From, window.To, err)
+	}
+	var err error
+	others := l.view.Scan(ctx, archive.UsageDaily, data.Period{From: looked, To: window.From - 1}, "customer_id")
+	if in.Others, err = transform.Customers(l.mem, others); err != nil {
+		return fmt.Errorf("read usage %s to %s: %w", looked, window.From-1, err)
 	}
 	if err := l.inventory(ctx); err != nil {
 		return fmt.Errorf("read inventory: %w", err)
@@ -130,16 +137,14 @@ func (l *loader) all(ctx context.Context) error {
 	if err := l.refused(ctx); err != nil {
 		return fmt.Errorf("read inventory: %w", err)
 	}
-	upToEnd := data.Period{From: in.Extracted[0], To: in.Period.To}
-	var err error
-	if in.Usage, err = transform.UsageSpan(l.mem, scanSpans(ctx, l.view, upToEnd)); err != nil {
-		return fmt.Errorf("find first and last usage days: %w", err)
-	}
 	if err := l.history(ctx, window); err != nil {
 		return fmt.Errorf("add up the periods before: %w", err)
 	}
-	if l.usage, err = churn.ReadHistory(l.known(max(on, before)), l.rows(ctx, window, in.Extracted[0], churn.HistoryColumns())); err != nil {
+	if l.usage, err = l.usageHistory(ctx, window, max(on, before), min(on, before)); err != nil {
 		return fmt.Errorf("read the history of usage: %w", err)
+	}
+	if in.Usage, err = l.usageSpan(); err != nil {
+		return fmt.Errorf("find first and last usage days: %w", err)
 	}
 	if l.p.Scores, err = l.score(on); err != nil {
 		return fmt.Errorf("score %s: %w", on, err)
@@ -151,13 +156,29 @@ func (l *loader) all(ctx context.Context) error {
 	return err
 }
 
+// needed is the first day whose rows are looked at one by one: by the monthly cost of a day,
+// by the scores of two, and by what became of scores of earlier days.
+func (l *loader) needed(on, before data.Day) data.Day {
+	known := l.known(on)
+	first := min(on, before) - data.Day(l.model.Reach()) + 1
+	return min(first, known[max(len(known)-churn.CostDays, 0)], on-paidReach+1)
+}
+
+// daily reads the days of a window: those before the previous period with the columns that
+// costs of a month, histories and charts look at, the others with all, for the metrics.
 func (l *loader) daily(ctx context.Context, window data.Period) error {
-	for rec, err := range l.view.Scan(ctx, archive.UsageDaily, window) {
-		if err != nil {
-			return err
+	in := &l.p.Inputs
+	metrics := data.Period{From: in.Period.Previous().From, To: window.To}
+	earlier := data.Period{From: window.From, To: metrics.From - 1}
+	columns := slices.Concat(churn.HistoryColumns(), transform.HistoryColumns())
+	for _, rows := range []iter.Seq2[arrow.Record, error]{l.view.Scan(ctx, archive.UsageDaily, earlier, columns...), l.view.Scan(ctx, archive.UsageDaily, metrics)} {
+		for rec, err := range rows {
+			if err != nil {
+				return err
+			}
+			rec.Retain()
+			in.Daily = append(in.Daily, rec)
 		}
-		rec.Retain()
-		l.p.Inputs.Daily = append(l.p.Inputs.Daily, rec)
 	}
 	return nil
 }
@@ -179,6 +200,40 @@ func (l *loader) rows(ctx context.Context, read data.Period, from data.Day, colu
 			}
 		}
 	}
+}
+
+// usageHistory reads who used what on the days that are known up to one, for scores of days
+// from the first given on. The days before those that are read already come condensed, as far
+// as the archive has that, else from their rows.
+func (l *loader) usageHistory(ctx context.Context, read data.Period, until, first data.Day) (*churn.History, error) {
+	from := l.p.Inputs.Extracted[0]
+	rows, day, err := l.view.Past(ctx, min(read.From, first-data.Day(l.model.Reach())+1))
+	if err != nil {
+		return nil, err
+	}
+	var past *churn.Past
+	if rows != nil {
+		defer rows.Release()
+		past, from = &churn.Past{Until: day, Rows: rows}, day+1
+	}
+	return churn.ReadHistorySince(l.known(until), past, l.rows(ctx, read, from, churn.HistoryColumns()))
+}
+
+// usageSpan finds the first and the last day with usage of every subscription up to the end
+// of the period: the history has those of known days, the rows that are read have the others.
+func (l *loader) usageSpan() (arrow.Record, error) {
+	days, err := l.usage.UsageDays(l.mem)
+	if err != nil {
+		return nil, err
+	}
+	defer days.Release()
+	return transform.UsageSpan(l.mem, func(yield func(arrow.Record, error) bool) {
+		for _, rec := range append([]arrow.Record{days}, l.p.Inputs.Daily...) {
+			if !yield(rec, nil) {
+				return
+			}
+		}
+	})
 }
 
 // history adds up the periods of the trend.

@@ -122,7 +122,11 @@ func (d *Document) addInventory(in transform.Inputs) error {
 		s.Status, s.Endings = state.Status, state.Endings
 		subscriptions[id] = s
 	}
-	for _, rec := range in.Daily {
+	used := in.Daily
+	if in.Others != nil {
+		used = append(used[:len(used):len(used)], in.Others)
+	}
+	for _, rec := range used {
 		r := reader{table: "usage_daily", rec: rec}
 		id := required(r.text("customer_id"))
 		for i := range r.rows() {

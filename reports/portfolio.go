@@ -59,7 +59,7 @@ func (p *Portfolio) Release() {
 }
 
 func (p *Portfolio) records() []arrow.Record {
-	all := append([]arrow.Record{p.Scores, p.PreviousScores, p.MonthlyCost, p.Inputs.Usage, p.Inputs.History}, p.Inputs.Daily...)
+	all := append([]arrow.Record{p.Scores, p.PreviousScores, p.MonthlyCost, p.Inputs.Usage, p.Inputs.History, p.Inputs.Others}, p.Inputs.Daily...)
 	for _, s := range p.Inputs.Inventory {
 		all = append(all, s.Customers, s.Subscriptions)
 	}

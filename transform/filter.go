@@ -23,6 +23,7 @@ type Index struct {
 	daily     []indexed // runs of records with the same columns
 	inventory [][2]indexed
 	history   indexed
+	others    indexed
 	usage     map[string]int // row of each subscription
 }
 
@@ -56,6 +57,9 @@ func NewIndex(in Inputs) (*Index, error) {
 	}
 	if err := x.add(&x.history, in.History); err != nil {
 		return nil, fmt.Errorf("history: %w", err)
+	}
+	if err := x.add(&x.others, in.Others); err != nil {
+		return nil, fmt.Errorf("customers of earlier days: %w", err)
 	}
 	if in.Usage == nil {
 		return x, nil
@@ -179,6 +183,9 @@ func (x *Index) Filter(mem memory.Allocator, customers map[data.CustomerID]bool)
 	}
 	if out.History, err = cut(x.history); err != nil {
 		return fail("history", err)
+	}
+	if out.Others, err = cut(x.others); err != nil {
+		return fail("customers of earlier days", err)
 	}
 	if x.in.Usage == nil {
 		return out, func() { releaseAll(made) }, nil

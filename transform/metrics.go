@@ -3,6 +3,7 @@ package transform
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/memory"
@@ -52,6 +53,7 @@ func metrics(mem memory.Allocator, in Inputs) (*Tables, error) {
 	if err != nil {
 		return nil, err
 	}
+	in.Daily = slices.DeleteFunc(slices.Clone(in.Daily), isEarlier)
 	use, err := readUsage(in, days, &customers, &subscriptions)
 	if err != nil {
 		return nil, err
@@ -67,6 +69,13 @@ func metrics(mem memory.Allocator, in Inputs) (*Tables, error) {
 		return nil, err
 	}
 	return t, nil
+}
+
+// isEarlier reports whether a record has only what is read of the days before the previous
+// period.
+func isEarlier(rec arrow.Record) bool {
+	c := ColumnsOf(rec)
+	return c.Has("usage_rows") && !c.Has("unit") && !c.Has("quantity") && !c.Has("services")
 }
 
 // Release gives back the records.

@@ -45,7 +45,9 @@ type Inputs struct {
 
 	// Daily holds usage_daily rows (data.UsageDailySchema) that cover at least
 	// the period and the previous one; rows of other or unknown days are
-	// ignored. Without the money columns no cost is computed.
+	// ignored. Without the money columns no cost is computed. A record of days
+	// before the previous period may go without unit, quantity and services, and
+	// without what only metrics read: Metrics passes it over.
 	Daily []arrow.Record
 
 	// Raw holds rows of usage (data.UsageSchema) in place of Daily, with the money
@@ -53,6 +55,10 @@ type Inputs struct {
 	// how the rows are spread over them changes nothing. The figures are those of Daily,
 	// if Daily was rolled up from these rows.
 	Raw []iter.Seq2[arrow.Record, error]
+
+	// Others names customers with rows on days before those of Daily
+	// (CustomersSchema); nil: nobody asks for them.
+	Others arrow.Record
 
 	// Inventory holds the snapshots that say what existed, oldest first: those
 	// from the last one at or before the previous period's first day up to the

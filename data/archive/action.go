@@ -53,7 +53,7 @@ type commitInfo struct {
 	RowsOut          int64             `json:"rows_out"`
 	Quarantined      int64             `json:"quarantined"`
 	QuarantineSHA256 string            `json:"quarantine_sha256,omitempty"`
-	UsageVersion     *int64            `json:"usage_version,omitempty"` // usage_daily only
+	UsageVersion     *int64            `json:"usage_version,omitempty"` // usage_daily: of usage; usage_past: of usage_daily
 	Deleted          []Deleted         `json:"deleted,omitempty"`       // what this commit gave up for good
 	Previous         string            `json:"previous"`
 	Self             string            `json:"self"` // last, so that it is easily found

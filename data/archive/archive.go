@@ -23,6 +23,7 @@ const (
 	Subscriptions Table = "subscriptions"
 	UsageTable    Table = "usage"
 	UsageDaily    Table = "usage_daily"
+	UsagePast     Table = "usage_past"
 	Reports       Table = "reports"
 	Scores        Table = "scores"
 	Trainings     Table = "trainings"
@@ -30,7 +31,7 @@ const (
 
 // Tables returns every table in the order of their names.
 func Tables() []Table {
-	return []Table{Customers, Reports, Scores, Subscriptions, Trainings, UsageTable, UsageDaily}
+	return []Table{Customers, Reports, Scores, Subscriptions, Trainings, UsageTable, UsageDaily, UsagePast}
 }
 
 // DataTables returns the tables that reports are computed from, in the order of
@@ -41,7 +42,7 @@ func DataTables() []Table { return []Table{Customers, Subscriptions, UsageTable,
 // that there is not.
 func (t Table) Columns() []string {
 	schemas := map[Table]*arrow.Schema{Customers: data.CustomersSchema(), Reports: data.ReportsSchema(), Subscriptions: data.SubscriptionsSchema(),
-		UsageTable: data.UsageSchema(), UsageDaily: data.UsageDailySchema(), Scores: data.ScoresSchema(), Trainings: data.TrainingsSchema()}
+		UsageTable: data.UsageSchema(), UsageDaily: data.UsageDailySchema(), UsagePast: data.UsagePastSchema(), Scores: data.ScoresSchema(), Trainings: data.TrainingsSchema()}
 	schema := schemas[t]
 	if schema == nil {
 		return nil

@@ -117,6 +117,7 @@ func newLayouts() (map[Table]*layout, error) {
 		{Subscriptions, data.SubscriptionsSchema(), data.Subscription{}},
 		{UsageTable, data.UsageSchema(), data.Usage{}},
 		{UsageDaily, data.UsageDailySchema(), data.UsageDaily{}},
+		{UsagePast, data.UsagePastSchema(), data.UsagePast{}},
 		{Reports, data.ReportsSchema(), data.Report{}},
 		{Scores, data.ScoresSchema(), data.Score{}},
 		{Trainings, data.TrainingsSchema(), data.Training{}},

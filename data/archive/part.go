@@ -54,7 +54,7 @@ type Part struct {
 	Rows          int64    `json:"rows"`
 	SHA256        string   `json:"sha256"`         // of the file
 	ContentSHA256 string   `json:"content_sha256"` // of the canonical text of its sorted rows
-	FromSHA256    string   `json:"from_sha256"`    // usage_daily only: SHA256 of the usage file it was rolled up from
+	FromSHA256    string   `json:"from_sha256"`    // usage_daily: SHA256 of the usage file it was rolled up from; usage_past: of the days and SHA256 of the usage_daily files up to Day
 	Sums          []Sum    `json:"sums"`           // per amount column and currency, in the order of both
 	Coverage      Coverage `json:"coverage"`
 

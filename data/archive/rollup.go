@@ -120,11 +120,11 @@ func (r *Run) rolledKeys(ctx context.Context, part Part, fn RollupFunc) (keys []
 		return nil, err
 	}
 	defer rec.Release()
-	return r.dailyKeys(part, rec)
+	return recordKeysOf(r.archive.layouts[UsageDaily], part, rec)
 }
 
-func (r *Run) dailyKeys(part Part, rec arrow.Record) ([][]byte, error) {
-	l := r.archive.layouts[UsageDaily]
+// recordKeysOf returns the rows of a part of a derived table, sorted.
+func recordKeysOf(l *layout, part Part, rec arrow.Record) ([][]byte, error) {
 	if err := checkDays(l, part, rec); err != nil {
 		return nil, err
 	}
@@ -135,7 +135,7 @@ func (r *Run) dailyKeys(part Part, rec arrow.Record) ([][]byte, error) {
 	return sortedRecordKeys(keyOf, int(rec.NumRows()))
 }
 
-// checkDays makes sure that a rollup is of the day it is filed under.
+// checkDays makes sure that a record is of the day it is filed under.
 func checkDays(l *layout, part Part, rec arrow.Record) error {
 	at := rec.Schema().FieldIndices(l.partition)
 	if len(at) != 1 {

@@ -42,6 +42,17 @@ func codeDaily(c *rowCoder, r *data.UsageDaily) {
 	integer32(c, &r.Services)
 }
 
+func codePast(c *rowCoder, r *data.UsagePast) {
+	textOpt(c, &r.SubscriptionID)
+	textOpt(c, &r.Category)
+	textOpt(c, &r.Currency)
+	int32Opt(c, &r.Appeared)
+	int32Opt(c, &r.FirstUsage)
+	int32Opt(c, &r.LastUsage)
+	textOpt(c, &r.Used)
+	textOpt(c, &r.Cost)
+}
+
 func codeCustomer(c *rowCoder, r *data.Customer) {
 	text(c, &r.CustomerID)
 	textOpt(c, &r.Name)

@@ -31,7 +31,7 @@ type Commit struct {
 	RowsOut          int64     `json:"rows_out"`
 	Quarantined      int64     `json:"quarantined"`
 	QuarantineSHA256 string    `json:"quarantine_sha256"` // of quarantine/<run>/<table>.jsonl; empty when there is none
-	UsageVersion     *int64    `json:"usage_version"`     // usage_daily only: the usage version it was rolled up from
+	UsageVersion     *int64    `json:"usage_version"`     // usage_daily: the usage version it was rolled up from; usage_past: the usage_daily version
 	Added            []Part    `json:"added"`
 	Removed          []string  `json:"removed"` // paths below the table's folder
 	Deleted          []Deleted `json:"deleted"`
@@ -53,6 +53,7 @@ type state struct {
 	table Table
 	heads []head          // of every version up to this one
 	parts map[string]Part // active, by path
+	order []Part          // the same in order, once the state is replayed
 
 	id, schema string // of the table, as the log has them
 
@@ -97,6 +98,9 @@ func (s *state) head() head {
 
 // sorted returns the active parts in order.
 func (s *state) sorted() []Part {
+	if s.order != nil {
+		return slices.Clone(s.order)
+	}
 	return slices.SortedFunc(maps.Values(s.parts), compareParts)
 }
 
@@ -137,6 +141,7 @@ func (s *state) advance(c Commit) error {
 // clone returns a state that can advance.
 func (s *state) clone() *state {
 	next := *s
+	next.order = nil
 	next.heads, next.parts = slices.Clone(s.heads), maps.Clone(s.parts)
 	next.pruned, next.deleted = maps.Clone(s.pruned), maps.Clone(s.deleted)
 	return &next
@@ -179,6 +184,9 @@ func (a *Archive) replay(ctx context.Context, from *state, last int64) (*state, 
 		if err := s.advance(c); err != nil {
 			return nil, err
 		}
+	}
+	if s != from {
+		s.order = s.sorted()
 	}
 	if last > s.version() {
 		return nil, fmt.Errorf("table %s: the log ends at version %d, version %d is missing", from.table, s.version(), last)

@@ -16,6 +16,7 @@ type VerifyOptions struct {
 	Quick           bool                    // of data files only whether they are there with their size, of mails whether they are there
 	Progress        func(done, total int64) // bytes of data files; nil for none
 	CheckpointEvery int64                   // as in Options
+	Condenser       Condenser               // makes usage_past again, to compare; the zero value: it is not made again
 }
 
 // Finding is one object that is not what it was, and how that shows.
@@ -70,7 +71,7 @@ type verifier struct {
 
 // Verify checks a whole archive: the logs and their chains, the run records,
 // every data file with its pages, rows and sums, the rollups against the usage
-// they are of, the checkpoints, the quarantine, and what is kept by hash. The
+// they are of, usage_past against the rollups, the checkpoints, the quarantine, and what is kept by hash. The
 // error is of the bucket, or a cancelled ctx; whatever is wrong with an object is
 // a finding. It cannot see that the newest run was removed as a whole.
 func Verify(ctx context.Context, b Bucket, o VerifyOptions) (Verification, error) {
@@ -78,7 +79,7 @@ func Verify(ctx context.Context, b Bucket, o VerifyOptions) (Verification, error
 	if err != nil {
 		return Verification{}, err
 	}
-	for _, step := range []func(context.Context) error{v.readRuns, v.logs, v.records, v.files, v.rollups, v.checkpoints, v.kept, v.named, v.strangers} {
+	for _, step := range []func(context.Context) error{v.readRuns, v.logs, v.records, v.files, v.rollups, v.pasts, v.checkpoints, v.kept, v.named, v.strangers} {
 		if err := step(ctx); err != nil {
 			return v.out, fmt.Errorf("verify archive: %w", err)
 		}

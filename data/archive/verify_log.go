@@ -187,7 +187,7 @@ func (v *verifier) info(key string, table *verifiedTable, version int64, info *c
 	default:
 		e.knownAt, table.knownAt = at, at
 	}
-	if table.layout.table == UsageDaily && info.UsageVersion == nil {
+	if t := table.layout.table; (t == UsageDaily || t == UsagePast) && info.UsageVersion == nil {
 		v.found(key, "it names no usage version")
 	}
 	if info.QuarantineSHA256 != "" {

@@ -34,6 +34,9 @@ func (a *Archive) View(ctx context.Context, asOf *time.Time) (*View, error) {
 		return nil, err
 	}
 	v := &View{archive: a, states: map[Table]*state{}}
+	if past := newest[UsagePast]; past != nil {
+		v.states[UsagePast] = past // whatever the time: it is known by what it was made from
+	}
 	for _, t := range []Table{Customers, Reports, Scores, Subscriptions, Trainings, UsageDaily} {
 		if s := newest[t]; s != nil {
 			if err := v.pick(ctx, s, lastVersion(s, asOf)); err != nil {
@@ -106,6 +109,11 @@ func (a *Archive) ViewAt(ctx context.Context, versions map[Table]int64) (*View, 
 			return nil, err
 		}
 	}
+	past, err := a.refresh(ctx, UsagePast)
+	if err != nil {
+		return nil, err
+	}
+	v.states[UsagePast] = past
 	return v, nil
 }
 
@@ -265,15 +273,20 @@ func (v *View) Snapshot(ctx context.Context, t Table, day data.Day, columns ...s
 	if !found {
 		return nil, fmt.Errorf("table %s has no snapshot of %s", t, day)
 	}
+	return v.whole(ctx, l, parts[at], columns)
+}
+
+// whole returns all rows of a part as one record.
+func (v *View) whole(ctx context.Context, l *layout, p Part, columns []string) (arrow.Record, error) {
 	wanted, err := l.selectColumns(columns)
 	if err != nil {
 		return nil, err
 	}
-	f, err := v.archive.open(ctx, l, parts[at])
+	f, err := v.archive.open(ctx, l, p)
 	if err != nil {
 		return nil, err
 	}
-	rec, err := scan{f, parts[at], v.archive.opts.Allocator, wanted, int(parts[at].Rows)}.whole(ctx)
+	rec, err := scan{f, p, v.archive.opts.Allocator, wanted, int(p.Rows)}.whole(ctx)
 	if err = errors.Join(err, f.close()); err != nil && rec != nil {
 		rec.Release()
 		return nil, err

@@ -56,7 +56,7 @@ func writerOptions(l *layout, codec compress.Codec) []parquet.WriterOption {
 		parquet.SortingWriterConfig(parquet.SortingColumns(sorting...)),
 		parquet.KeyValueMetadata(schemaKey, string(l.table)+"/1"),
 	}
-	long := []string{"scope", "request", "document", "digest"} // whose bounds would be the text twice more
+	long := []string{"scope", "request", "document", "digest", "used"} // whose bounds would be the text twice more
 	for _, c := range l.columns {
 		if c.kind == kindDecimal || slices.Contains(long, c.name) { // parquet-go bounds decimals as if they had no sign
 			options = append(options, parquet.SkipPageBounds(c.name))

@@ -13,10 +13,10 @@ import (
 	"tidemark/transform"
 )
 
-const (
-	costDays  = 84 // known days that a monthly cost is the mean of
-	monthDays = 30
-)
+// CostDays is of how many known days a monthly cost is the mean.
+const CostDays = 84
+
+const monthDays = 30
 
 // MonthlyCost returns what each subscription costs in a month, per currency
 // (MonthlyCostSchema), in order of both: thirty times the mean cost of a day
@@ -56,7 +56,7 @@ type costKey struct{ subscription, currency int32 }
 func newMonthly(known []data.Day, on data.Day) *monthly {
 	m := &monthly{place: map[data.Day]int{}, days: map[costKey][]transform.Sum{}}
 	known = slices.DeleteFunc(slices.Clone(known), func(d data.Day) bool { return d > on })
-	for i, d := range known[max(0, len(known)-costDays):] {
+	for i, d := range known[max(0, len(known)-CostDays):] {
 		m.place[d] = i
 	}
 	return m

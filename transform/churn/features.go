@@ -204,7 +204,7 @@ func (v view) costs(a *account, c currencyCost, x *vector, first int, n float64)
 // shape looks at the last 3H days in bins of w days, twelve by default, oldest first.
 func (v view) shape(a *account, c currencyCost, x *vector, first int, mean float64) {
 	w := float64(v.w)
-	bins := int(math.RoundToEven(float64(3*v.h) / w))
+	bins := v.bins()
 	var at, z []float64
 	zero, most, newest := 0, 0.0, 0.0
 	for k := range bins {

@@ -111,9 +111,12 @@ func (m *Model) Horizon() int { return m.file.Horizon }
 
 // Reach is how many days up to the one that is scored are looked at one by one: of what lies
 // before them a Past tells enough.
-func (m *Model) Reach() int {
-	w := windowsOf(m.file.Horizon)
-	return 3*w.h + 2*w.w // the longest window, of up to a quarter more, on the day and a week before
+func (m *Model) Reach() int { return Reach(m.file.Horizon) }
+
+// Reach is that of a model with a horizon.
+func Reach(horizon int) int {
+	w := windowsOf(horizon)
+	return w.w + max(3*w.h, w.bins()*w.w, 2*w.h+w.w) // the longest window of a day, and a week before
 }
 
 // Population is whom the model scores: those it was trained on.

@@ -255,3 +255,23 @@ func (h *History) UsageDays(mem memory.Allocator) (arrow.Record, error) {
 	}
 	return b.NewRecord(), nil
 }
+
+// PastSpans returns the period from the first to the last day with usage of each
+// subscription that has any, up to the day of a Past's rows.
+func PastSpans(rows arrow.Record) (map[data.SubscriptionID]data.Period, error) {
+	var subscriptions transform.IDs
+	c := transform.ColumnsOf(rows)
+	id, first, last := c.IDs("subscription_id", &subscriptions), c.Days("first_usage"), c.Days("last_usage")
+	if c.Err() != nil {
+		return nil, fmt.Errorf("condensed usage: %w", c.Err())
+	}
+	spans := map[data.SubscriptionID]data.Period{}
+	for i := range c.Rows() {
+		from, used := first.At(i)
+		to, _ := last.At(i)
+		if used && id.At(i) != transform.NoID {
+			spans[data.SubscriptionID(subscriptions.Text(id.At(i)))] = data.Period{From: data.Day(from), To: data.Day(to)}
+		}
+	}
+	return spans, nil
+}

@@ -13,3 +13,6 @@ type windows struct {
 func windowsOf(horizon int) windows {
 	return windows{h: horizon, w: max(1, int(math.RoundToEven(float64(horizon)/4)))}
 }
+
+// bins is in how many spans of w days the shape of a cost is looked at: those of 3H days.
+func (w windows) bins() int { return int(math.RoundToEven(float64(3*w.h) / float64(w.w))) }
