@@ -70,7 +70,7 @@ func UsageDailySchema() *arrow.Schema {
 // UsagePastSchema is the schema of the usage_past table.
 func UsagePastSchema() *arrow.Schema {
 	return arrow.NewSchema([]arrow.Field{
-		day("until"), dictOpt("subscription_id"), dictOpt("category"), dictOpt("currency"),
+		day("until_date"), dictOpt("subscription_id"), dictOpt("category"), dictOpt("currency"),
 		{Name: "appeared", Type: arrow.PrimitiveTypes.Int32, Nullable: true},
 		dayOpt("first_usage"), dayOpt("last_usage"), textOpt("used"), textOpt("cost"),
 	}, nil)

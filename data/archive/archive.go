@@ -1,15 +1,18 @@
 package archive
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
+	"runtime"
 	"sync"
 	"time"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/memory"
+	"golang.org/x/sync/errgroup"
 
 	"tidemark/data"
 )
@@ -102,10 +105,17 @@ func Open(ctx context.Context, b Bucket, o Options) (*Archive, error) {
 		return nil, err
 	}
 	a := &Archive{bucket: b, opts: o, layouts: layouts, newest: map[Table]*state{}}
-	for _, t := range Tables() {
-		if _, err := a.refresh(ctx, t); err != nil {
-			return nil, fmt.Errorf("open archive: %w", err)
-		}
+	var logs errgroup.Group
+	logs.SetLimit(runtime.GOMAXPROCS(0))
+	failed := make([]error, len(Tables())) // the first in the order of the tables is told
+	for i, t := range Tables() {
+		logs.Go(func() error {
+			_, failed[i] = a.refresh(ctx, t)
+			return nil
+		})
+	}
+	if err := cmp.Or(logs.Wait(), cmp.Or(failed...)); err != nil {
+		return nil, fmt.Errorf("open archive: %w", err)
 	}
 	return a, nil
 }

@@ -51,6 +51,7 @@ func busy(t *testing.T, b Bucket) *fixture {
 		if _, err := r.Finish(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		f.condense(day("2026-11-20"), day("2026-11-21")+data.Day(i))
 	}
 	return f
 }
@@ -195,7 +196,7 @@ func (l *deltaLog) commitInfo(key string, fields map[string]any) {
 			l.Errorf("%s: commitInfo without %s", key, name)
 		}
 	}
-	if _, named := fields["usage_version"].(float64); named != (l.table == UsageDaily) {
+	if _, named := fields["usage_version"].(float64); named != (l.table == UsageDaily || l.table == UsagePast) {
 		l.Errorf("%s: usage_version = %v", key, fields["usage_version"])
 	}
 }

@@ -61,8 +61,17 @@ func (r *Run) Prune(ctx context.Context, keep Retention, apply bool) ([]Pruned, 
 		return nil, fmt.Errorf("prune: %w", err)
 	}
 	var out []Pruned
-	for _, t := range []Table{Customers, Subscriptions, UsageTable, UsageDaily, Scores, Reports} {
+	var daily pruning
+	for _, t := range []Table{Customers, Subscriptions, UsageTable, UsageDaily, UsagePast, Scores, Reports} {
 		todo := p.table(t)
+		switch t {
+		case UsageDaily:
+			daily = todo
+		case UsagePast:
+			if todo = p.past(daily); todo.Days+todo.Files+todo.Held == 0 {
+				continue
+			}
+		}
 		if t == Reports {
 			mails, err := p.mails(ctx)
 			if err != nil {
@@ -151,6 +160,33 @@ func (p *pruner) table(t Table) pruning {
 	return todo
 }
 
+// past plans what goes of usage_past with days or files of usage_daily: all that there is,
+// since each part comes from the first day on. The next extraction makes anew what is needed.
+func (p *pruner) past(daily pruning) pruning {
+	todo := pruning{Pruned: Pruned{What: string(UsagePast)}, table: UsagePast}
+	if daily.Days+daily.Files == 0 {
+		return todo
+	}
+	for _, part := range p.tables[UsagePast].parts {
+		key := part.key(UsagePast)
+		info, there := p.objects[key]
+		if p.held(UsagePast, part.Day) {
+			if there {
+				todo.Held++
+			}
+			continue
+		}
+		if part.to < 0 {
+			todo.removes, todo.Days = append(todo.removes, part.Part), todo.Days+1
+		}
+		if there && !p.gone[key] {
+			todo.deleted = append(todo.deleted, Deleted{key, part.SHA256})
+			todo.Files, todo.Bytes = todo.Files+1, todo.Bytes+info.Size
+		}
+	}
+	return todo
+}
+
 // mails plans which mails go: those of no report that is younger.
 func (p *pruner) mails(ctx context.Context) (pruning, error) {
 	todo := pruning{Pruned: Pruned{What: string(Mails)}}
@@ -197,9 +233,9 @@ func (r *Run) prune(ctx context.Context, todo pruning) error {
 	info := r.commitInfo(todo.table, Delivery{Source: "tidemark"}, "retention")
 	info.Operation, info.Deleted = opPrune, todo.deleted
 	always := len(todo.deleted) > 0
-	if todo.table == UsageDaily && base.version() >= 0 {
+	if from, derived := map[Table]Table{UsageDaily: UsageTable, UsagePast: UsageDaily}[todo.table]; derived && base.version() >= 0 {
 		// It goes on with the usage as that is now.
-		usage, err := r.archive.refresh(ctx, UsageTable)
+		usage, err := r.archive.refresh(ctx, from)
 		if err != nil {
 			return err
 		}

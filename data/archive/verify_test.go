@@ -47,6 +47,8 @@ func museum(t testing.TB) (*fixture, *Memory) {
 		must(err)
 		_, err = r.Rollup(ctx, rollup)
 		must(err)
+		_, err = r.Condense(ctx, []data.Day{day("2026-11-20"), day("2026-11-21")}, listing())
+		must(err)
 		_, err = r.CommitCustomers(ctx, day("2026-11-22"), []data.Customer{customer("a", fmt.Sprint("name ", i)), customer("b", "b")}, Delivery{Source: "tables"})
 		must(err)
 		_, err = r.CommitSubscriptions(ctx, day("2026-11-22"), []data.Subscription{{SubscriptionID: "s", CustomerID: "a", Status: data.StatusActive, Trial: new(i == 0)}}, Delivery{Source: "tables"})
@@ -89,7 +91,7 @@ func museum(t testing.TB) (*fixture, *Memory) {
 
 func verifyMuseum(t testing.TB, b Bucket) Verification {
 	t.Helper()
-	out, err := Verify(context.Background(), b, VerifyOptions{CheckpointEvery: 2})
+	out, err := Verify(context.Background(), b, VerifyOptions{CheckpointEvery: 2, Condenser: listing()})
 	if err != nil {
 		t.Fatal(err)
 	}

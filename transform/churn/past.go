@@ -85,7 +85,7 @@ func (b pastBuilder) account(id int32) error {
 }
 
 func (b pastBuilder) row(r pastRow) error {
-	values := map[string]any{"until": arrow.Date32(b.until)}
+	values := map[string]any{"until_date": arrow.Date32(b.until)}
 	for name, v := range map[string]*string{"subscription_id": r.subscription, "category": r.category, "currency": r.currency, "used": r.used, "cost": r.cost} {
 		if v != nil {
 			values[name] = *v
