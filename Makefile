@@ -59,10 +59,13 @@ bench-charts: assets ## the charts of mails drawn here and in headless Chromium 
 bench-smtp: ## mails a second beside Postfix's smtp-source (root, needs postfix)
 	go test -count=1 -tags postfix -run Rate -v ./reports/mail
 
+test-speed: ## counted processor time against the bars (DESIGN.md)
+	go test -count=1 -timeout 60m -tags speed -run Speed -v ./jobs
+
 lint: ## gofmt, vet, staticcheck, errcheck
 	@files=$$(gofmt -l cmd data jobs reports templates/*.go transform); test -z "$$files" || { echo "gofmt: run gofmt -w on:"; echo "$$files"; exit 1; }
-	go vet ./... && go vet -tags browser,charts,shareddata,churn,kill,postfix,postgres,interop,bench ./...
-	go tool staticcheck -tags browser,charts,shareddata,churn,kill,postfix,postgres,interop,bench ./...
+	go vet ./... && go vet -tags browser,charts,shareddata,churn,kill,postfix,postgres,interop,bench,speed ./...
+	go tool staticcheck -tags browser,charts,shareddata,churn,kill,postfix,postgres,interop,bench,speed ./...
 	go tool errcheck -ignoretests ./...
 
 bench: ## transforms beside DuckDB on the same files, as the table of docs/benchmarks.md (needs a C compiler; 4 GB in bin/bench); ARGS=-help tells all
@@ -106,4 +109,4 @@ check: lint build test ## what must be green before a commit
 clean: ## remove what the other targets made
 	rm -rf bin $(OUT) templates/assets/node_modules reports/compat/node_modules templates/assets/dist/*.js templates/assets/dist/*.txt
 
-.PHONY: help build demo fake-microsoft test test-browser test-kill test-postfix test-postgres test-interop test-duckdb test-churn bench-archive bench-charts bench-smtp lint bench bench-go golden fuzz assets check clean
+.PHONY: help build demo fake-microsoft test test-browser test-kill test-postfix test-postgres test-interop test-duckdb test-churn test-speed bench-archive bench-charts bench-smtp lint bench bench-go golden fuzz assets check clean

@@ -11,7 +11,9 @@
 //     (none when nothing changed).
 //
 //  3. Roll up. transform.Rollup adds each new part up, column-wise, to
-//     usage_daily, whose commit names the usage version it was rolled from.
+//     usage_daily, whose commit names the usage version it was rolled from. Once
+//     a week the days that no digest looks at one by one are condensed to
+//     usage_past, one row for each subscription, whatever the years.
 //
 //  4. Inventory. The customers and subscriptions of the day, completed with the
 //     first and last usage day of each subscription, become a snapshot. A source
@@ -19,7 +21,7 @@
 //     runs/<run>.json, which names the heads of all tables.
 //
 //  5. Compute. [Load] takes an archive.View (what was known at a time), reads
-//     the days of a period and of the one before it, has the churn model score
+//     the days of a period and some before it, what is condensed of the others, has the churn model score
 //     the subscriptions at both ends, and returns a reports.Portfolio.
 //
 //  6. Build. [Digest] takes the portfolio and, for each recipient of a role,

@@ -77,16 +77,17 @@ func used(day data.Day, customer, subscription string) data.Usage {
 
 // lab is an archive in memory with a clock of its own.
 type lab struct {
-	t    *testing.T
-	arc  *archive.Archive
-	now  time.Time
-	runs int
+	t      *testing.T
+	arc    *archive.Archive
+	bucket archive.Bucket
+	now    time.Time
+	runs   int
 }
 
 func newLab(t *testing.T) *lab {
 	t.Helper()
-	l := &lab{t: t, now: time.Date(2026, 11, 16, 2, 0, 0, 0, time.UTC)}
-	arc, err := archive.Open(context.Background(), archive.NewMemory(), archive.Options{Producer: "test", TempDir: t.TempDir(),
+	l := &lab{t: t, bucket: archive.NewMemory(), now: time.Date(2026, 11, 16, 2, 0, 0, 0, time.UTC)}
+	arc, err := archive.Open(context.Background(), l.bucket, archive.Options{Producer: "test", TempDir: t.TempDir(),
 		Now: func() time.Time { l.now = l.now.Add(time.Second); return l.now }})
 	if err != nil {
 		t.Fatal(err)

@@ -92,7 +92,7 @@ none.`,
 
 func (a *app) verifyArchive(ctx context.Context, path string, quick bool, w *witness, format string) error {
 	bar := a.progress("verify")
-	out, err := archive.Verify(ctx, archive.NewDir(path), archive.VerifyOptions{Quick: quick, Progress: bar.show})
+	out, err := archive.Verify(ctx, archive.NewDir(path), archive.VerifyOptions{Quick: quick, Progress: bar.show, Condenser: jobs.Condenser()})
 	bar.done()
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@
 //	usage/          usage_date=2026-11-20/part-<feed>-<run>-0001.parquet
 //	                _delta_log/00000000000000000012.json
 //	usage_daily/    usage_date=2026-11-20/…      rolled up from usage, file by file
+//	usage_past/     until_date=2026-07-26/…      what usage_daily comes to up to some days
 //	reports/        report_date=2026-11-23/…     one row for each mail that was built
 //	quarantine/     <run>/usage.jsonl            rows that could not be accepted
 //	runs/           <run>.json                   the heads of all tables after a run
@@ -25,7 +26,8 @@
 //     every row back and compares, and then commits what differs from the newest
 //     version. Equal content commits nothing. A commit is a file that is put
 //     under the next number if that is still free; who loses looks again.
-//  3. [Run.Rollup] does the same for usage_daily, [Run.CommitCustomers] and
+//  3. [Run.Rollup] does the same for usage_daily, [Run.Condense] makes usage_past from
+//     that, [Run.CommitCustomers] and
 //     [Run.CommitSubscriptions] for the inventory, [Run.CommitReports] for what
 //     was mailed; [Run.Finish] writes checkpoints for other readers and the
 //     record of the run.

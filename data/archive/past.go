@@ -88,7 +88,7 @@ func (r *Run) condensed(ctx context.Context, v *View, due []data.Day, by Condens
 	}
 	var made condensedDay
 	defer func() { made.release() }()
-	for _, day := range slices.Sorted(slices.Values(due)) {
+	for _, day := range slices.Compact(slices.Sorted(slices.Values(due))) {
 		switch {
 		case there[day]:
 			p.unchanged++
