@@ -167,13 +167,13 @@ func (r *reader) usedSince(a *account, first data.Day, used string) error {
 
 // pastColumns are the columns of a Past, with the rows of each kind.
 type pastColumns struct {
-	subscriptions, currencies transform.IDs
-	subscription, currency    transform.IDColumn
-	first                     transform.Column[arrow.Date32]
-	used, cost                *array.String
-	appeared                  *array.Int32
-	order                     []int // rows of subscriptions, as they appeared
-	costs                     []int // rows of costs
+	subscriptions          transform.IDs
+	subscription, currency transform.IDColumn
+	first                  transform.Column[arrow.Date32]
+	used, cost             *array.String
+	appeared               *array.Int32
+	order                  []int // rows of subscriptions, as they appeared
+	costs                  []int // rows of costs
 }
 
 // pastColumns finds the columns, and takes in the categories.
