@@ -107,7 +107,7 @@ func (r *Run) condensed(ctx context.Context, v *View, due []data.Day, by Condens
 		if err != nil {
 			return plan{}, err
 		}
-		d, err := writePart(ctx, r, l, codePast, source{id, Coverage{}, sums[day], "", noErrors(keys)})
+		d, err := writePart(ctx, r, l, codePast, source{id: id, from: sums[day], rows: noErrors(keys)})
 		if err != nil {
 			return plan{}, err
 		}
