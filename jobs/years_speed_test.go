@@ -149,8 +149,8 @@ func night(t *testing.T, arc *archive.Archive, day data.Day, finish bool) error 
 	return err
 }
 
-// counted is the processor time that something takes, the runtime's own included.
-func counted(t *testing.T, do func() error) time.Duration {
+// cpuOf is the processor time that something takes, the runtime's own included.
+func cpuOf(t *testing.T, do func() error) time.Duration {
 	t.Helper()
 	of := func() time.Duration {
 		var u syscall.Rusage
@@ -180,7 +180,7 @@ func look(t *testing.T, root string) (out took) {
 	}
 	var view *archive.View
 	start := time.Now()
-	out.replay = counted(t, func() error {
+	out.replay = cpuOf(t, func() error {
 		arc, err := archive.Open(t.Context(), archive.NewDir(root), archive.Options{})
 		if err == nil {
 			view, err = arc.View(t.Context(), nil)
@@ -199,7 +199,7 @@ func look(t *testing.T, root string) (out took) {
 			return err
 		}
 	}
-	out.metrics, out.digest = counted(t, compute(false)), counted(t, compute(true))
+	out.metrics, out.digest = cpuOf(t, compute(false)), cpuOf(t, compute(true))
 	return out
 }
 

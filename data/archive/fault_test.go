@@ -7,6 +7,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -21,8 +22,9 @@ var errInjected = errors.New("injected fault")
 type faulty struct {
 	Bucket
 	mode  faultMode
-	left  int  // calls until the fault
-	fired bool // whether it came
+	mu    sync.Mutex // logs are replayed by several goroutines
+	left  int        // calls until the fault
+	fired bool       // whether it came
 
 	created []string // keys, in order
 }
@@ -48,6 +50,8 @@ func (f *faulty) full() bool {
 
 // due reports whether this call is the one that fails.
 func (f *faulty) due() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.left--
 	f.fired = f.fired || f.left == 0
 	return f.left == 0
