@@ -91,11 +91,6 @@ func speedUsage(day data.Day) iter.Seq[data.Usage] {
 	}
 }
 
-// speedColumns are the columns of usage that the metrics read.
-func speedColumns() []string {
-	return []string{"usage_date", "customer_id", "subscription_id", "category", "unit", "currency", "charge_category", "quantity", "cost", "cost_usd"}
-}
-
 var (
 	speedWork   = flag.String("speed.work", "", "what a process of its own does: pages, bridge or job")
 	speedFolder = flag.String("speed.folder", "", "its files")
@@ -213,7 +208,7 @@ func readPages(name string) error {
 	}
 	for _, g := range file.RowGroups() {
 		for i, c := range g.ColumnChunks() {
-			if !slices.Contains(speedColumns(), file.Schema().Columns()[i][0]) {
+			if !slices.Contains(transform.RawColumns(), file.Schema().Columns()[i][0]) {
 				continue
 			}
 			pages := c.Pages()
@@ -250,7 +245,7 @@ func scanAll(files []string, day data.Day) iter.Seq2[arrow.Record, error] {
 				return
 			}
 			in := archive.File{Name: name, Reader: f, Size: info.Size(), Day: day + data.Day(i)}
-			for rec, err := range archive.ScanFile(context.Background(), in, archive.UsageTable, speedColumns()...) {
+			for rec, err := range archive.ScanFile(context.Background(), in, archive.UsageTable, transform.RawColumns()...) {
 				if !yield(rec, err) {
 					return
 				}

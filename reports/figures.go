@@ -2,6 +2,7 @@ package reports
 
 import (
 	"encoding/csv"
+	"fmt"
 	"io"
 	"math"
 	"strconv"
@@ -29,6 +30,35 @@ type Figure struct {
 	Note           *string              `parquet:"note,optional,dict"`               // a reason, or the state of a risk
 
 	bare bool // value and previous are no amounts: CSV has them without the two decimals of one
+}
+
+// String returns the figure for messages: what it is of, and its values.
+func (f Figure) String() string {
+	var b strings.Builder
+	b.WriteString(f.Metric)
+	if f.Date != nil {
+		fmt.Fprintf(&b, " %s", f.Date)
+	}
+	for _, of := range []*string{f.Category, (*string)(f.CustomerID), (*string)(f.SubscriptionID), f.Currency, f.Unit} {
+		if of != nil {
+			fmt.Fprintf(&b, " %q", *of)
+		}
+	}
+	if f.Rank != nil {
+		fmt.Fprintf(&b, " rank %d", *f.Rank)
+	}
+	b.WriteString(": " + amountText(f.Value) + ", before " + amountText(f.Previous))
+	if f.Note != nil {
+		fmt.Fprintf(&b, " (%s)", *f.Note)
+	}
+	return b.String()
+}
+
+func amountText(d *data.Decimal) string {
+	if d == nil {
+		return "unknown"
+	}
+	return d.String()
 }
 
 // Figures returns the document in its long form, a row per figure.

@@ -161,6 +161,11 @@ type usageColumns struct {
 	usageRows, costRows, usdRows Column[int64] // of a usage_daily record
 }
 
+// RawColumns are the columns of usage that Metrics reads from Inputs.Raw.
+func RawColumns() []string {
+	return []string{"usage_date", "customer_id", "subscription_id", "category", "unit", "currency", "charge_category", "quantity", "cost", "cost_usd"}
+}
+
 func (u *usage) columns(rec arrow.Record) (usageColumns, error) {
 	c := usageColumns{Columns: ColumnsOf(rec), usage: u.charges.ID(string(data.ChargeUsage)), tax: u.charges.ID(string(data.ChargeTax))}
 	c.raw = !c.Has("usage_rows")

@@ -43,8 +43,7 @@ func (a *app) portfolio(ctx context.Context, c *config, f figures) (*reports.Por
 
 // portfolioOf is portfolio from an archive that is open.
 func (a *app) portfolioOf(ctx context.Context, c *config, arc *archive.Archive, f figures) (*reports.Portfolio, error) {
-	spec, err := data.ParsePeriod(f.period)
-	if err != nil {
+	if _, err := data.ParsePeriod(f.period); err != nil {
 		return nil, usagef("--period: %w", err)
 	}
 	asOf, err := parseAsOf(f.asOf)
@@ -54,6 +53,15 @@ func (a *app) portfolioOf(ctx context.Context, c *config, arc *archive.Archive, 
 	view, err := viewAsOf(ctx, arc, asOf)
 	if err != nil {
 		return nil, err
+	}
+	return a.portfolioIn(ctx, c, view, f)
+}
+
+// portfolioIn is portfolio from a view, whatever the flags say of the time.
+func (a *app) portfolioIn(ctx context.Context, c *config, view *archive.View, f figures) (*reports.Portfolio, error) {
+	spec, err := data.ParsePeriod(f.period)
+	if err != nil {
+		return nil, usagef("--period: %w", err)
 	}
 	return jobs.Load(ctx, view, jobs.Query{Period: spec, Ref: a.today(), SettleDays: c.settleDays(), Trend: f.trend, Details: f.details})
 }
@@ -70,6 +78,7 @@ func (a *app) view(ctx context.Context, c *config, asOf *time.Time) (*archive.Vi
 type metricsFlags struct {
 	figures
 	groupBy, format, out string
+	fromRaw              bool
 }
 
 func (a *app) metricsCommand() *cobra.Command {
@@ -89,6 +98,9 @@ category that moved most, categories new and lost, and the trend over twelve
 periods. --group-by prints the cost of each customer, category or currency
 instead, the highest of each currency first.
 
+--from-raw computes the same once more from usage, the rows as they were
+delivered, and says so; it fails with the first figure that differs.
+
 json has the keys of docs/metrics.md; csv and parquet are one long table, a row
 per figure, with the columns described there: in parquet amounts are
 DECIMAL(38,18) and days DATE, in csv a text that a spreadsheet would take for a
@@ -98,6 +110,7 @@ reason stands beside it. --out replaces a file only when all is written.`,
   tidemark metrics --period latest-7d --details
   tidemark metrics --period 2026-10 --group-by customer --format csv --out october.csv
   tidemark metrics --period 2026-10 --details --format parquet --out october.parquet
+  tidemark metrics --period 2026-10 --from-raw
   tidemark metrics --period 2026-W46 --as-of 2026-11-16 --format json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.metrics(cmd.Context(), f) },
@@ -107,6 +120,7 @@ reason stands beside it. --out replaces a file only when all is written.`,
 	groups := []string{string(reports.ByCustomer), string(reports.ByCategory), string(reports.ByCurrency)}
 	cmd.Flags().Var(newChoice(&f.groupBy, "", groups), "group-by", "the cost by `KEY` and currency instead: "+orList(groups))
 	_ = cmd.RegisterFlagCompletionFunc("group-by", cobra.FixedCompletions(groups, cobra.ShellCompDirectiveNoFileComp))
+	cmd.Flags().BoolVar(&f.fromRaw, "from-raw", false, "also compute everything from the rows of usage that usage_daily was made from, and fail where a figure differs")
 	cmd.Flags().StringVar(&f.out, "out", "", "`FILE` to write or replace (default: print)")
 	formatFlag(cmd, &f.format, "table", "table", "json", "csv", "parquet")
 	return cmd
@@ -123,7 +137,15 @@ func (a *app) metrics(ctx context.Context, f metricsFlags) error {
 	if err != nil {
 		return err
 	}
-	p, err := a.portfolio(ctx, c, f.figures)
+	asOf, err := parseAsOf(f.asOf)
+	if err != nil {
+		return err
+	}
+	view, err := a.view(ctx, c, asOf)
+	if err != nil {
+		return err
+	}
+	p, err := a.portfolioIn(ctx, c, view, f.figures)
 	if err != nil {
 		return err
 	}
@@ -131,6 +153,13 @@ func (a *app) metrics(ctx context.Context, f metricsFlags) error {
 	doc, err := jobs.Figures(p)
 	if err != nil {
 		return err
+	}
+	if f.fromRaw {
+		proof, err := jobs.ProveFromRaw(ctx, view, p, doc)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(a.stderr, proof)
 	}
 	if f.out == "" {
 		return a.printFigures(doc, f)

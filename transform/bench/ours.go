@@ -29,13 +29,8 @@ type ours struct {
 	single bool // the single sum only
 }
 
-// rawColumns are those of usage that the metrics are computed from.
-func rawColumns() []string {
-	return []string{"usage_date", "customer_id", "subscription_id", "category", "unit", "currency", "charge_category", "quantity", "cost", "cost_usd"}
-}
-
 func (o ours) compute(ctx context.Context) error {
-	columns := rawColumns()
+	columns := transform.RawColumns()
 	if o.single {
 		columns = []string{"subscription_id", "cost"}
 	}

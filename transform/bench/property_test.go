@@ -66,7 +66,7 @@ func spread(ctx context.Context, v *archive.View, p data.Period, workers int) []
 				if int(p.To-d)%workers != i {
 					continue
 				}
-				for rec, err := range v.Scan(ctx, archive.UsageTable, data.Period{From: d, To: d}, rawColumns()...) {
+				for rec, err := range v.Scan(ctx, archive.UsageTable, data.Period{From: d, To: d}, transform.RawColumns()...) {
 					if !yield(rec, err) {
 						return
 					}
