@@ -62,7 +62,7 @@ func metrics(mem memory.Allocator, in Inputs) (*Tables, error) {
 	t := &Tables{
 		Period: in.Period, Previous: in.Period.Previous(), Watermark: in.Watermark,
 		KnownDays: len(days.known), PreviousKnownDays: len(in.Known(in.Period.Previous())), Complete: days.complete,
-		FirstUsageDay: new(in.Extracted[0]), FirstSnapshot: c.firstSnapshot(),
+		UsedSubscriptions: use.usedSubscriptions(), FirstUsageDay: new(in.Extracted[0]), FirstSnapshot: c.firstSnapshot(),
 	}
 	if err := c.fill(t); err != nil {
 		t.Release()

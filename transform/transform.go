@@ -138,6 +138,7 @@ type Tables struct {
 	KnownDays         int
 	PreviousKnownDays int       // known days of the previous period, compared or not
 	Complete          bool      // every day of both periods is known
+	UsedSubscriptions [2]int64  // subscriptions with usage on the compared days of the period and of the previous one
 	FirstUsageDay     *data.Day // first extracted day
 	FirstSnapshot     *data.Day // nil without inventory
 

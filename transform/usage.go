@@ -141,6 +141,17 @@ func (u *usage) readSpan(rec arrow.Record) error {
 	return nil
 }
 
+func (u *usage) usedSubscriptions() (n [2]int64) {
+	for side, used := range u.subscriptionUsed {
+		for _, was := range used {
+			if was {
+				n[side]++
+			}
+		}
+	}
+	return n
+}
+
 // atLeast returns a list of at least n elements.
 func atLeast[T any](list []T, n int) []T {
 	if n <= len(list) {

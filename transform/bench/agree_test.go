@@ -367,7 +367,7 @@ func tables(t *transform.Tables) map[result][]string {
 	}
 	for i := range int(t.Summary.NumRows()) {
 		if textAt(t.Summary.Column(0), i) == "customers_with_usage" {
-			lines[counts] = []string{testCell(t.Summary.Column(1), i) + "," + testCell(t.Summary.Column(2), i)}
+			lines[counts] = []string{fmt.Sprintf("%s,%s,%d,%d", testCell(t.Summary.Column(1), i), testCell(t.Summary.Column(2), i), t.UsedSubscriptions[0], t.UsedSubscriptions[1])}
 		}
 	}
 	return lines

@@ -112,11 +112,6 @@ func (o ours) scanFile(ctx context.Context, f file, columns []string, yield func
 // metrics computes the whole job.
 func (o ours) metrics(shares []iter.Seq2[arrow.Record, error]) error {
 	p := o.set.month()
-	subscriptions := make([]*used, len(shares))
-	for i := range shares {
-		subscriptions[i] = &used{}
-		shares[i] = subscriptions[i].watch(shares[i])
-	}
 	in := transform.Inputs{Period: p, Watermark: &p.To, Raw: shares,
 		Extracted: slices.Collect(data.Period{From: p.Previous().From, To: p.To}.All())}
 	tables, err := transform.Metrics(memory.DefaultAllocator, in)
@@ -124,27 +119,27 @@ func (o ours) metrics(shares []iter.Seq2[arrow.Record, error]) error {
 		return err
 	}
 	defer tables.Release()
-	return o.write(tables, subscriptions)
+	return o.write(tables)
 }
 
-func (o ours) write(t *transform.Tables, subscriptions []*used) error {
+func (o ours) write(t *transform.Tables) error {
 	return errors.Join(
 		writeRecord(costs.path(o.out), t.Cost),
 		writeRecord(categories.path(o.out), t.CostByCategory),
 		writeRecord(customers.path(o.out), t.CostByCustomer),
 		writeRecord(days.path(o.out), t.CostByDay),
 		writeRecord(top.path(o.out), t.TopCustomers),
-		o.writeCounts(t.Summary, subscriptions))
+		o.writeCounts(t))
 }
 
 // writeCounts writes how many customers and subscriptions had usage.
-func (o ours) writeCounts(summary arrow.Record, subscriptions []*used) error {
-	keys, value, before := summary.Column(0), summary.Column(1), summary.Column(2)
+func (o ours) writeCounts(t *transform.Tables) error {
+	keys, value, before := t.Summary.Column(0), t.Summary.Column(1), t.Summary.Column(2)
 	at := 0
 	for textAt(keys, at) != "customers_with_usage" {
 		at++
 	}
-	line := fmt.Sprintf("%s,%s,%d,%d\n", cell(value, at), cell(before, at), subscriptions[0].n, subscriptions[1].n)
+	line := fmt.Sprintf("%s,%s,%d,%d\n", cell(value, at), cell(before, at), t.UsedSubscriptions[0], t.UsedSubscriptions[1])
 	return writeLines(counts.path(o.out), slices.Values([]string{line}))
 }
 

@@ -8,7 +8,6 @@ import (
 	"iter"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -144,7 +143,6 @@ func agree(t fatal, arc *testArchive, db *sql.DB, p data.Period, workers int) bo
 	if err != nil {
 		t.Fatal(err)
 	}
-	agreeOnSubscriptions(t, arc, p, want)
 	for name, workers := range map[string]int{"usage_daily": 0, "usage": workers} {
 		got, err := arc.metricsOf(ctx, p, workers)
 		switch {
@@ -168,31 +166,6 @@ func agree(t fatal, arc *testArchive, db *sql.DB, p data.Period, workers int) bo
 type fatal interface {
 	Fatal(args ...any)
 	Fatalf(format string, args ...any)
-}
-
-// agreeOnSubscriptions compares the numbers of subscriptions with usage, which
-// metrics do not state, and takes them out.
-func agreeOnSubscriptions(t fatal, arc *testArchive, p data.Period, want map[result][]string) {
-	ctx := context.Background()
-	view, err := arc.View(ctx, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var numbers []string
-	for _, p := range []data.Period{p, p.Previous()} {
-		var u used
-		for _, err := range u.watch(view.Scan(ctx, archive.UsageTable, p)) {
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-		numbers = append(numbers, strconv.Itoa(u.n))
-	}
-	line := strings.Split(want[counts][0], ",")
-	if got := strings.Join(numbers, ","); got != strings.Join(line[2:], ",") {
-		t.Fatalf("subscriptions with usage: %s, DuckDB has %s", got, strings.Join(line[2:], ","))
-	}
-	want[counts] = []string{strings.Join(line[:2], ",")}
 }
 
 // usageOf is one row of usage.
