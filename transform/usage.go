@@ -241,7 +241,8 @@ func (c *usageColumns) inUSD(from, to int) bool {
 // files are sorted, so that most rows repeat it. The last element is the number of rows.
 func (u *usage) runs(c *usageColumns) []int32 {
 	n := c.Rows()
-	u.differ = append(u.differ[:0], make([]int32, n)...)
+	u.differ = atLeast(u.differ[:0], n)
+	clear(u.differ)
 	for _, column := range []*IDColumn{&c.customer, &c.subscription, &c.category, &c.unit, &c.currency, &c.charge} {
 		column.differ(u.differ)
 	}

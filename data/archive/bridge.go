@@ -437,11 +437,15 @@ func (b *bridge) indexes(p pageOf) (arrow.Array, error) {
 
 // inside reports whether all indexes are below n.
 func inside(index []int32, n int) bool {
-	bits := int32(0) // of all indexes: mostly below n already
-	for _, at := range index {
-		bits |= at
+	bits := uint64(0) // of all indexes, two at a time: mostly below n already
+	pairs := arrow.GetData[uint64](arrow.GetBytes(index[:len(index)&^1]))
+	for _, two := range pairs {
+		bits |= two
 	}
-	if uint(bits) < uint(n) {
+	if len(index)%2 == 1 {
+		bits |= uint64(uint32(index[len(index)-1]))
+	}
+	if max(bits>>32, bits&math.MaxUint32) < uint64(n) {
 		return true
 	}
 	return !slices.ContainsFunc(index, func(at int32) bool { return uint(at) >= uint(n) })

@@ -43,7 +43,7 @@ func ScanFile(ctx context.Context, in File, t Table, columns ...string) iter.Seq
 }
 
 func (in File) scan(t Table, columns []string) (scan, error) {
-	layouts, err := newLayouts()
+	layouts, err := newLayouts(t)
 	if err != nil {
 		return scan{}, err
 	}
@@ -143,7 +143,7 @@ func (f *file) outside(g parquet.RowGroup) bool {
 // the order given and without their day. The archive itself sorts rows, checks what
 // it wrote and keeps a log; this is for comparing and measuring.
 func WriteUsageFile(w io.Writer, rows iter.Seq[data.Usage]) error {
-	layouts, err := newLayouts()
+	layouts, err := newLayouts(UsageTable)
 	if err != nil {
 		return err
 	}

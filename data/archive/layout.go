@@ -104,8 +104,8 @@ func kindOf(t arrow.DataType) kind {
 	return kindText
 }
 
-// newLayouts returns the layout of every table.
-func newLayouts() (map[Table]*layout, error) {
+// newLayouts returns the layouts of the tables named, of every table without any.
+func newLayouts(only ...Table) (map[Table]*layout, error) {
 	layouts := map[Table]*layout{}
 	codec := &zstd.Codec{Level: zstd.SpeedDefault} // shared, since it keeps its encoders for the next file
 	for _, t := range []struct {
@@ -122,6 +122,9 @@ func newLayouts() (map[Table]*layout, error) {
 		{Scores, data.ScoresSchema(), data.Score{}},
 		{Trainings, data.TrainingsSchema(), data.Training{}},
 	} {
+		if len(only) > 0 && !slices.Contains(only, t.table) {
+			continue
+		}
 		l, err := newLayout(t.table, t.schema, t.row)
 		if err != nil {
 			return nil, err
