@@ -315,22 +315,45 @@ func (c *IDColumn) At(i int) int32 {
 	return c.enter(c.index[i])
 }
 
-// differ sets what is not 0 for each row whose value differs from the one before. It may do
-// so between two nulls.
-func (c *IDColumn) differ(set []int32) {
-	if len(c.remap) == 1 && c.valid.bits == nil {
-		return // there is one value only
+// differ sets what is not 0 for each row whose value in some column differs from that of the
+// row before. It may do so between two nulls.
+func differ(set []int32, columns ...*IDColumn) {
+	var several [][]int32 // indexes of the columns with more than one value
+	for _, c := range columns {
+		if len(c.remap) > 1 {
+			several = append(several, c.index)
+		}
+		c.valid.differ(set)
 	}
-	index := c.index[:len(set)]
-	for i := 1; i < len(set); i++ {
-		set[i] |= index[i] ^ index[i-1]
+	for ; len(several) >= 3; several = several[3:] { // at once, which is faster
+		differ3(set, several[0][:len(set)], several[1][:len(set)], several[2][:len(set)])
 	}
-	if c.valid.bits == nil || len(set) == 0 {
+	for _, index := range several {
+		differ3(set, index[:len(set)], index[:len(set)], index[:len(set)])
+	}
+}
+
+func differ3(set, x, y, z []int32) {
+	if len(set) == 0 {
 		return
 	}
-	before := c.valid.isNull(0)
-	for i := 1; i < len(set); i++ {
-		is := c.valid.isNull(i)
+	beforeX, beforeY, beforeZ := x[0], y[0], z[0]
+	for i := range set {
+		isX, isY, isZ := x[i], y[i], z[i]
+		set[i] |= (isX ^ beforeX) | (isY ^ beforeY) | (isZ ^ beforeZ)
+		beforeX, beforeY, beforeZ = isX, isY, isZ
+	}
+}
+
+// differ sets what is not 0 for each row that is null where the one before is not, or the
+// reverse.
+func (v validity) differ(set []int32) {
+	if v.bits == nil || len(set) == 0 {
+		return
+	}
+	before := v.isNull(0)
+	for i := range set {
+		is := v.isNull(i)
 		if is != before {
 			set[i] = 1
 		}

@@ -28,6 +28,7 @@ type usage struct {
 	byDay      groups[dayKey, Sum] // of both periods
 
 	spots  spots
+	noted  use     // the last that was noted
 	differ []int32 // reused: whether a row differs from the one before
 	starts []int32 // reused: what runs returns
 }
@@ -101,7 +102,7 @@ func (s *sides) merge(at int32, o *sides, from int32) {
 }
 
 func newUsage(in Inputs, customers, subscriptions *IDs) *usage {
-	u := &usage{customers: customers, subscriptions: subscriptions, money: !in.NoMoney, usd: true}
+	u := &usage{customers: customers, subscriptions: subscriptions, money: !in.NoMoney, usd: true, noted: use{side: nowhere}}
 	for _, rec := range in.Daily {
 		u.money = u.money && ColumnsOf(rec).Has("cost")
 	}
@@ -243,9 +244,7 @@ func (u *usage) runs(c *usageColumns) []int32 {
 	n := c.Rows()
 	u.differ = atLeast(u.differ[:0], n)
 	clear(u.differ)
-	for _, column := range []*IDColumn{&c.customer, &c.subscription, &c.category, &c.unit, &c.currency, &c.charge} {
-		column.differ(u.differ)
-	}
+	differ(u.differ, &c.customer, &c.subscription, &c.category, &c.unit, &c.currency, &c.charge)
 	days := c.day.values[:n]
 	u.starts = u.starts[:0]
 	for i, differs := range u.differ {
@@ -254,6 +253,13 @@ func (u *usage) runs(c *usageColumns) []int32 {
 		}
 	}
 	return append(u.starts, int32(n))
+}
+
+// use says that a subscription was used; the side is earlier for a day that is not compared.
+type use struct {
+	side                   int
+	day                    data.Day
+	customer, subscription int32
 }
 
 // target is where the rows of one day with the same texts are added up.
@@ -387,8 +393,9 @@ func (u *usage) add(rec arrow.Record, days *calendar) error {
 		if !t.counts {
 			continue
 		}
-		if c.used(from, to, t.charge) {
-			u.mark(t.side, t.day, t.customer, t.sub)
+		if use := (use{t.side, t.day, t.customer, t.sub}); use != u.noted && c.used(from, to, t.charge) {
+			u.mark(use.side, use.day, use.customer, use.subscription)
+			u.noted = use
 		}
 		if t.quantity != nowhere {
 			u.quantities.sums.add(t.side, t.quantity, int64(to-from), total(&c.quantity, from, to))

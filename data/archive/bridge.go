@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
-	"slices"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
@@ -437,18 +436,13 @@ func (b *bridge) indexes(p pageOf) (arrow.Array, error) {
 
 // inside reports whether all indexes are below n.
 func inside(index []int32, n int) bool {
-	bits := uint64(0) // of all indexes, two at a time: mostly below n already
-	pairs := arrow.GetData[uint64](arrow.GetBytes(index[:len(index)&^1]))
-	for _, two := range pairs {
-		bits |= two
+	limit := uint32(n)
+	for _, at := range index {
+		if uint32(at) >= limit {
+			return false
+		}
 	}
-	if len(index)%2 == 1 {
-		bits |= uint64(uint32(index[len(index)-1]))
-	}
-	if max(bits>>32, bits&math.MaxUint32) < uint64(n) {
-		return true
-	}
-	return !slices.ContainsFunc(index, func(at int32) bool { return uint(at) >= uint(n) })
+	return true
 }
 
 // numbered is indexes of a page whose writer gave up its dictionary.

@@ -14,14 +14,18 @@ import (
 	"tidemark/data"
 )
 
+// repeatDay returns an array of n times a day. The caller must Release it.
 func repeatDay(mem memory.Allocator, d data.Day, n int) arrow.Array {
-	b := array.NewDate32Builder(mem)
+	b := memory.NewResizableBuffer(mem)
 	defer b.Release()
-	b.Reserve(n)
-	for range n {
-		b.UnsafeAppend(arrow.Date32(d))
+	b.Resize(n * arrow.Date32SizeBytes)
+	days := arrow.GetData[arrow.Date32](b.Bytes())
+	for filled := copy(days, []arrow.Date32{arrow.Date32(d)}); filled < n; filled *= 2 {
+		copy(days[filled:], days[:filled])
 	}
-	return b.NewArray()
+	all := array.NewData(arrow.FixedWidthTypes.Date32, n, []*memory.Buffer{nil, b}, nil, 0, 0)
+	defer all.Release()
+	return array.NewDate32Data(all)
 }
 
 // columnReader turns the pages of a column, of one row group or of several in a
