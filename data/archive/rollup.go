@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
+	"golang.org/x/sync/errgroup"
 )
 
 // RollupFunc adds the rows of one usage part up to usage_daily rows. It returns
@@ -60,9 +62,10 @@ func (r *Run) rollup(ctx context.Context, fn RollupFunc) (Committed, error) {
 	return r.attempt(ctx, daily, change{info: info, plan: func(*state) (plan, error) { return p, nil }})
 }
 
-// rollParts rolls up what differs between usage and its rollup.
+// rollParts rolls up what differs between usage and its rollup, two parts at a time.
 func (r *Run) rollParts(ctx context.Context, usage, daily *state, fn RollupFunc) (plan, error) {
 	var p plan
+	var due []Part
 	rolled := daily.byID()
 	for _, part := range usage.sorted() {
 		old, found := rolled[part.id()]
@@ -71,14 +74,17 @@ func (r *Run) rollParts(ctx context.Context, usage, daily *state, fn RollupFunc)
 			p.unchanged++
 			continue
 		}
-		w, err := r.rollPart(ctx, part, fn)
-		if err != nil {
-			return plan{}, fmt.Errorf("roll up %s: %w", part.key(UsageTable), err)
-		}
-		p.adds = append(p.adds, w)
+		due = append(due, part)
 		if found {
 			p.removes = append(p.removes, old)
 		}
+	}
+	for two := range slices.Chunk(due, 2) {
+		written, err := r.rollTwo(ctx, two, fn)
+		if err != nil {
+			return plan{}, err
+		}
+		p.adds = append(p.adds, written...)
 	}
 	for _, old := range daily.sorted() {
 		// A rollup may be kept longer than the usage it was made from.
@@ -89,14 +95,31 @@ func (r *Run) rollParts(ctx context.Context, usage, daily *state, fn RollupFunc)
 	return p, nil
 }
 
-func (r *Run) rollPart(ctx context.Context, part Part, fn RollupFunc) (written, error) {
-	keys, err := r.rolledKeys(ctx, part, fn)
-	if err != nil {
-		return written{}, err
+// rollTwo reads and adds up two parts at once, and writes one after the other.
+func (r *Run) rollTwo(ctx context.Context, parts []Part, fn RollupFunc) ([]written, error) {
+	keys := make([][][]byte, len(parts))
+	workers, ctxOfBoth := errgroup.WithContext(ctx)
+	for i, part := range parts {
+		workers.Go(func() (err error) {
+			if keys[i], err = r.rolledKeys(ctxOfBoth, part, fn); err != nil {
+				return fmt.Errorf("roll up %s: %w", part.key(UsageTable), err)
+			}
+			return nil
+		})
+	}
+	if err := workers.Wait(); err != nil {
+		return nil, err
 	}
 	l := r.archive.layouts[UsageDaily]
-	d, err := writePart(ctx, r, l, codeDaily, source{id: part.id(), coverage: part.Coverage, from: part.SHA256, rows: noErrors(keys), awaits: part.Awaits})
-	return d.written, err
+	var all []written
+	for i, part := range parts {
+		d, err := writePart(ctx, r, l, codeDaily, source{id: part.id(), coverage: part.Coverage, from: part.SHA256, rows: noErrors(keys[i]), awaits: part.Awaits})
+		if err != nil {
+			return nil, fmt.Errorf("roll up %s: %w", part.key(UsageTable), err)
+		}
+		all = append(all, d.written)
+	}
+	return all, nil
 }
 
 // rolledKeys has a part rolled up and returns the rows, sorted.
