@@ -316,27 +316,45 @@ func (b *bridge) amountsOf(to []decimal128.Num, kind parquet.Kind, v encoding.Va
 		from, offsets := v.ByteArray()
 		return b.wide(to, func(i int) []byte { return from[offsets[i]:offsets[i+1]] })
 	case parquet.Int32:
-		return b.narrow(to, func(i int) int64 { return int64(v.Int32()[i]) })
+		narrow(to, v.Int32(), b.factor())
+		return nil
 	}
-	from := v.Int64()
-	return b.narrow(to, func(i int) int64 { return from[i] })
+	narrow(to, v.Int64(), b.factor())
+	return nil
+}
+
+// factor is what an amount that has fewer digits after the point is multiplied with.
+func (b *bridge) factor() uint64 { return uint64(math.Pow10(b.shift)) }
+
+// narrow reads integers. Even the largest fits with 18 more digits.
+func narrow[T int32 | int64](to []decimal128.Num, from []T, factor uint64) {
+	for i, v := range from[:len(to)] {
+		to[i] = times(int64(v), factor)
+	}
+}
+
+func times(v int64, factor uint64) decimal128.Num {
+	hi, lo := bits.Mul64(uint64(v), factor)
+	if v < 0 {
+		hi -= factor
+	}
+	return decimal128.New(int64(hi), lo)
 }
 
 // wide reads big-endian two's complement of any length.
 func (b *bridge) wide(to []decimal128.Num, of func(i int) []byte) error {
+	factor := b.factor()
 	for i := range to {
 		raw := of(i)
+		if len(raw) <= 8 {
+			to[i] = times(short(raw), factor)
+			continue
+		}
 		if len(raw) > arrow.Decimal128SizeBytes {
 			return errAmount
 		}
-		var n [arrow.Decimal128SizeBytes]byte
-		if len(raw) > 0 && raw[0]&0x80 != 0 {
-			for j := range len(n) - len(raw) {
-				n[j] = 0xff
-			}
-		}
-		copy(n[len(n)-len(raw):], raw)
-		v := decimal128.New(int64(binary.BigEndian.Uint64(n[:])), binary.BigEndian.Uint64(n[8:]))
+		lo := len(raw) - 8
+		v := decimal128.New(short(raw[:lo]), binary.BigEndian.Uint64(raw[lo:]))
 		if !v.FitsInPrecision(int32(data.Precision - b.shift)) {
 			return errTooLarge
 		}
@@ -345,18 +363,14 @@ func (b *bridge) wide(to []decimal128.Num, of func(i int) []byte) error {
 	return nil
 }
 
-// narrow reads 64-bit integers. With 18 more digits they still fit.
-func (b *bridge) narrow(to []decimal128.Num, of func(i int) int64) error {
-	factor := uint64(math.Pow10(b.shift))
-	for i := range to {
-		v := of(i)
-		hi, lo := bits.Mul64(uint64(max(v, -v)), factor)
-		to[i] = decimal128.New(int64(hi), lo)
-		if v < 0 {
-			to[i] = to[i].Negate()
-		}
+// short reads up to eight bytes of big-endian two's complement.
+func short(raw []byte) int64 {
+	v := int64(0)
+	for _, b := range raw {
+		v = v<<8 | int64(b)
 	}
-	return nil
+	unused := 64 - 8*len(raw)
+	return v << unused >> unused
 }
 
 // texts makes an array of texts as they are.
