@@ -1,11 +1,8 @@
 package archive
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
-	"math/bits"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
@@ -234,143 +231,6 @@ func (p pageOf) bools() (arrow.Array, error) {
 		}
 	}
 	return p.array(p.field.Type, b), nil
-}
-
-// decimals makes an array of amounts of 128 bits with 18 digits after the point.
-func (b *bridge) decimals(p pageOf) (arrow.Array, error) {
-	values := p.page.Data()
-	if dict := p.page.Dictionary(); dict != nil {
-		if dict != b.decoded {
-			known := dict.Page().Data()
-			b.amounts = make([]decimal128.Num, dict.Len())
-			if err := b.amountsOf(b.amounts, dict.Type().Kind(), known); err != nil {
-				return nil, err
-			}
-			b.decoded = dict
-		}
-		looked, err := gather(b.amounts, values.Int32())
-		if err != nil {
-			return nil, err
-		}
-		return p.array(p.field.Type, place(p, looked)), nil
-	}
-	if p.levels == nil && b.shift == 0 && p.page.Type().Kind() == parquet.FixedLenByteArray && p.page.Type().Length() == arrow.Decimal128SizeBytes {
-		return p.array(p.field.Type, p.lend(turned(values))), nil
-	}
-	room := p.room(p.rows * arrow.Decimal128SizeBytes)
-	to := arrow.GetData[decimal128.Num](room.Bytes())
-	given := to[:p.rows]
-	if p.levels != nil {
-		given = to[:p.rows-int(p.page.NumNulls())]
-	}
-	if err := b.amountsOf(given, p.page.Type().Kind(), values); err != nil {
-		room.Release()
-		return nil, err
-	}
-	if p.levels != nil {
-		spreadBack(to, len(given), p.levels)
-	}
-	return p.array(p.field.Type, room), nil
-}
-
-// turned makes Arrow's amounts of Parquet's where they lie: a page that was read is nobody
-// else's.
-func turned(v encoding.Values) []byte {
-	raw, _ := v.FixedLenByteArray()
-	amounts := arrow.GetData[decimal128.Num](raw)
-	turn(amounts, amounts)
-	return raw
-}
-
-// turn brings the bytes of amounts into the reverse order.
-func turn(to, from []decimal128.Num) {
-	for i, n := range from {
-		to[i] = decimal128.New(int64(bits.ReverseBytes64(n.LowBits())), bits.ReverseBytes64(uint64(n.HighBits())))
-	}
-}
-
-// spreadBack moves the first n values to the rows that have one, from the last on,
-// so that none is overwritten before it was moved.
-func spreadBack(values []decimal128.Num, n int, levels []byte) {
-	for i := len(levels) - 1; i >= 0; i-- {
-		if levels[i] == 0 {
-			values[i] = decimal128.Num{}
-			continue
-		}
-		n--
-		values[i] = values[n]
-	}
-}
-
-// amountsOf reads amounts in any of the forms that Parquet has for them.
-func (b *bridge) amountsOf(to []decimal128.Num, kind parquet.Kind, v encoding.Values) error {
-	switch kind {
-	case parquet.FixedLenByteArray:
-		from, size := v.FixedLenByteArray()
-		if size == arrow.Decimal128SizeBytes && b.shift == 0 {
-			turn(to, arrow.GetData[decimal128.Num](from)[:len(to)])
-			return nil
-		}
-		return b.wide(to, func(i int) []byte { return from[i*size : (i+1)*size] })
-	case parquet.ByteArray:
-		from, offsets := v.ByteArray()
-		return b.wide(to, func(i int) []byte { return from[offsets[i]:offsets[i+1]] })
-	case parquet.Int32:
-		narrow(to, v.Int32(), b.factor())
-		return nil
-	}
-	narrow(to, v.Int64(), b.factor())
-	return nil
-}
-
-// factor is what an amount that has fewer digits after the point is multiplied with.
-func (b *bridge) factor() uint64 { return uint64(math.Pow10(b.shift)) }
-
-// narrow reads integers. Even the largest fits with 18 more digits.
-func narrow[T int32 | int64](to []decimal128.Num, from []T, factor uint64) {
-	for i, v := range from[:len(to)] {
-		to[i] = times(int64(v), factor)
-	}
-}
-
-func times(v int64, factor uint64) decimal128.Num {
-	hi, lo := bits.Mul64(uint64(v), factor)
-	if v < 0 {
-		hi -= factor
-	}
-	return decimal128.New(int64(hi), lo)
-}
-
-// wide reads big-endian two's complement of any length.
-func (b *bridge) wide(to []decimal128.Num, of func(i int) []byte) error {
-	factor := b.factor()
-	for i := range to {
-		raw := of(i)
-		if len(raw) <= 8 {
-			to[i] = times(short(raw), factor)
-			continue
-		}
-		if len(raw) > arrow.Decimal128SizeBytes {
-			return errAmount
-		}
-		lo := len(raw) - 8
-		v := decimal128.New(short(raw[:lo]), binary.BigEndian.Uint64(raw[lo:]))
-		if !v.FitsInPrecision(int32(data.Precision - b.shift)) {
-			return errTooLarge
-		}
-		to[i] = v.IncreaseScaleBy(int32(b.shift))
-	}
-	return nil
-}
-
-// short reads up to eight bytes of big-endian two's complement.
-func short(raw []byte) int64 {
-	v := int64(0)
-	for _, b := range raw {
-		v = v<<8 | int64(b)
-	}
-	unused := 64 - 8*len(raw)
-	return v << unused >> unused
 }
 
 // texts makes an array of texts as they are.
