@@ -135,7 +135,7 @@ func (b *bridge) wide(to []decimal128.Num, of func(i int) []byte) error {
 		if !v.FitsInPrecision(int32(data.Precision - b.shift)) {
 			return errTooLarge
 		}
-		to[i] = v.IncreaseScaleBy(int32(b.shift))
+		to[i] = v.Mul(decimal128.GetScaleMultiplier(b.shift))
 	}
 	return nil
 }
