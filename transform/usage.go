@@ -31,6 +31,8 @@ type usage struct {
 	noted  use     // the last that was noted
 	differ []int32 // reused: whether a row differs from the one before
 	starts []int32 // reused: what runs returns
+
+	targets [blockRuns]target
 }
 
 type costKey struct{ customer, category, currency int32 }
@@ -223,30 +225,36 @@ type target struct {
 	day                   data.Day
 	customer, sub, charge int32
 	quantity, cost        int32 // numbers of groups, nowhere for none
-	currency              int32
+
+	category, unit, currency int32
 }
 
 const nowhere = -1
 
+// targetOf says what the rows from row i on are of, and not yet where they are added up.
 func (u *usage) targetOf(c *usageColumns, i int, days *calendar) (t target) {
 	d, _ := c.day.At(i)
+	t.quantity, t.cost = nowhere, nowhere
 	if t.side, t.counts = days.of(data.Day(d)); !t.counts {
 		return t
 	}
 	t.day, t.customer, t.sub, t.charge = data.Day(d), c.customer.At(i), c.subscription.At(i), c.charge.At(i)
-	t.quantity, t.cost = nowhere, nowhere
-	if t.side == earlier {
-		return t
+	t.category, t.unit, t.currency = c.category.At(i), c.unit.At(i), c.currency.At(i)
+	return t
+}
+
+// locate finds the groups of a target.
+func (u *usage) locate(t *target, usage, tax int32) {
+	if !t.counts || t.side == earlier {
+		return
 	}
-	t.currency = c.currency.At(i)
-	at := u.spots.at(t.customer, c.category.At(i), c.unit.At(i), t.currency)
-	if t.charge == c.usage {
+	at := u.spots.at(t.customer, t.category, t.unit, t.currency)
+	if t.charge == usage {
 		t.quantity = u.quantityOf(at)
 	}
-	if u.money && t.charge != c.tax {
+	if u.money && t.charge != tax {
 		t.cost = u.costOf(at)
 	}
-	return t
 }
 
 func (u *usage) add(rec arrow.Record, days *calendar) error {
@@ -255,24 +263,44 @@ func (u *usage) add(rec arrow.Record, days *calendar) error {
 		return err
 	}
 	starts := u.runs(&c)
-	for run := range starts[1:] {
-		from, to := int(starts[run]), int(starts[run+1])
-		t := u.targetOf(&c, from, days)
-		if !t.counts {
-			continue
-		}
-		if use := (use{t.side, t.day, t.customer, t.sub}); use != u.noted && c.used(from, to, t.charge) {
+	for len(starts) > 1 {
+		n := min(len(starts)-1, blockRuns)
+		u.addBlock(&c, starts[:n+1], days)
+		starts = starts[n:]
+	}
+	return nil
+}
+
+// blockRuns is how many runs are added up step by step. Each step goes over all of them with
+// little to do, so that the processor can wait for the memory of several at once.
+const blockRuns = 512
+
+func (u *usage) addBlock(c *usageColumns, starts []int32, days *calendar) {
+	targets := u.targets[:len(starts)-1]
+	for run := range targets {
+		targets[run] = u.targetOf(c, int(starts[run]), days)
+	}
+	for run := range targets {
+		u.locate(&targets[run], c.usage, c.tax)
+	}
+	for run := range targets {
+		t := &targets[run]
+		if use := (use{t.side, t.day, t.customer, t.sub}); t.counts && use != u.noted && c.used(int(starts[run]), int(starts[run+1]), t.charge) {
 			u.mark(use.side, use.day, use.customer, use.subscription)
 			u.noted = use
 		}
-		if t.quantity != nowhere {
+	}
+	for run := range targets {
+		if t := &targets[run]; t.quantity != nowhere {
+			from, to := int(starts[run]), int(starts[run+1])
 			u.quantities.sums.add(t.side, t.quantity, int64(to-from), total(&c.quantity, from, to))
 		}
-		if t.cost != nowhere {
-			u.addCost(&t, &c, from, to)
+	}
+	for run := range targets {
+		if t := &targets[run]; t.cost != nowhere {
+			u.addCost(t, c, int(starts[run]), int(starts[run+1]))
 		}
 	}
-	return nil
 }
 
 // total adds up the amounts that rows [from, to) state.
