@@ -39,8 +39,10 @@
 //
 // How rows come out: [Archive.View] fixes each table at a version, now or as of
 // a time. [View.Scan] and [View.Snapshot] check size, hash and schema of a file
-// and turn its column pages into Arrow records with the schemas of package
-// data. A file that is not what the log says is [ErrDamaged] or [ErrSchema].
+// and make Arrow records with the schemas of package data over its column pages:
+// a record keeps the pages that it lies over until it is released. A file that is
+// not what the log says is [ErrDamaged] or [ErrSchema]. [ScanFile] reads files that
+// others wrote in the same way.
 //
 // [Verify] checks all of it at once and names what is not what it was.
 // [Run.Prune] removes what is past its [Retention], what is under a [Hold]

@@ -302,10 +302,10 @@ func (a *Archive) layout(t Table) (*layout, error) {
 }
 
 // Scan yields the rows of a table whose day lies in p, in records of at most
-// 65,536 rows, in the order of day, feed and row. Files of other days are not
+// 65,536 rows, mostly fewer, in the order of day, feed and row. Files of other days are not
 // opened. Without columns a record has all of the table, the day first; else
 // those named, in the order of the table. Each record is good until the next:
-// Retain it to keep it.
+// Retain it to keep it, and Release it then.
 func (v *View) Scan(ctx context.Context, t Table, p data.Period, columns ...string) iter.Seq2[arrow.Record, error] {
 	return func(yield func(arrow.Record, error) bool) {
 		l, err := v.archive.layout(t)
