@@ -92,8 +92,3 @@ func compareFigures(daily, raw []reports.Figure) (int, error) {
 	}
 	return len(daily), nil
 }
-
-// String says what agrees.
-func (r RawProof) String() string {
-	return fmt.Sprintf("%d figures are the same computed from %d rows of usage in %d files", r.Figures, r.Rows, r.Files)
-}

@@ -159,7 +159,7 @@ func (a *app) metrics(ctx context.Context, f metricsFlags) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintln(a.stderr, proof)
+		a.log().Info("usage and usage_daily agree", "figures", proof.Figures, "rows", proof.Rows, "files", proof.Files)
 	}
 	if f.out == "" {
 		return a.printFigures(doc, f)
