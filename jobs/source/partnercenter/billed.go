@@ -16,16 +16,19 @@ type billing struct {
 	held  []hold
 	data  map[string]bool // ids of the invoices that have usage,
 	used  map[string]bool // and their currencies; also of what is held back
+
+	current string // the month that is not over: no invoice has it
 }
 
 // hold is a month that stays as it is, since usage of an invoice of it may still
-// come. What an invoice does not say is empty, and stands for any.
+// come. What an invoice does not say is empty, and stands for any; any month that is
+// over, that is.
 type hold struct{ currency, month string }
 
 // waitsFor reports whether a month stays as it is.
 func (b *billing) waitsFor(currency, month string) bool {
 	return slices.ContainsFunc(b.held, func(h hold) bool {
-		return (h.currency == "" || h.currency == currency) && (h.month == "" || h.month == month)
+		return (h.currency == "" || h.currency == currency) && (h.month == month || h.month == "" && month < b.current)
 	})
 }
 
@@ -38,8 +41,8 @@ func (b *billing) has(currency, month string) bool {
 // are read all others of its billing period: they replace what was there. While one
 // of them has no data, what others have of the period is not the whole.
 func (s *Source) fetchBilled(ctx context.Context, want *data.Period, tally *data.Tally, todo, others []invoice) (*billing, error) {
-	b := &billing{data: map[string]bool{}, used: map[string]bool{}}
 	latest := monthOf(data.DayOf(s.o.Now().UTC()))
+	b := &billing{data: map[string]bool{}, used: map[string]bool{}, current: latest}
 	for len(todo) > 0 {
 		for _, inv := range todo {
 			f, err := s.fetch(ctx, export{Invoice: inv.ID, Currency: inv.Currency})

@@ -266,6 +266,17 @@ func TestUsage_NamedInvoices(t *testing.T) {
 		n.pass()
 		n.has("2026-10 EUR", "2 rows, 13.00")
 	})
+	t.Run("one that waits does not hold the current month", func(t *testing.T) {
+		n := newNights(t, fakemicrosoft.Options{})
+		current := fakemicrosoft.Feed{Currency: "EUR", Period: "current"}
+		n.pay("G000000001", "EUR", time.October, "5")
+		n.closeList("G000000001", "G000000003")
+		for _, want := range []string{"1 rows, 0.04", "2 rows, 0.08", "3 rows, 0.12"} {
+			n.pass()
+			n.has("2026-11 EUR", want)
+			n.feeds[current] = append(n.feeds[current], line(nil))
+		}
+	})
 	t.Run("a currency that is new needs no invoice", func(t *testing.T) {
 		n := newNights(t, fakemicrosoft.Options{})
 		n.dollars()
@@ -285,6 +296,21 @@ func TestUsage_NamedInvoices(t *testing.T) {
 		n.pass()
 		n.has("2026-10 EUR", "2 rows, 3.50")
 	})
+}
+
+// TestUsage_AnInvoiceWithoutAnyDateHoldsNoCurrentMonth has a listed invoice say neither
+// its month nor its day.
+func TestUsage_AnInvoiceWithoutAnyDateHoldsNoCurrentMonth(t *testing.T) {
+	n := newNights(t, fakemicrosoft.Options{})
+	n.bill("G000000001", "EUR", time.October, "5")
+	n.bill("G000000002", "EUR", time.October, "")
+	n.server.Script(fakemicrosoft.MissingField("invoiceDate").On(fakemicrosoft.API, "/v1/invoices").EveryNth(1))
+	n.pass()
+	current := fakemicrosoft.Feed{Currency: "EUR", Period: "current"}
+	n.feeds[current] = append(n.feeds[current], line(nil))
+	n.pass()
+	n.has("2026-11 EUR", "2 rows, 0.08")
+	n.has("2026-10 EUR", "")
 }
 
 // TestUsage_AMonthIsDownloadedForNewUsageOnly has an invoice without data beside one
