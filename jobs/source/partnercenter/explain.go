@@ -118,12 +118,23 @@ func explain(err error) error {
 	return fmt.Errorf("%w%s; %s", err, said(e), hint)
 }
 
-// errNoResource says that the tenant does not know the resource of a token.
-var errNoResource = errors.New("resource not known")
+var (
+	// errNoResource says that the tenant does not know the resource of a token.
+	errNoResource = errors.New("resource not known")
+	// errNoToken says that a token was refused, and would be if it were asked for again.
+	errNoToken = errors.New("token refused")
+)
 
-type noResource struct{ error }
+// refusal is a sign-in that Microsoft Entra refused.
+type refusal struct {
+	error
+	resource bool // for the resource is not known
+	later    bool // for a moment, maybe
+}
 
-func (noResource) Is(target error) bool { return target == errNoResource }
+func (r refusal) Is(target error) bool {
+	return target == errNoResource && r.resource || target == errNoToken && !r.later
+}
 
 // explainSignIn says what Microsoft Entra's refusal means.
 func explainSignIn(err error, refreshToken string) error {
@@ -159,9 +170,10 @@ func explainSignIn(err error, refreshToken string) error {
 	if hint == "" {
 		hint = "see the sign-in log of Microsoft Entra"
 	}
-	err = fmt.Errorf("sign in: refused with %s: %s", shorten(strings.TrimSpace(refused.ErrorCode+" "+code)), hint)
-	if code == "AADSTS500011" {
-		return noResource{err}
+	status := 0
+	if refused.Response != nil {
+		status = refused.Response.StatusCode
 	}
-	return err
+	return refusal{fmt.Errorf("sign in: refused with %s: %s", shorten(strings.TrimSpace(refused.ErrorCode+" "+code)), hint),
+		code == "AADSTS500011", status == http.StatusTooManyRequests || status >= http.StatusInternalServerError}
 }

@@ -11,17 +11,35 @@ import (
 // TestSubscriptions_OneCustomerWhoIsClosedToTheRole is told as that customer's, and
 // everybody else is read.
 func TestSubscriptions_OneCustomerWhoIsClosedToTheRole(t *testing.T) {
-	for _, refusal := range []fakemicrosoft.Refusal{{Status: 403, Code: "900150"}, {Status: 401, Code: "400"}, {Status: 401}} {
-		p := smallPartner()
-		p.Customers[3].Refuse = &refusal
-		s := newSide(t, p, fakemicrosoft.Options{})
-		inv := s.inventory(s.source())
-		s.isTruth(inv)
-		want := strings.Join(strings.Fields(fmt.Sprintf("%s %d %s true", strings.ToLower(p.Customers[3].ID), refusal.Status, refusal.Code)), " ")
-		if len(inv.Refused) != 1 || inv.Refused[0] != want {
-			t.Errorf("refused %q, want %q", inv.Refused, want)
+	for _, alone := range []bool{false, true} { // there is no other resource to try a token of
+		for _, refusal := range []fakemicrosoft.Refusal{{Status: 403, Code: "900150"}, {Status: 401, Code: "400"}, {Status: 401}} {
+			p := smallPartner()
+			p.Customers[3].Refuse = &refusal
+			s := newSide(t, p, fakemicrosoft.Options{Login: fakemicrosoft.LoginOptions{NoAADGraph: alone}})
+			inv := s.inventory(s.source())
+			s.isTruth(inv)
+			want := strings.Join(strings.Fields(fmt.Sprintf("%s %d %s true", strings.ToLower(p.Customers[3].ID), refusal.Status, refusal.Code)), " ")
+			if len(inv.Refused) != 1 || inv.Refused[0] != want {
+				t.Errorf("refused %q, want %q", inv.Refused, want)
+			}
 		}
 	}
+	t.Run("nor is it the sign-in's where every token is refused", func(t *testing.T) {
+		s := newSide(t, smallPartner(), fakemicrosoft.Options{Login: fakemicrosoft.LoginOptions{NoAADGraph: true}})
+		s.server.Script(fakemicrosoft.ExpiredToken().EveryNth(1))
+		if _, err := readInventory(t.Context(), s.source()); err == nil || !strings.Contains(err.Error(), "answered 401") || strings.Contains(err.Error(), "sign in") {
+			t.Errorf("err = %v", err)
+		}
+	})
+	t.Run("but it is where the sign-in fails meanwhile", func(t *testing.T) {
+		p := smallPartner()
+		p.Customers[3].Refuse = &fakemicrosoft.Refusal{Status: 401, Code: "400"}
+		s := newSide(t, p, fakemicrosoft.Options{})
+		s.server.Script(fakemicrosoft.Failing(503).On(fakemicrosoft.Login, "token").At(5).Repeated(-1)) // that of the other resource
+		if _, err := readInventory(t.Context(), s.source()); err == nil || !strings.Contains(err.Error(), "sign in") {
+			t.Errorf("err = %v", err)
+		}
+	})
 	t.Run("a token that nobody takes any more ends the extraction", func(t *testing.T) {
 		s := newSide(t, smallPartner(), fakemicrosoft.Options{})
 		s.server.Script(fakemicrosoft.ExpiredToken().At(12).Repeated(-1))

@@ -247,7 +247,8 @@ type bearer struct {
 const maxRenewals = 3
 
 // RoundTrip adds the token. One that is refused, e.g. since it was revoked while
-// pages are read, is renewed; then the next resource is tried.
+// pages are read, is renewed; then the next resource is tried. Where no token can be
+// had for that, the refusal of the one before is the answer.
 func (b *bearer) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Host != b.host.Host || req.URL.Scheme != b.host.Scheme {
 		return nil, &retry.Fatal{Err: fmt.Errorf("the answer leads to %s://%s, but the token is for %s only: nothing was sent", req.URL.Scheme, req.URL.Host, b.host.Host)}
@@ -255,15 +256,23 @@ func (b *bearer) RoundTrip(req *http.Request) (*http.Response, error) {
 	b.mu.Lock()
 	at := b.at
 	b.mu.Unlock()
+	var denied *http.Response // by the resource before
 	for refused, renewed := "", 0; ; {
 		token, err := b.sign.token(req.Context(), b.resources[at], refused)
-		if errors.Is(err, errNoResource) && at+1 < len(b.resources) {
+		switch {
+		case err == nil:
+		case denied != nil && errors.Is(err, errNoToken):
+			return denied, nil
+		case errors.Is(err, errNoResource) && at+1 < len(b.resources):
 			at, refused, renewed = at+1, "", 0
 			continue
+		default:
+			return nil, errors.Join(&retry.Fatal{Err: err}, closed(denied))
 		}
-		if err != nil {
-			return nil, &retry.Fatal{Err: err}
+		if err := closed(denied); err != nil {
+			return nil, err
 		}
+		denied = nil
 		resp, last, err := b.send(req, token)
 		if err != nil || resp.StatusCode != http.StatusUnauthorized || last {
 			b.mu.Lock()
@@ -275,14 +284,23 @@ func (b *bearer) RoundTrip(req *http.Request) (*http.Response, error) {
 		case renewed < maxRenewals:
 			refused, renewed = token, renewed+1
 		case at+1 < len(b.resources):
-			at, refused, renewed = at+1, "", 0
+			at, refused, renewed, denied = at+1, "", 0, resp
+			continue
 		default:
 			return resp, nil
 		}
-		if err := resp.Body.Close(); err != nil {
+		if err := closed(resp); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// closed closes the body of an answer that is not given on; nil is none.
+func closed(resp *http.Response) error {
+	if resp == nil {
+		return nil
+	}
+	return resp.Body.Close()
 }
 
 // send sends the request with a token; last is true for a 401 that no other

@@ -170,7 +170,7 @@ func (s *Server) serveLogin(w http.ResponseWriter, r *http.Request) {
 		resource = scopeResource(r.PostForm.Get("scope"))
 	}
 	host := hostOf(s.opt.Login.Cloud, resource)
-	if host == "" {
+	if host == "" || s.opt.Login.NoAADGraph && strings.TrimRight(resource, "/") == resourceAADG {
 		s.loginError(w, 400, "invalid_resource", 500011, "The resource principal named "+resource+" was not found in the tenant.")
 		return
 	}

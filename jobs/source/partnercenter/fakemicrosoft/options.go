@@ -41,6 +41,9 @@ type LoginOptions struct {
 	// SecretExpired and NeedMFA refuse the sign-in, WithoutMFA lets it pass with a
 	// user's token that the Partner Center API then refuses.
 	SecretExpired, NeedMFA, WithoutMFA bool
+	// NoAADGraph has the tenant not know https://graph.windows.net, the other resource
+	// that the Partner Center API takes tokens of.
+	NoAADGraph bool
 }
 
 // ExportOptions sets the partner billing export.
