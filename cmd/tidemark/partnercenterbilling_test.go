@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -125,6 +126,36 @@ func TestPartnerCenter_AMonthIsNeverReplacedByLess(t *testing.T) {
 		b.night(exitWarnings, "late usage of 2026-11 only: that month stays as it is")
 		b.costs("2026-11", "8.00 EUR") // up to the 26th, which is what is settled
 	})
+}
+
+// TestPartnerCenter_ACurrencyThatStalls has the euros answer "No data" while the dollars
+// go on: no report has the days on which only the dollars are known.
+func TestPartnerCenter_ACurrencyThatStalls(t *testing.T) {
+	b := newBilledTenant(t, fakemicrosoft.Options{})
+	b.configure("[EUR]", "[EUR, USD]")
+	b.at = time.Date(2026, 11, 10, 2, 30, 0, 0, time.UTC)
+	use := func(currency string, from, to int) {
+		for day := from; day <= to; day++ {
+			b.feeds[current(currency)] = append(b.feeds[current(currency)], b.line(fmt.Sprintf("2026-11-%02d", day), "1", currency))
+		}
+	}
+	use("EUR", 1, 9)
+	use("USD", 1, 9)
+	b.night(exitDone, "")
+	b.at = time.Date(2026, 11, 25, 2, 30, 0, 0, time.UTC)
+	euros := b.feeds[current("EUR")]
+	delete(b.feeds, current("EUR"))
+	use("USD", 10, 24)
+	b.night(exitWarnings, "usage in EUR ends with 2026-11-09, that in other currencies goes on: days of 2026-11")
+	week := []string{"metrics", "--period", "2026-11-12..2026-11-18"}
+	if code, out := b.tidemark(week...); code != exitNoKnownDay {
+		t.Errorf("exit %d:\n%s", code, out)
+	}
+	b.feeds[current("EUR")] = euros
+	use("EUR", 10, 24)
+	b.night(exitDone, "")
+	b.costs("2026-11-12..2026-11-18", "7.00 EUR, 7.00 USD")
+	b.must("archive", "verify")
 }
 
 // TestPartnerCenter_LicencesInAnotherCurrency has invoices in dollars without usage:

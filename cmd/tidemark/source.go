@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"maps"
 	"net/url"
@@ -329,13 +330,43 @@ func tellArchived(ctx context.Context, arc *archive.Archive, usage data.UsageSou
 	case *focus.Source:
 		s.Archived(view.Restated(s.Kind()))
 	case *partnercenter.Source:
-		has := map[string]bool{}
-		for _, p := range view.Parts(archive.UsageTable) {
-			has[p.Feed.Source+" "+p.Feed.Currency+" "+p.BillingPeriod] = true
-		}
-		s.Archived(func(currency, period string) bool { return has[s.Kind()+" "+currency+" "+period] })
+		s.Archived(monthsOf(view, s.Kind()))
 	}
 	return nil
+}
+
+// monthsOf returns what a view has of a source by currency and billing period, and
+// the days that wait for a part of the source.
+func monthsOf(view *archive.View, source string) (months []partnercenter.Month, awaited []data.Day) {
+	type key struct{ currency, period string }
+	days, content := map[key]map[data.Day]bool{}, map[key][]string{}
+	all := map[key]partnercenter.Month{}
+	for _, p := range view.Parts(archive.UsageTable) {
+		if p.Feed.Source != source || p.Feed.Scope == "" {
+			continue
+		}
+		at := key{p.Feed.Currency, p.BillingPeriod}
+		if days[at] == nil {
+			days[at] = map[data.Day]bool{}
+		}
+		m := all[at]
+		if m.Rows += p.Rows; p.Rows > 0 {
+			days[at][p.Day], m.Last = true, max(m.Last, p.Day)
+		}
+		all[at], content[at] = m, append(content[at], fmt.Sprintf("%s %s %s\n", p.Day, p.Feed.Scope, p.ContentSHA256))
+	}
+	for at, m := range all {
+		slices.Sort(content[at])
+		m.Currency, m.Period, m.Days = at.currency, at.period, len(days[at])
+		m.Content = fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(content[at], ""))))
+		months = append(months, m)
+	}
+	for _, d := range view.ArchivedDays() {
+		if d.Awaits != "" {
+			awaited = append(awaited, d.Day)
+		}
+	}
+	return months, awaited
 }
 
 // resumable is a source that keeps what it reads until the archive has it.
@@ -347,6 +378,9 @@ func (a *app) extract(ctx context.Context, x jobs.Extract) (jobs.Extracted, erro
 	out, err := x.Extract(ctx)
 	if err != nil {
 		return out, err
+	}
+	if err := tellArchived(ctx, x.Archive, x.Usage); err != nil {
+		out.Warnings = append(out.Warnings, fmt.Sprintf("the extraction is committed, but the source cannot be told what the archive has now: %v; run again later", err))
 	}
 	var done []resumable
 	for _, source := range []any{x.Usage, x.Inventory} {

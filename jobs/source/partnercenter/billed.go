@@ -135,11 +135,6 @@ func (s *Source) isBilled(currency, month string) bool {
 	return false
 }
 
-// has reports whether the archive is known to have usage of a month.
-func (s *Source) has(currency, month string) bool {
-	return s.archived != nil && s.archived(currency, month)
-}
-
 // keepBilled notes the invoices that are read as a whole.
 func (s *Source) keepBilled(feeds []*feed) {
 	for _, f := range feeds {

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/bits"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,27 +23,64 @@ type nights struct {
 	*side
 	feeds   fakemicrosoft.Fixed
 	archive map[string]string
+	months  map[string]Month // by the same keys
+	awaited map[data.Day]bool
 }
 
 // newNights begins with a line of the current month in euros.
 func newNights(t *testing.T, o fakemicrosoft.Options) *nights {
 	t.Helper()
 	p := handMade(line(nil))
-	return &nights{newSide(t, p, o), p.Usage.(fakemicrosoft.Fixed), map[string]string{}}
+	return &nights{newSide(t, p, o), p.Usage.(fakemicrosoft.Fixed), map[string]string{}, map[string]Month{}, map[data.Day]bool{}}
 }
 
 // pass reads one night and is there for the next.
 func (n *nights) pass() usageRead {
 	n.t.Helper()
 	source := n.source()
-	source.Archived(func(currency, period string) bool { return n.archive[period+" "+currency] != "" })
+	n.tell(source)
 	u := n.usage(source, nil)
-	maps.Copy(n.archive, u.byPeriod())
+	n.keep(u)
+	n.tell(source)
 	if err := source.Done(); err != nil {
 		n.t.Fatal(err)
 	}
 	n.clock.at = n.clock.at.Add(24 * time.Hour)
 	return u
+}
+
+// tell tells a source what is archived.
+func (n *nights) tell(source *Source) {
+	var months []Month
+	for key, content := range n.archive {
+		m := n.months[key]
+		m.Content = content
+		m.Period, m.Currency, _ = strings.Cut(key, " ")
+		months = append(months, m)
+	}
+	source.Archived(months, slices.Collect(maps.Keys(n.awaited)))
+}
+
+// keep archives what was read. Of the days that are covered those become known that
+// no currency is awaited for.
+func (n *nights) keep(u usageRead) {
+	days := map[string]map[data.Day]bool{}
+	for key := range u.byPeriod() {
+		n.months[key], days[key] = Month{}, map[data.Day]bool{}
+	}
+	maps.Copy(n.archive, u.byPeriod())
+	for _, row := range u.Rows {
+		key := *row.BillingPeriod + " " + row.Currency
+		m := n.months[key]
+		days[key][row.Day] = true
+		n.months[key] = Month{Rows: m.Rows + 1, Days: len(days[key]), Last: max(m.Last, row.Day)}
+	}
+	for _, p := range u.Tally.Covers {
+		for day := range p.All() {
+			n.awaited[day] = slices.ContainsFunc(u.Tally.Awaits, func(a data.Awaited) bool { return a.Days.Contains(day) })
+		}
+	}
+	maps.DeleteFunc(n.awaited, func(_ data.Day, awaited bool) bool { return !awaited })
 }
 
 // has compares a month of the archive.
@@ -123,7 +161,8 @@ func TestUsage_WhateverInvoicesAnswer(t *testing.T) {
 	last := fakemicrosoft.Feed{Currency: "EUR", Period: "last"}
 	rapid.Check(t, func(r *rapid.T) {
 		const most = 3
-		n.clock.at, n.archive, n.options.Work = start, map[string]string{}, filepath.Join(t.TempDir(), "work")
+		n.clock.at, n.options.Work = start, filepath.Join(t.TempDir(), "work")
+		n.archive, n.months, n.awaited = map[string]string{}, map[string]Month{}, map[data.Day]bool{}
 		n.server.Update(func(p *fakemicrosoft.Partner) { p.Invoices = nil })
 		maps.DeleteFunc(n.feeds, func(f fakemicrosoft.Feed, _ []fakemicrosoft.Line) bool { return f != current })
 		before, listed := uint(0), 0 // invoices in the archive's October, as bits
@@ -332,4 +371,98 @@ func TestUsage_AMonthIsDownloadedForNewUsageOnly(t *testing.T) {
 	n.pay("G000000003", "EUR", time.October, "8")
 	n.pass()
 	n.has("2026-10 EUR", "2 rows, 13.00")
+}
+
+// TestUsage_ACurrencyThatStallsHasItsDaysWaitFor has the euros answer "No data" while
+// the dollars go on: what the euros would say of these days nobody knows.
+func TestUsage_ACurrencyThatStallsHasItsDaysWaitFor(t *testing.T) {
+	euros := fakemicrosoft.Feed{Currency: "EUR", Period: "current"}
+	november := data.MonthOf(data.DayOf(start))
+	begin := func(t *testing.T) *nights {
+		n := newNights(t, fakemicrosoft.Options{})
+		n.dollars()
+		n.clock.at = time.Date(2026, 11, 10, 2, 30, 0, 0, time.UTC)
+		if u := n.pass(); len(u.Tally.Awaits) > 0 || len(u.Tally.Warnings) > 0 {
+			t.Errorf("awaits %v, warnings %q", u.Tally.Awaits, u.Tally.Warnings)
+		}
+		delete(n.feeds, euros)
+		n.clock.at = time.Date(2026, 11, 25, 2, 30, 0, 0, time.UTC)
+		return n
+	}
+	waits := func(t *testing.T, u usageRead) {
+		t.Helper()
+		want := []data.Awaited{{Days: november, Scope: "9d0c1f5e-1111-4222-8333-444455556666 eur"}}
+		if diff := cmp.Diff(want, u.Tally.Awaits); diff != "" || !warns(u, "usage in EUR ends with 2026-11-09, that in other currencies goes on") {
+			t.Errorf("want -, awaits +:\n%swarnings %q", diff, u.Tally.Warnings)
+		}
+	}
+	t.Run("until it is there again", func(t *testing.T) {
+		n := begin(t)
+		lines := []fakemicrosoft.Line{line(nil), line(nil)}
+		for range 2 {
+			waits(t, n.pass())
+			n.has("2026-11 EUR", "1 rows, 0.04")
+		}
+		n.feeds[euros] = lines
+		if u := n.pass(); len(u.Tally.Awaits) > 0 || len(u.Tally.Warnings) > 0 {
+			t.Errorf("awaits %v, warnings %q", u.Tally.Awaits, u.Tally.Warnings)
+		}
+		n.has("2026-11 EUR", "2 rows, 0.08")
+	})
+	t.Run("for a month at most", func(t *testing.T) {
+		n := begin(t)
+		waits(t, n.pass())
+		dollars := line(func(l *fakemicrosoft.Line) { l.BillingCurrency = "USD" })
+		n.feeds[fakemicrosoft.Feed{Currency: "USD", Period: "last"}] = []fakemicrosoft.Line{dollars}
+		n.feeds[fakemicrosoft.Feed{Currency: "USD", Period: "current"}] = []fakemicrosoft.Line{line(func(l *fakemicrosoft.Line) {
+			l.ChargeStartDate, l.UsageDate, l.BillingCurrency = "2026-12-01T00:00:00Z", "2026-12-05T00:00:00Z", "USD"
+		})}
+		for n.clock.at = time.Date(2026, 12, 9, 2, 30, 0, 0, time.UTC); n.clock.at.Day() <= 10; {
+			if u := n.pass(); len(u.Tally.Awaits) != 2 {
+				t.Errorf("awaits %v", u.Tally.Awaits)
+			}
+		}
+		// The dollars' invoice has the last word; then nothing of November is read any more.
+		n.feeds[fakemicrosoft.Feed{Invoice: "G000000009"}] = []fakemicrosoft.Line{dollars}
+		n.bill("G000000008", "GBP", time.November, "")
+		n.server.Update(func(p *fakemicrosoft.Partner) {
+			p.Invoices = append(p.Invoices, fakemicrosoft.Invoice{ID: "G000000009", Currency: "USD", Month: november.From.Time()})
+		})
+		if u := n.pass(); len(u.Tally.Awaits) > 0 || len(n.awaited) > 0 || !warns(u, "usage in EUR ends with 2026-11-09 and is not waited for any more") {
+			t.Errorf("awaits %v, warnings %q", u.Tally.Awaits, u.Tally.Warnings)
+		}
+		n.has("2026-11 EUR", "1 rows, 0.04")
+	})
+	t.Run("nor longer where nothing of the month is read", func(t *testing.T) {
+		n := begin(t)
+		waits(t, n.pass())
+		n.clock.at = time.Date(2027, 1, 20, 2, 30, 0, 0, time.UTC)
+		n.feeds[fakemicrosoft.Feed{Currency: "USD", Period: "current"}] = []fakemicrosoft.Line{line(func(l *fakemicrosoft.Line) {
+			l.ChargeStartDate, l.UsageDate, l.BillingCurrency = "2027-01-01T00:00:00Z", "2027-01-15T00:00:00Z", "USD"
+		})}
+		if u := n.pass(); len(u.Tally.Awaits) > 0 || len(n.awaited) > 0 || !warns(u, "not waited for any more: what follows in 2026-11") {
+			t.Errorf("awaits %v, still %d days, warnings %q", u.Tally.Awaits, len(n.awaited), u.Tally.Warnings)
+		}
+		if u := n.pass(); len(u.Tally.Warnings) > 0 {
+			t.Errorf("warnings %q", u.Tally.Warnings)
+		}
+	})
+	t.Run("also where it has late usage only", func(t *testing.T) {
+		n := begin(t)
+		n.clock.at = time.Date(2026, 12, 2, 2, 30, 0, 0, time.UTC)
+		n.feeds[euros] = []fakemicrosoft.Line{late()}
+		n.feeds[fakemicrosoft.Feed{Currency: "USD", Period: "last"}] = []fakemicrosoft.Line{line(func(l *fakemicrosoft.Line) { l.BillingCurrency = "USD" })}
+		delete(n.feeds, fakemicrosoft.Feed{Currency: "USD", Period: "current"})
+		waits(t, n.pass())
+	})
+	t.Run("and where the month has begun without it", func(t *testing.T) {
+		n := begin(t)
+		n.clock.at = time.Date(2026, 12, 3, 2, 30, 0, 0, time.UTC)
+		n.feeds[fakemicrosoft.Feed{Currency: "USD", Period: "current"}] = []fakemicrosoft.Line{line(func(l *fakemicrosoft.Line) {
+			l.ChargeStartDate, l.UsageDate, l.BillingCurrency = "2026-12-01T00:00:00Z", "2026-12-02T00:00:00Z", "USD"
+		})}
+		if u := n.pass(); len(u.Tally.Awaits) != 1 || u.Tally.Awaits[0].Days.From != n.day("2026-12-01") {
+			t.Errorf("awaits %v, covers %v", u.Tally.Awaits, u.Tally.Covers)
+		}
+	})
 }

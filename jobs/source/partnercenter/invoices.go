@@ -110,7 +110,7 @@ func (s *Source) invoicesFor(ctx context.Context, want *data.Period, tally *data
 		return nil, nil, err
 	}
 	for id, b := range known {
-		if b.Period != "" && s.archived != nil && !s.archived(b.Currency, b.Period) {
+		if b.Period != "" && s.archived != nil && !s.has(b.Currency, b.Period) {
 			delete(known, id) // of another archive, or one that was put back
 		}
 	}

@@ -67,7 +67,7 @@ type Source struct {
 	billed  map[string]billed // to be kept once the archive has them; nil: as it was
 	stopped string            // how far it was when the time was over
 
-	archived func(currency, period string) bool // whether the archive has usage of it; nil: not known
+	archived *archived // what the archive has; nil: not known
 }
 
 var (
@@ -168,10 +168,6 @@ func (s *Source) progress(what string, done, of int) {
 		s.o.Progress(what, done, of)
 	}
 }
-
-// Archived tells the source what the archive has: invoices of a billing period
-// without any usage there are read again.
-func (s *Source) Archived(has func(currency, period string) bool) { s.archived = has }
 
 // Kind is "partnercenter".
 func (s *Source) Kind() string { return "partnercenter" }

@@ -77,13 +77,17 @@ func (s *Source) fetchAll(ctx context.Context, want *data.Period, tally *data.Ta
 			months[first] = true
 		}
 	}
+	s.await(want, tally, feeds, billed, months)
 	today := data.DayOf(s.o.Now().UTC())
 	tally.Covers = []data.Period{}
-	for _, first := range slices.Sorted(maps.Keys(months)) {
+	for _, first := range sorted(months) {
 		tally.Covers = append(tally.Covers, data.Period{From: first, To: max(first, min(data.MonthOf(first).To, today))})
 	}
 	return feeds, nil
 }
+
+// sorted returns the first days of months in order.
+func sorted(months map[data.Day]bool) []data.Day { return slices.Sorted(maps.Keys(months)) }
 
 // fetchUnbilled downloads what is not billed yet: an invoice has the last word
 // about its period, whatever is still exported as unbilled, and a month that waits
