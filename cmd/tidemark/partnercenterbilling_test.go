@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -126,6 +127,31 @@ func TestPartnerCenter_AMonthIsNeverReplacedByLess(t *testing.T) {
 		b.night(exitWarnings, "late usage of 2026-11 only: that month stays as it is")
 		b.costs("2026-11", "8.00 EUR") // up to the 26th, which is what is settled
 	})
+}
+
+// TestPartnerCenter_AnArchiveThatWasPutBack has a copy of before an invoice in its
+// place: the invoice is read again.
+func TestPartnerCenter_AnArchiveThatWasPutBack(t *testing.T) {
+	b := newBilledTenant(t, fakemicrosoft.Options{})
+	b.at = time.Date(2026, 11, 5, 2, 30, 0, 0, time.UTC)
+	last := fakemicrosoft.Feed{Currency: "EUR", Period: "last"}
+	b.feeds[current("EUR")] = []fakemicrosoft.Line{b.line("2026-11-04", "1", "EUR")}
+	b.feeds[last] = []fakemicrosoft.Line{b.line("2026-10-09", "5", "EUR")}
+	b.night(exitDone, "")
+	archive, before := filepath.Join(b.dir, "archive"), filepath.Join(t.TempDir(), "archive")
+	if err := os.CopyFS(before, os.DirFS(archive)); err != nil {
+		t.Fatal(err)
+	}
+	b.feeds[fakemicrosoft.Feed{Invoice: "G000000001"}] = []fakemicrosoft.Line{b.line("2026-10-09", "12", "EUR")}
+	b.bill("G000000001", "EUR")
+	b.night(exitDone, "")
+	b.costs("2026-10", "12.00 EUR")
+	if err := errors.Join(os.RemoveAll(archive), os.Rename(before, archive)); err != nil {
+		t.Fatal(err)
+	}
+	b.costs("2026-10", "5.00 EUR")
+	b.night(exitDone, "")
+	b.costs("2026-10", "12.00 EUR")
 }
 
 // TestPartnerCenter_ACurrencyThatStalls has the euros answer "No data" while the dollars

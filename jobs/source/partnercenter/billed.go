@@ -140,6 +140,18 @@ func (s *Source) keepBilled(feeds []*feed) {
 	for _, f := range feeds {
 		if f.Invoice != "" {
 			s.billed[f.Invoice] = billed{Currency: f.Currency, Period: f.period, ETag: f.etag, Read: s.o.Now().UTC()}
+			delete(s.stale, f.Invoice)
+		}
+	}
+}
+
+// keepContent notes what the archive has of the months of invoices now. One whose month
+// is not as it was any more, and that was not read again, keeps what it had.
+func (s *Source) keepContent() {
+	for id, b := range s.billed {
+		if has, found := s.month(b.Currency, b.Period); found && !s.stale[id] {
+			b.Content = has.Content
+			s.billed[id] = b
 		}
 	}
 }

@@ -466,3 +466,33 @@ func TestUsage_ACurrencyThatStallsHasItsDaysWaitFor(t *testing.T) {
 		}
 	})
 }
+
+// TestUsage_AnArchiveThatWasPutBackIsCorrected has the archive as it was before an
+// invoice, and the work folder as it was after.
+func TestUsage_AnArchiveThatWasPutBackIsCorrected(t *testing.T) {
+	n := newNights(t, fakemicrosoft.Options{})
+	n.clock.at = time.Date(2026, 11, 3, 2, 30, 0, 0, time.UTC)
+	n.feeds[fakemicrosoft.Feed{Currency: "EUR", Period: "last"}] = []fakemicrosoft.Line{october("5")}
+	n.pass()
+	before := n.archive["2026-10 EUR"]
+	n.bill("G000000001", "EUR", time.October, "12")
+	n.pass()
+	n.has("2026-10 EUR", "1 rows, 12.00")
+	if u := n.pass(); u.byPeriod()["2026-10 EUR"] != "" {
+		t.Errorf("read %v: October is there already", u.byPeriod())
+	}
+	n.archive["2026-10 EUR"] = before
+	n.pay("G000000001", "EUR", time.October, "")
+	for range 5 { // however long the invoice has no data, what is unbilled is not all
+		if u := n.pass(); !warns(u, "invoice G000000001 has no usage any more") {
+			t.Errorf("warnings %q", u.Tally.Warnings)
+		}
+		n.has("2026-10 EUR", before)
+	}
+	n.pay("G000000001", "EUR", time.October, "12")
+	n.pass()
+	n.has("2026-10 EUR", "1 rows, 12.00")
+	if u := n.pass(); u.byPeriod()["2026-10 EUR"] != "" || len(u.Tally.Warnings) > 0 {
+		t.Errorf("read %v, warnings %q", u.byPeriod(), u.Tally.Warnings)
+	}
+}

@@ -279,6 +279,7 @@ type billed struct {
 	Period   string    `json:"period"` // e.g. "2026-10"; empty for one without data, which was asked for first when it was read
 	ETag     string    `json:"etag"`
 	Read     time.Time `json:"read"`
+	Content  string    `json:"content,omitempty"` // of the period, as the archive had it with this invoice; empty: not known
 }
 
 func (c *checkpoint) billedPath() string { return filepath.Join(c.dir, "billed.json") }

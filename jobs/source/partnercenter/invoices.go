@@ -109,12 +109,16 @@ func (s *Source) invoicesFor(ctx context.Context, want *data.Period, tally *data
 	if err != nil {
 		return nil, nil, err
 	}
+	s.billed, s.stale = known, map[string]bool{}
 	for id, b := range known {
-		if b.Period != "" && s.archived != nil && !s.has(b.Currency, b.Period) {
+		switch has, found := s.month(b.Currency, b.Period); {
+		case b.Period == "" || s.archived == nil:
+		case !found:
 			delete(known, id) // of another archive, or one that was put back
+		case b.Content != "" && b.Content != has.Content:
+			s.stale[id] = true // put back to what it was before the invoice
 		}
 	}
-	s.billed = known
 	all, err := s.listInvoices(ctx, tally)
 	if err != nil {
 		return nil, nil, err
@@ -127,7 +131,7 @@ func (s *Source) invoicesFor(ctx context.Context, want *data.Period, tally *data
 		}
 	}
 	for _, inv := range all {
-		lacking := want == nil && known[inv.ID].Period == "" && (inv.about() == "" || inv.about() >= since)
+		lacking := want == nil && (known[inv.ID].Period == "" || s.stale[inv.ID]) && (inv.about() == "" || inv.about() >= since)
 		if lacking || wanted[inv.period()] {
 			todo = append(todo, inv)
 		} else {

@@ -65,6 +65,7 @@ type Source struct {
 	cp      *checkpoint       // of the sequence that is being read
 	ends    time.Time         // of the time allowed; zero until something was read
 	billed  map[string]billed // to be kept once the archive has them; nil: as it was
+	stale   map[string]bool   // ids of those whose month the archive has otherwise by now
 	stopped string            // how far it was when the time was over
 
 	archived *archived // what the archive has; nil: not known
@@ -215,20 +216,21 @@ func within[T any](ctx context.Context, s *Source, read func(context.Context) (T
 	return v, errors.Join(err, end())
 }
 
-// Done clears the checkpoint: the archive has what was read. The next reading
-// begins anew.
+// Done clears the checkpoint: the archive has what was read, as Archived was told
+// since. The next reading begins anew.
 func (s *Source) Done() error {
 	_, end, err := s.begin(context.Background())
 	if err != nil {
 		return fmt.Errorf("source partnercenter: %w", err)
 	}
 	if s.billed != nil {
+		s.keepContent()
 		err = s.cp.writeBilled(s.billed)
 	}
 	if err == nil {
 		err = s.cp.clear()
 	}
-	s.ends, s.billed = time.Time{}, nil
+	s.ends, s.billed, s.stale = time.Time{}, nil, nil
 	return errors.Join(err, end())
 }
 
