@@ -30,7 +30,8 @@ type blobFile struct {
 	Months map[string]int64 `json:"months"` // how many lines have their ChargeStartDate in a month, e.g. "2026-11"
 
 	Currency string `json:"currency"` // BillingCurrency of the first line that has one
-	First    string `json:"first"`    // the first UsageDate, e.g. "2026-11-01"; empty where it is written otherwise
+
+	Days map[string]bool `json:"days"` // UsageDates, e.g. "2026-11-01", as far as they are written so
 }
 
 // feed is an export on disk.
@@ -116,7 +117,7 @@ func (s *Source) blob(ctx context.Context, e export, m *manifest, name string) (
 		return blobFile{}, err
 	}
 	part := path + ".part"
-	b := blobFile{Path: path, Name: name, Months: map[string]int64{}}
+	b := blobFile{Path: path, Name: name, Months: map[string]int64{}, Days: map[string]bool{}}
 	if err := s.save(ctx, u, part); err != nil {
 		return b, err
 	}
@@ -197,12 +198,15 @@ func (b *blobFile) inspect(path string) error {
 			delete(b.Months, "")
 		}
 		b.Currency = cmp.Or(b.Currency, currency)
-		if day := textIn(line, "UsageDate", len("2026-11-01")); day != "" && (b.First == "" || day < b.First) {
-			b.First = day
+		if day := textIn(line, "UsageDate", len("2026-11-01")); day != "" && !b.Days[day] && len(b.Days) < maxUsageDays {
+			b.Days[day] = true
 		}
 		return nil
 	})
 }
+
+// maxUsageDays bounds the days that are noted of a file.
+const maxUsageDays = 1000
 
 // maxLine bounds one line, a JSON object of some fifty fields.
 const maxLine = 4 << 20

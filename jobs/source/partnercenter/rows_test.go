@@ -130,11 +130,14 @@ func TestUsage_MissingColumns(t *testing.T) {
 // TestUsage_WhatIsUnbilledFollowsTheRemoteCalendar asks in the first hour of a
 // month, while the remote side still calls the month before the current one.
 func TestUsage_WhatIsUnbilledFollowsTheRemoteCalendar(t *testing.T) {
-	p := handMade(line(nil))
-	s := newSide(t, p, fakemicrosoft.Options{})
+	var month []fakemicrosoft.Line
+	for day := range 29 {
+		month = append(month, line(func(l *fakemicrosoft.Line) { l.UsageDate = fmt.Sprintf("2026-11-%02dT00:00:00Z", day+1) }))
+	}
+	s := newSide(t, handMade(month...), fakemicrosoft.Options{})
 	s.clock.at = time.Date(2026, 12, 1, 0, 20, 0, 0, time.UTC)
 	u := s.usage(s.source(), nil)
-	if len(u.Rows) != 1 || *u.Rows[0].BillingPeriod != "2026-11" {
+	if len(u.Rows) != 29 || *u.Rows[0].BillingPeriod != "2026-11" {
 		t.Errorf("rows %v", u.Rows)
 	}
 }

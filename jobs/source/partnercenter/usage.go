@@ -137,24 +137,27 @@ func (s *Source) fetchUnbilled(ctx context.Context, want *data.Period, tally *da
 // isRest reports whether an export of a month before its own holds late usage only:
 // beside an export of that month it belongs to it, alone it would pass for all of it.
 // On a month's first day the remote side may not have changed over: then the month
-// before is all there, from its first days on.
+// before is all there, which has no less than the archive, or usage on most days.
 func (s *Source) isRest(f *feed) bool {
 	today := data.DayOf(s.o.Now().UTC())
-	if today > firstOfMonth(today) {
+	first, err := data.ParseDay(f.period + "-01")
+	if today > firstOfMonth(today) || err != nil {
 		return true
 	}
-	return s.has(f.Currency, f.period) && f.first() > f.period+"-10"
+	days := f.days()
+	if has, found := s.month(f.Currency, f.period); found && f.lines() >= has.Rows && days >= has.Days {
+		return false
+	}
+	return 2*days <= int(data.MonthOf(first).Days())
 }
 
-// first is the first day with usage, as text; "" where no line tells it as it
-// always did.
-func (f *feed) first() (day string) {
+// days counts the days that an export has usage on.
+func (f *feed) days() int {
+	all := map[string]bool{}
 	for _, b := range f.blobs {
-		if day == "" || b.First != "" && b.First < day {
-			day = b.First
-		}
+		maps.Copy(all, b.Days)
 	}
-	return day
+	return len(all)
 }
 
 func monthOf(d data.Day) string { return d.Time().Format("2006-01") }

@@ -1,6 +1,7 @@
 package partnercenter
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -27,13 +28,14 @@ func TestUsage_LateLinesDoNotReplaceAMonth(t *testing.T) {
 		want          string // of November
 		warned        bool
 	}{
-		"on the second day, without a last period":  {time.Date(2026, 12, 2, 2, 30, 0, 0, time.UTC), []fakemicrosoft.Line{late()}, nil, "3 rows, 0.12", true},
-		"on the first day, without a last period":   {time.Date(2026, 12, 1, 2, 30, 0, 0, time.UTC), []fakemicrosoft.Line{late()}, nil, "3 rows, 0.12", true},
-		"beside a last period they belong to it":    {time.Date(2026, 12, 2, 2, 30, 0, 0, time.UTC), []fakemicrosoft.Line{late()}, whole, "4 rows, 0.16", false},
-		"the remote side has not changed over yet":  {time.Date(2026, 12, 1, 0, 20, 0, 0, time.UTC), append([]fakemicrosoft.Line{late()}, whole...), nil, "4 rows, 0.16", false},
-		"a last period of the month before that":    {time.Date(2026, 12, 2, 2, 30, 0, 0, time.UTC), []fakemicrosoft.Line{late()}, []fakemicrosoft.Line{october("1")}, "3 rows, 0.12", true},
-		"neither period has data":                   {time.Date(2026, 12, 2, 2, 30, 0, 0, time.UTC), nil, nil, "3 rows, 0.12", false},
-		"late lines of a month before the last one": {time.Date(2026, 12, 3, 2, 30, 0, 0, time.UTC), nil, []fakemicrosoft.Line{october("1")}, "3 rows, 0.12", true},
+		"on the second day, without a last period":   {time.Date(2026, 12, 2, 2, 30, 0, 0, time.UTC), []fakemicrosoft.Line{late()}, nil, "3 rows, 0.12", true},
+		"on the first day, without a last period":    {time.Date(2026, 12, 1, 2, 30, 0, 0, time.UTC), []fakemicrosoft.Line{late()}, nil, "3 rows, 0.12", true},
+		"on the first day, with an early correction": {time.Date(2026, 12, 1, 2, 30, 0, 0, time.UTC), []fakemicrosoft.Line{late(), line(func(l *fakemicrosoft.Line) { l.UsageDate = "2026-11-05T00:00:00Z" })}, nil, "3 rows, 0.12", true},
+		"beside a last period they belong to it":     {time.Date(2026, 12, 2, 2, 30, 0, 0, time.UTC), []fakemicrosoft.Line{late()}, whole, "4 rows, 0.16", false},
+		"the remote side has not changed over yet":   {time.Date(2026, 12, 1, 0, 20, 0, 0, time.UTC), append([]fakemicrosoft.Line{late()}, whole...), nil, "4 rows, 0.16", false},
+		"a last period of the month before that":     {time.Date(2026, 12, 2, 2, 30, 0, 0, time.UTC), []fakemicrosoft.Line{late()}, []fakemicrosoft.Line{october("1")}, "3 rows, 0.12", true},
+		"neither period has data":                    {time.Date(2026, 12, 2, 2, 30, 0, 0, time.UTC), nil, nil, "3 rows, 0.12", false},
+		"late lines of a month before the last one":  {time.Date(2026, 12, 3, 2, 30, 0, 0, time.UTC), nil, []fakemicrosoft.Line{october("1")}, "3 rows, 0.12", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := newNights(t, fakemicrosoft.Options{})
@@ -47,6 +49,33 @@ func TestUsage_LateLinesDoNotReplaceAMonth(t *testing.T) {
 			n.has("2026-10 EUR", "2 rows, 12.00")
 			if got := len(u.Tally.Warnings) > 0; got != test.warned {
 				t.Errorf("warnings %q", u.Tally.Warnings)
+			}
+		})
+	}
+}
+
+// TestUsage_TheFirstRunOnAFirstDay has the current period hold late usage of a month
+// that the archive lacks, or all of that month.
+func TestUsage_TheFirstRunOnAFirstDay(t *testing.T) {
+	var month []fakemicrosoft.Line
+	for day := range 17 {
+		month = append(month, line(func(l *fakemicrosoft.Line) { l.UsageDate = fmt.Sprintf("2026-11-%02dT00:00:00Z", day+1) }))
+	}
+	for name, test := range map[string]struct {
+		lines []fakemicrosoft.Line
+		want  string
+	}{
+		"late usage covers nothing": {[]fakemicrosoft.Line{late()}, ""},
+		"a month is one":            {month, "17 rows, 0.68"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNights(t, fakemicrosoft.Options{})
+			n.clock.at = time.Date(2026, 12, 1, 2, 30, 0, 0, time.UTC)
+			n.feeds[fakemicrosoft.Feed{Currency: "EUR", Period: "current"}] = test.lines
+			u := n.pass()
+			n.has("2026-11 EUR", test.want)
+			if whole := test.want != ""; len(u.Tally.Covers) > 0 != whole || len(u.Tally.Warnings) > 0 == whole {
+				t.Errorf("covers %v, warnings %q", u.Tally.Covers, u.Tally.Warnings)
 			}
 		})
 	}
