@@ -16,6 +16,7 @@ type billing struct {
 	held  []hold
 	data  map[string]bool // ids of the invoices that have usage,
 	used  map[string]bool // and their currencies; also of what is held back
+	some  map[hold]bool   // months that an invoice has usage of, also of what is held back
 
 	current string // the month that is not over: no invoice has it
 }
@@ -42,7 +43,7 @@ func (b *billing) has(currency, month string) bool {
 // of them has no data, what others have of the period is not the whole.
 func (s *Source) fetchBilled(ctx context.Context, want *data.Period, tally *data.Tally, todo, others []invoice) (*billing, error) {
 	latest := monthOf(data.DayOf(s.o.Now().UTC()))
-	b := &billing{data: map[string]bool{}, used: map[string]bool{}, current: latest}
+	b := &billing{data: map[string]bool{}, used: map[string]bool{}, some: map[hold]bool{}, current: latest}
 	for len(todo) > 0 {
 		for _, inv := range todo {
 			f, err := s.fetch(ctx, export{Invoice: inv.ID, Currency: inv.Currency})
@@ -56,7 +57,7 @@ func (s *Source) fetchBilled(ctx context.Context, want *data.Period, tally *data
 			if err := f.place(inv.month(), latest); err != nil {
 				return nil, err
 			}
-			b.data[inv.ID], b.used[f.Currency] = true, true
+			b.data[inv.ID], b.used[f.Currency], b.some[hold{f.Currency, f.period}] = true, true, true
 			b.feeds = append(b.feeds, f)
 		}
 		var rest []invoice

@@ -300,7 +300,7 @@ func TestUsage_NamedInvoices(t *testing.T) {
 		if u := n.pass(); !warns(u, "every billed month, since nobody knows which one it is of, stays as it is") {
 			t.Errorf("warnings %q", u.Tally.Warnings)
 		}
-		n.has("2026-10 EUR", "2 rows, 12.00")
+		n.has("2026-10 EUR", "")
 		n.pay("G000000003", "EUR", time.October, "8")
 		n.pass()
 		n.has("2026-10 EUR", "2 rows, 13.00")
@@ -495,4 +495,22 @@ func TestUsage_AnArchiveThatWasPutBackIsCorrected(t *testing.T) {
 	if u := n.pass(); u.byPeriod()["2026-10 EUR"] != "" || len(u.Tally.Warnings) > 0 {
 		t.Errorf("read %v, warnings %q", u.byPeriod(), u.Tally.Warnings)
 	}
+}
+
+// TestUsage_TheRestOfAMonthIsNotAllOfIt has a first run find one of two invoices, and the
+// other's usage unbilled.
+func TestUsage_TheRestOfAMonthIsNotAllOfIt(t *testing.T) {
+	n := newNights(t, fakemicrosoft.Options{})
+	n.feeds[fakemicrosoft.Feed{Currency: "EUR", Period: "last"}] = []fakemicrosoft.Line{october("7")}
+	n.bill("G000000001", "EUR", time.October, "5")
+	n.bill("G000000002", "EUR", time.October, "")
+	for range 2 {
+		if u := n.pass(); !warns(u, "invoice G000000002 has no usage yet: 2026-10 stays as it is") {
+			t.Errorf("warnings %q", u.Tally.Warnings)
+		}
+		n.has("2026-10 EUR", "")
+	}
+	n.pay("G000000002", "EUR", time.October, "7")
+	n.pass()
+	n.has("2026-10 EUR", "2 rows, 12.00")
 }

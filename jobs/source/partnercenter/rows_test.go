@@ -513,7 +513,7 @@ func october(cost string) fakemicrosoft.Line {
 }
 
 // TestUsage_HalfAMonthDoesNotReplaceTheWhole has one of two invoices of a month
-// without data for two nights.
+// without data for two nights. Nobody knows whether what is unbilled is all of it.
 func TestUsage_HalfAMonthDoesNotReplaceTheWhole(t *testing.T) {
 	month := time.Date(2026, 10, 1, 0, 0, 0, 0, time.UTC)
 	p := handMade(line(nil))
@@ -521,7 +521,7 @@ func TestUsage_HalfAMonthDoesNotReplaceTheWhole(t *testing.T) {
 	usage[fakemicrosoft.Feed{Currency: "EUR", Period: "last"}] = []fakemicrosoft.Line{october("5"), october("7")}
 	usage[fakemicrosoft.Feed{Invoice: "G000000001"}] = []fakemicrosoft.Line{october("5")}
 	p.Invoices = []fakemicrosoft.Invoice{{ID: "G000000001", Currency: "EUR", Month: month}, {ID: "G000000003", Currency: "EUR", Month: month}}
-	for night, want := range []string{"2 rows, 12.00", "2 rows, 12.00", "2 rows, 13.00"} {
+	for night, want := range []string{"", "", "2 rows, 13.00"} {
 		t.Run(fmt.Sprint("night ", night+1), func(t *testing.T) {
 			if night == 2 {
 				usage[fakemicrosoft.Feed{Invoice: "G000000003"}] = []fakemicrosoft.Line{october("8")}
@@ -535,7 +535,7 @@ func TestUsage_HalfAMonthDoesNotReplaceTheWhole(t *testing.T) {
 	t.Run("one that never has data is not waited for", func(t *testing.T) {
 		delete(usage, fakemicrosoft.Feed{Invoice: "G000000003"})
 		s := newSide(t, p, fakemicrosoft.Options{})
-		for night, want := range []string{"2 rows, 12.00", "2 rows, 12.00", "2 rows, 12.00", "2 rows, 12.00", "1 rows, 5.00"} {
+		for night, want := range []string{"", "", "", "", "1 rows, 5.00"} {
 			source := s.source()
 			if got := s.usage(source, nil).byPeriod()["2026-10 EUR"]; got != want {
 				t.Errorf("night %d: October: %s, want %s", night+1, got, want)

@@ -91,12 +91,13 @@ func sorted(months map[data.Day]bool) []data.Day { return slices.Sorted(maps.Key
 
 // fetchUnbilled downloads what is not billed yet: an invoice has the last word
 // about its period, whatever is still exported as unbilled, and a month that waits
-// for one stays as the archive has it.
+// for one stays as the archive has it: beside what is billed the rest is not all.
 func (s *Source) fetchUnbilled(ctx context.Context, want *data.Period, tally *data.Tally, invoiced *billing) ([]*feed, error) {
 	current := firstOfMonth(data.DayOf(s.o.Now().UTC()))
 	latest := monthOf(current)
 	taken := func(currency, month string) bool {
-		return s.isBilled(currency, month) || invoiced.has(currency, month) || invoiced.waitsFor(currency, month) && s.has(currency, month)
+		return s.isBilled(currency, month) || invoiced.has(currency, month) ||
+			invoiced.waitsFor(currency, month) && (s.has(currency, month) || invoiced.some[hold{currency, month}])
 	}
 	var feeds []*feed
 	for _, currency := range s.currencies {
