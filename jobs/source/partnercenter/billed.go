@@ -17,6 +17,7 @@ type billing struct {
 	data  map[string]bool // ids of the invoices that have usage,
 	used  map[string]bool // and their currencies; also of what is held back
 	some  map[hold]bool   // months that an invoice has usage of, also of what is held back
+	none  map[string]bool // currencies without unbilled usage of the last period
 
 	current string // the month that is not over: no invoice has it
 }
@@ -43,7 +44,7 @@ func (b *billing) has(currency, month string) bool {
 // of them has no data, what others have of the period is not the whole.
 func (s *Source) fetchBilled(ctx context.Context, want *data.Period, tally *data.Tally, todo, others []invoice) (*billing, error) {
 	latest := monthOf(data.DayOf(s.o.Now().UTC()))
-	b := &billing{data: map[string]bool{}, used: map[string]bool{}, some: map[hold]bool{}, current: latest}
+	b := &billing{data: map[string]bool{}, used: map[string]bool{}, some: map[hold]bool{}, none: map[string]bool{}, current: latest}
 	for len(todo) > 0 {
 		for _, inv := range todo {
 			f, err := s.fetch(ctx, export{Invoice: inv.ID, Currency: inv.Currency})
@@ -160,11 +161,14 @@ func (s *Source) keepContent() {
 // isWhole reports whether a month is known in every currency that the partner uses:
 // one that comes later makes it unknown until then. A currency without any export is
 // not used; one without an invoice, where others have theirs, has no usage, nor has
-// one whose invoices have none.
+// one whose invoices have none, or that has nothing unbilled of the last month once
+// patience is over: where no invoice is listed, nothing else will ever say it.
 func (s *Source) isWhole(month string, feeds []*feed, found *billing, invoices []invoice) bool {
-	if month >= monthOf(data.DayOf(s.o.Now().UTC())) {
+	current := firstOfMonth(data.DayOf(s.o.Now().UTC()))
+	if month >= monthOf(current) {
 		return true
 	}
+	over := month == monthOf(current-1) && !s.o.Now().Before(current.Time().Add(patience))
 	used, has, invoiced, empty := maps.Clone(found.used), map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, f := range feeds {
 		used[f.Currency] = true
@@ -189,7 +193,7 @@ func (s *Source) isWhole(month string, feeds []*feed, found *billing, invoices [
 		if has[currency] || s.isBilled(currency, month) || s.has(currency, month) {
 			continue
 		}
-		if invoiced[currency] || len(invoiced) == 0 && !empty[currency] {
+		if invoiced[currency] || len(invoiced) == 0 && !empty[currency] && !(over && found.none[currency]) {
 			return false
 		}
 	}

@@ -514,3 +514,29 @@ func TestUsage_TheRestOfAMonthIsNotAllOfIt(t *testing.T) {
 	n.pass()
 	n.has("2026-10 EUR", "2 rows, 12.00")
 }
+
+// TestUsage_ANewCurrencyHoldsNoMonthUpForEver has no invoice to say that the dollars have
+// nothing of October, nor that they have.
+func TestUsage_ANewCurrencyHoldsNoMonthUpForEver(t *testing.T) {
+	euros := fakemicrosoft.Feed{Currency: "EUR", Period: "current"}
+	for name, closed := range map[string]bool{"invoices cannot be listed": true, "none is listed yet": false} {
+		t.Run(name, func(t *testing.T) {
+			n := newNights(t, fakemicrosoft.Options{})
+			if closed {
+				n.closeList()
+			}
+			n.feeds[euros] = []fakemicrosoft.Line{october("5")}
+			n.clock.at = time.Date(2026, 10, 31, 2, 30, 0, 0, time.UTC)
+			n.options.Currencies = []string{"EUR", "USD"}
+			n.pass()
+			n.dollars()
+			n.feeds[fakemicrosoft.Feed{Currency: "EUR", Period: "last"}] = []fakemicrosoft.Line{october("5"), october("7")}
+			n.feeds[euros] = []fakemicrosoft.Line{line(nil)}
+			n.clock.at = time.Date(2026, 11, 3, 2, 30, 0, 0, time.UTC)
+			for _, want := range []string{"1 rows, 5.00", "2 rows, 12.00", "2 rows, 12.00"} { // they may still come until the fourth
+				n.pass()
+				n.has("2026-10 EUR", want)
+			}
+		})
+	}
+}

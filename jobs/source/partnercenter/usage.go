@@ -115,6 +115,9 @@ func (s *Source) fetchUnbilled(ctx context.Context, want *data.Period, tally *da
 				return nil, err
 			}
 			if f == nil || f.lines() == 0 {
+				if e.Period == "last" {
+					invoiced.none[currency] = true
+				}
 				continue
 			}
 			if err := f.place("", latest); err != nil {
