@@ -19,6 +19,9 @@ type billing struct {
 	some  map[hold]bool   // months that an invoice has usage of, also of what is held back
 	none  map[string]bool // currencies without unbilled usage of the last period
 
+	late map[string]*feed // usage of a month before the invoice's own, by the id of one that does not state its month,
+	own  map[hold]bool    // and the months that others have
+
 	current string // the month that is not over: no invoice has it
 }
 
@@ -41,30 +44,30 @@ func (b *billing) has(currency, month string) bool {
 
 // fetchBilled downloads the invoices that the archive lacks. Together with one
 // are read all others of its billing period: they replace what was there. While one
-// of them has no data, what others have of the period is not the whole.
+// of them has no data, what others have of the period is not the whole, nor is late
+// usage of a month before the invoice's own.
 func (s *Source) fetchBilled(ctx context.Context, want *data.Period, tally *data.Tally, todo, others []invoice) (*billing, error) {
-	latest := monthOf(data.DayOf(s.o.Now().UTC()))
-	b := &billing{data: map[string]bool{}, used: map[string]bool{}, some: map[hold]bool{}, none: map[string]bool{}, current: latest}
+	b := &billing{data: map[string]bool{}, used: map[string]bool{}, some: map[hold]bool{}, none: map[string]bool{},
+		late: map[string]*feed{}, own: map[hold]bool{}, current: monthOf(data.DayOf(s.o.Now().UTC()))}
 	for len(todo) > 0 {
 		for _, inv := range todo {
-			f, err := s.fetch(ctx, export{Invoice: inv.ID, Currency: inv.Currency})
+			f, err := s.fetchInvoice(ctx, inv, b.current)
 			if err != nil {
 				return nil, err
 			}
-			if f == nil || f.lines() == 0 {
+			if f == nil {
 				s.noUsage(inv, want, tally, b)
 				continue
 			}
-			if err := f.place(inv.month(), latest); err != nil {
-				return nil, err
+			if inv.unlisted {
+				tally.Warnings = append(tally.Warnings, fmt.Sprintf("invoice %s is not listed any more, but has its usage: %s is read with it; look the invoice up in Partner Center", shorten(inv.ID), inv.month()))
 			}
-			b.data[inv.ID], b.used[f.Currency], b.some[hold{f.Currency, f.period}] = true, true, true
-			b.feeds = append(b.feeds, f)
+			b.add(inv, f)
 		}
 		var rest []invoice
 		todo = nil
 		for _, inv := range others {
-			if known := s.billed[inv.ID]; known.Period != "" && b.has(known.Currency, known.Period) {
+			if known := s.billed[inv.ID]; known.Period != "" && b.has(known.Currency, known.Period) || b.mayNeed(inv) {
 				todo = append(todo, inv)
 			} else {
 				rest = append(rest, inv)
@@ -72,8 +75,52 @@ func (s *Source) fetchBilled(ctx context.Context, want *data.Period, tally *data
 		}
 		others = rest
 	}
+	for _, id := range slices.Sorted(maps.Keys(b.late)) {
+		if month := (hold{b.late[id].Currency, b.late[id].period}); !b.own[month] {
+			b.held = append(b.held, month)
+			tally.Warnings = append(tally.Warnings, fmt.Sprintf("invoice %s has late usage of %s only, and no invoice of that month has any: it stays as it is; look the month's invoices up in Partner Center", shorten(id), month.month))
+		}
+	}
 	b.feeds = slices.DeleteFunc(b.feeds, func(f *feed) bool { return b.waitsFor(f.Currency, f.period) })
 	return b, nil
+}
+
+// fetchInvoice downloads the usage of an invoice; nil for none. What an invoice that
+// is not listed any more had is gone where nobody knows its export.
+func (s *Source) fetchInvoice(ctx context.Context, inv invoice, latest string) (*feed, error) {
+	f, err := s.fetch(ctx, export{Invoice: inv.ID, Currency: inv.Currency})
+	switch {
+	case inv.unlisted && (gone(err) || badRequest(err)):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case f == nil || f.lines() == 0:
+		return nil, nil
+	}
+	return f, f.place(inv.month(), latest)
+}
+
+// add takes in the usage of an invoice.
+func (b *billing) add(inv invoice, f *feed) {
+	month := hold{f.Currency, f.period}
+	b.data[inv.ID], b.used[f.Currency], b.some[month] = true, true, true
+	b.feeds = append(b.feeds, f)
+	if inv.month() == "" && f.period < inv.about() {
+		b.late[inv.ID] = f
+	} else {
+		b.own[month] = true
+	}
+}
+
+// mayNeed reports whether an invoice may be of a month that another one has late usage
+// of.
+func (b *billing) mayNeed(inv invoice) bool {
+	for _, f := range b.late {
+		if inv.about() == f.period && (inv.Currency == "" || inv.Currency == f.Currency) {
+			return true
+		}
+	}
+	return false
 }
 
 // noUsage notes that an invoice has no data, and has its month wait where some may
@@ -183,7 +230,8 @@ func (s *Source) isWhole(month string, feeds []*feed, found *billing, invoices [
 		if inv.about() != month {
 			continue
 		}
-		if found.data[inv.ID] || s.mayCome(inv) {
+		known := s.billed[inv.ID].Period
+		if found.late[inv.ID] == nil && (known == "" || known == month) && (found.data[inv.ID] || s.mayCome(inv)) {
 			invoiced[inv.Currency] = true
 		} else {
 			empty[inv.Currency] = true

@@ -540,3 +540,88 @@ func TestUsage_ANewCurrencyHoldsNoMonthUpForEver(t *testing.T) {
 		})
 	}
 }
+
+// TestUsage_AnInvoiceThatIsNotListedAnyMore has another one of its month come: both
+// together are the month.
+func TestUsage_AnInvoiceThatIsNotListedAnyMore(t *testing.T) {
+	begin := func(t *testing.T) *nights {
+		n := newNights(t, fakemicrosoft.Options{})
+		n.bill("G000000001", "EUR", time.October, "5")
+		n.pass()
+		n.server.Update(func(p *fakemicrosoft.Partner) { p.Invoices = nil })
+		if u := n.pass(); len(u.Tally.Warnings) > 0 {
+			t.Errorf("warnings %q", u.Tally.Warnings)
+		}
+		n.bill("G000000002", "EUR", time.October, "-1.5")
+		return n
+	}
+	t.Run("is read with it", func(t *testing.T) {
+		n := begin(t)
+		if u := n.pass(); !warns(u, "invoice G000000001 is not listed any more, but has its usage: 2026-10 is read with it") {
+			t.Errorf("warnings %q", u.Tally.Warnings)
+		}
+		n.has("2026-10 EUR", "2 rows, 3.50")
+		if u := n.pass(); len(u.Tally.Warnings) > 0 {
+			t.Errorf("warnings %q", u.Tally.Warnings)
+		}
+	})
+	t.Run("and where it is gone the month stays", func(t *testing.T) {
+		for _, status := range []int{400, 404} {
+			n := begin(t)
+			n.server.Script(fakemicrosoft.Refused(status, "notFound").On(fakemicrosoft.Graph, "/billed/export").EveryNth(2)) // the known one's, as the second
+			if u := n.pass(); !warns(u, "invoice G000000001 has no usage any more") {
+				t.Errorf("warnings %q", u.Tally.Warnings)
+			}
+			n.has("2026-10 EUR", "1 rows, 5.00")
+		}
+	})
+}
+
+// TestUsage_LateUsageOfAnOlderMonthInAnInvoice has one that does not state its month hold
+// lines of an older one only.
+func TestUsage_LateUsageOfAnOlderMonthInAnInvoice(t *testing.T) {
+	begin := func(t *testing.T) *nights {
+		n := newNights(t, fakemicrosoft.Options{})
+		n.feeds[fakemicrosoft.Feed{Invoice: "G000000002"}] = []fakemicrosoft.Line{line(func(l *fakemicrosoft.Line) {
+			l.ChargeStartDate, l.UsageDate, l.BillingPreTaxTotal = "2026-08-01T00:00:00Z", "2026-08-09T00:00:00Z", "-1.5"
+		})}
+		return n
+	}
+	list := func(n *nights, august bool) {
+		usage := n.feeds[fakemicrosoft.Feed{Invoice: "G000000002"}]
+		if august {
+			n.bill("G000000001", "EUR", time.August, "5")
+		} else {
+			n.bill("G000000001", "GBP", time.August, "5")
+		}
+		n.bill("G000000002", "EUR", time.October, "") // every second one has no billing period
+		n.feeds[fakemicrosoft.Feed{Invoice: "G000000002"}] = usage
+	}
+	t.Run("has that month's own read with it", func(t *testing.T) {
+		n := begin(t)
+		list(n, true)
+		n.pass()
+		n.has("2026-08 EUR", "2 rows, 3.50")
+		if u := n.pass(); len(u.Tally.Warnings) > 0 || u.byPeriod()["2026-08 EUR"] != "" {
+			t.Errorf("read %v, warnings %q", u.byPeriod(), u.Tally.Warnings)
+		}
+	})
+	t.Run("and does not speak of the month it is made for", func(t *testing.T) {
+		n := begin(t)
+		list(n, true)
+		n.dollars()
+		n.bill("G000000003", "USD", time.October, "9")
+		for range 2 {
+			n.pass()
+			n.has("2026-10 USD", "1 rows, 9.00")
+		}
+	})
+	t.Run("is not that month without it", func(t *testing.T) {
+		n := begin(t)
+		list(n, false)
+		if u := n.pass(); !warns(u, "invoice G000000002 has late usage of 2026-08 only, and no invoice of that month has any: it stays as it is") || len(u.Tally.Covers) != 1 {
+			t.Errorf("covers %v, warnings %q", u.Tally.Covers, u.Tally.Warnings)
+		}
+		n.has("2026-08 EUR", "")
+	})
+}

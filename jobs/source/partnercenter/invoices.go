@@ -21,6 +21,8 @@ type invoice struct {
 	From     text   `json:"billingPeriodStartDate"`
 	To       text   `json:"billingPeriodEndDate"`
 	Currency string `json:"currencyCode"`
+
+	unlisted bool // the archive has usage of it, the list has it no more
 }
 
 // month is the billing period by the invoice; "" when it does not say.
@@ -82,13 +84,19 @@ func (s *Source) listInvoices(ctx context.Context, tally *data.Tally) ([]invoice
 	for _, currency := range slices.Sorted(maps.Keys(other)) {
 		tally.Warnings = append(tally.Warnings, fmt.Sprintf("%d invoices are in %s, which source.currencies does not name: their usage is not read", other[currency], shorten(currency)))
 	}
+	for _, inv := range s.withKnown(wanted)[len(wanted):] {
+		if inv.unlisted = true; !seen[inv.ID] {
+			wanted = append(wanted, inv)
+		}
+	}
 	slices.SortStableFunc(wanted, func(a, b invoice) int { return cmp.Or(cmp.Compare(a.month(), b.month()), cmp.Compare(a.ID, b.ID)) })
 	return wanted, nil
 }
 
-// withKnown adds the invoices that the archive has: one that is named may be of the
-// same month, and replaces it together with them.
+// withKnown adds the invoices that the archive has: one that is named, or listed
+// alone by now, may be of the same month, and replaces it together with them.
 func (s *Source) withKnown(named []invoice) []invoice {
+	named = slices.Clip(named)
 	for _, id := range slices.Sorted(maps.Keys(s.billed)) {
 		known := s.billed[id]
 		first, err := data.ParseDay(known.Period + "-01")
