@@ -2,6 +2,8 @@ package partnercenter
 
 import (
 	"errors"
+	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,6 +26,29 @@ func TestBackfill_SaysFromWhenOn(t *testing.T) {
 		n.closeList("G000000001")
 		if offer, err := n.source().Backfill(t.Context()); err != nil || offer.From != "" || offer.Invoices != 1 {
 			t.Errorf("%+v, %v", offer, err)
+		}
+	})
+}
+
+// TestBackfill_WhoseSignatureHasEnded offers again, with manifests that stay as they are
+// and do not say how large their files are.
+func TestBackfill_WhoseSignatureHasEnded(t *testing.T) {
+	n := newNights(t, fakemicrosoft.Options{Export: fakemicrosoft.ExportOptions{Inline: true, SASLife: time.Hour}})
+	n.options.Backfill = 6
+	n.options.Transport = &sameAnswer{done: map[string][]byte{}}
+	n.bill("G000000007", "EUR", time.July, "5")
+	first, err := n.source().Backfill(t.Context())
+	if err != nil || first.Bytes == 0 {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	n.clock.at = n.clock.at.Add(4 * time.Hour)
+	if again, err := n.source().Backfill(t.Context()); err != nil || !reflect.DeepEqual(again, first) {
+		t.Errorf("%+v, want %+v; %v", again, first, err)
+	}
+	t.Run("one that is refused all the time says so", func(t *testing.T) {
+		n.server.Script(fakemicrosoft.RefusedSAS().EveryNth(1))
+		if _, err := n.source().Backfill(t.Context()); err == nil || !strings.Contains(err.Error(), "invoice G000000007") {
+			t.Errorf("err = %v", err)
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"tidemark/data"
+	"tidemark/jobs/source/partnercenter/retry"
 )
 
 // Probing is what a probe looks at, and who is told what it finds.
@@ -152,29 +153,53 @@ func (s *Source) Backfill(ctx context.Context) (Offer, error) {
 		}
 		for i, inv := range todo {
 			s.stopped = fmt.Sprintf("%d of %d invoices are asked for", i, len(todo))
-			m, err := s.prepare(ctx, export{Invoice: inv.ID, Currency: inv.Currency})
+			of, err := s.measure(ctx, export{Invoice: inv.ID, Currency: inv.Currency})
 			if errors.Is(err, errNoData) {
 				continue
 			}
 			if err != nil {
 				return o, fmt.Errorf("invoice %s: %w", inv.ID, err)
 			}
-			o.Invoices++
+			o.Invoices, o.Blobs, o.Bytes = o.Invoices+1, o.Blobs+of.Blobs, o.Bytes+of.Bytes
 			if month := inv.about(); month != "" && (o.From == "" || month < o.From) {
 				o.From = month
-			}
-			for _, b := range m.Blobs {
-				o.Blobs++
-				size := b.Size
-				if size == 0 {
-					if size, err = s.blobSize(ctx, m, b.Name); err != nil {
-						return o, fmt.Errorf("invoice %s: %w", inv.ID, err)
-					}
-				}
-				o.Bytes += size
 			}
 		}
 		return o, nil
 	})
 	return o, s.failed(err)
+}
+
+// measure has an export prepared and says how large it is. One whose signature has
+// ended is ordered anew.
+func (s *Source) measure(ctx context.Context, e export) (Offer, error) {
+	for round := 1; ; round++ {
+		m, err := s.prepare(ctx, e)
+		if err != nil {
+			return Offer{}, err
+		}
+		o, err := s.sizes(ctx, m)
+		var refused *retry.StatusError
+		if round == maxRounds || !errors.As(err, &refused) || !stale(refused.Status) {
+			return o, err
+		}
+		if err := s.cp.forget(e.key()); err != nil {
+			return Offer{}, err
+		}
+	}
+}
+
+// sizes adds up the blobs of a manifest, and asks how large those are that it does not
+// say it of.
+func (s *Source) sizes(ctx context.Context, m *manifest) (o Offer, err error) {
+	for _, b := range m.Blobs {
+		size := b.Size
+		if size == 0 {
+			if size, err = s.blobSize(ctx, m, b.Name); err != nil {
+				return o, err
+			}
+		}
+		o.Blobs, o.Bytes = o.Blobs+1, o.Bytes+size
+	}
+	return o, nil
 }
