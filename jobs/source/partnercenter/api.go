@@ -30,7 +30,9 @@ func newAPI(o Options, sign *signIn, host *url.URL, resources ...string) *api {
 	c := newClient(o)
 	b := &bearer{next: o.Transport, sign: sign, host: host, resources: resources}
 	c.HTTP = &http.Client{Transport: b, CheckRedirect: noRedirect}
-	return &api{client: c, bearer: b, host: host}
+	a := &api{client: c, bearer: b, host: host}
+	b.admit = func(ctx context.Context) error { return c.Admit(ctx, a.limited) }
+	return a
 }
 
 // signIn tries the sign-in and says how it is done.

@@ -73,3 +73,19 @@ func TestSubscriptions_OneCustomerWhoIsClosedToTheRole(t *testing.T) {
 		}
 	})
 }
+
+// TestInventory_RenewalsCountAsRequests has many customers refuse every token: what is
+// sent once more keeps to the budget, and is told.
+func TestInventory_RenewalsCountAsRequests(t *testing.T) {
+	p := fakemicrosoft.NewPartner(1, fakemicrosoft.Size{Customers: 400, Azure: 400, Lines: 1, Days: 2, Today: start})
+	for i := range 100 {
+		p.Customers[4*i+1].Refuse = &fakemicrosoft.Refusal{Status: 401, Code: "400"}
+	}
+	s := newSide(t, p, fakemicrosoft.Options{})
+	source := s.source()
+	s.isTruth(s.inventory(source))
+	sent := s.server.Count(fakemicrosoft.API) + s.server.Count(fakemicrosoft.Login)
+	if got := source.Stats(); got.Requests != int64(sent) || got.Retries > 0 {
+		t.Errorf("told of %d requests, %d again; %d were sent, none too many", got.Requests, got.Retries, sent)
+	}
+}

@@ -236,7 +236,8 @@ type bearer struct {
 	next      http.RoundTripper
 	sign      *signIn
 	host      *url.URL
-	resources []string // that the host may accept a token of, the likeliest first
+	resources []string                    // that the host may accept a token of, the likeliest first
+	admit     func(context.Context) error // called before a request is sent once more
 
 	mu sync.Mutex
 	at int // the resource in use
@@ -257,7 +258,7 @@ func (b *bearer) RoundTrip(req *http.Request) (*http.Response, error) {
 	at := b.at
 	b.mu.Unlock()
 	var denied *http.Response // by the resource before
-	for refused, renewed := "", 0; ; {
+	for sent, refused, renewed := 0, "", 0; ; {
 		token, err := b.sign.token(req.Context(), b.resources[at], refused)
 		switch {
 		case err == nil:
@@ -273,6 +274,11 @@ func (b *bearer) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		denied = nil
+		if sent++; sent > 1 {
+			if err := b.admit(req.Context()); err != nil {
+				return nil, err
+			}
+		}
 		resp, last, err := b.send(req, token)
 		if err != nil || resp.StatusCode != http.StatusUnauthorized || last {
 			b.mu.Lock()

@@ -321,6 +321,16 @@ func (c *Client) begin(ctx context.Context, limited bool) error {
 	return c.sleep(ctx, d)
 }
 
+// Admit waits until a request may be sent beside those of Do, and counts it: for a
+// transport that sends one several times.
+func (c *Client) Admit(ctx context.Context, limited bool) error {
+	err := c.begin(ctx, limited)
+	if err == nil {
+		c.count(func(s *Stats) { s.Requests++ })
+	}
+	return err
+}
+
 // Pause waits as between two tries, e.g. for an operation that is still running.
 func (c *Client) Pause(ctx context.Context, d time.Duration) error {
 	if c.late(d) {
