@@ -135,7 +135,7 @@ func (s *Source) poll(ctx context.Context, e export) (*manifest, error) {
 			wait = pollEvery
 		}
 		if s.o.Now().Add(wait).After(until) {
-			return nil, fmt.Errorf("it is still running after %s: run again later", pollFor)
+			return nil, &exportError{fmt.Sprintf("it is still running after %s: run again later, it is ordered anew then", pollFor)}
 		}
 		if err := s.graph.client.Pause(ctx, max(wait, time.Second)); err != nil {
 			return nil, err
@@ -214,6 +214,14 @@ func (m *manifest) check() error {
 		return &exportError{"the manifest does not list its blobs, so nobody knows whether there is usage: run again later"}
 	case m.BlobCount != nil && *m.BlobCount != len(m.Blobs):
 		return &exportError{fmt.Sprintf("the manifest states %d blobs and lists %d: run again later", *m.BlobCount, len(m.Blobs))}
+	}
+	seen := map[string]bool{}
+	for _, b := range m.Blobs {
+		at := root.JoinPath(b.Name).Path
+		if seen[at] {
+			return &exportError{fmt.Sprintf("the manifest lists the blob %q twice, so its usage would count twice: run again later", shorten(b.Name))}
+		}
+		seen[at] = true
 	}
 	return mustEncrypt(root)
 }

@@ -2,8 +2,10 @@ package partnercenter
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -89,6 +91,50 @@ func TestUsage_AManifestThatIsNotWhole(t *testing.T) {
 			}
 			if rows, err := s.tryUsage(); err != nil || rows != 1 {
 				t.Errorf("the next run: %d rows, %v", rows, err)
+			}
+		})
+	}
+}
+
+// TestUsage_AnExportThatNeverEndsIsOrderedAnew has the first one run for ever.
+func TestUsage_AnExportThatNeverEndsIsOrderedAnew(t *testing.T) {
+	s := newSide(t, handMade(line(nil)), fakemicrosoft.Options{})
+	s.server.Script(fakemicrosoft.Running(1000000).On(fakemicrosoft.Graph, "/export").At(1))
+	if _, err := s.tryUsage(); err == nil || !strings.Contains(err.Error(), "still running after 30m0s: run again later") {
+		t.Fatalf("err = %v", err)
+	}
+	if rows, err := s.tryUsage(); err != nil || rows != 1 {
+		t.Errorf("%d rows, %v", rows, err)
+	}
+}
+
+// TestUsage_ABlobThatIsListedTwice must not count twice.
+func TestUsage_ABlobThatIsListedTwice(t *testing.T) {
+	for name, as := range map[string]string{"by the same name": "", "by another way": "./"} {
+		t.Run(name, func(t *testing.T) {
+			s := newSide(t, handMade(line(nil)), fakemicrosoft.Options{})
+			s.server.Script(fakemicrosoft.Fault{Name: "twice", Host: fakemicrosoft.Graph, Path: "/manifests/", Every: 1, Edit: func(b []byte) []byte {
+				var m map[string]any
+				if err := json.Unmarshal(b, &m); err != nil {
+					t.Error(err)
+				}
+				blobs := m["blobs"].([]any)
+				again := maps.Clone(blobs[0].(map[string]any))
+				again["name"] = as + again["name"].(string)
+				m["blobs"] = append(blobs, again)
+				m["blobCount"] = len(blobs) + 1
+				b, err := json.Marshal(m)
+				if err != nil {
+					t.Error(err)
+				}
+				return b
+			}})
+			if rows, err := s.tryUsage(); err == nil || !strings.Contains(err.Error(), "twice, so its usage would count twice") {
+				t.Errorf("%d rows, err = %v", rows, err)
+			}
+			s.server.ClearScript()
+			if rows, err := s.tryUsage(); err != nil || rows != 1 {
+				t.Errorf("%d rows, %v", rows, err)
 			}
 		})
 	}
