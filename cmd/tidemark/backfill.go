@@ -22,7 +22,7 @@ type fillFlags struct {
 }
 
 func (f *fillFlags) add(cmd *cobra.Command) {
-	cmd.Flags().IntVar(&f.months, "backfill", 0, "also read the billed usage of so many `MONTHS` before (partnercenter; six are usual)")
+	cmd.Flags().IntVar(&f.months, "backfill", 0, "read the billed usage of so many `MONTHS` back, the last two included (partnercenter; six are usual)")
 	cmd.Flags().BoolVar(&f.yes, "yes", false, "do not ask before filling back")
 }
 
@@ -43,7 +43,14 @@ func (a *app) confirmBackfill(cmd *cobra.Command, source data.UsageSource, f fil
 	if err != nil {
 		return a.unfinished(err)
 	}
-	if o.Invoices == 0 {
+	for _, w := range o.Warnings {
+		a.printf("backfill: %s\n", w)
+	}
+	switch {
+	case o.Invoices == 0 && len(o.Warnings) > 0:
+		a.printf("backfill: no billed invoice is known that the archive lacks\n")
+		return nil
+	case o.Invoices == 0:
 		a.printf("backfill: no billed invoice that the archive lacks\n")
 		return nil
 	}
@@ -77,7 +84,7 @@ func (a *app) confirmBackfill(cmd *cobra.Command, source data.UsageSource, f fil
 // extraction of a source that has some.
 func (a *app) offerBackfill(source data.UsageSource, first bool, f fillFlags) {
 	if _, ok := source.(backfilling); ok && first && f.months == 0 {
-		a.printf("the archive is new: `tidemark extract --backfill 6` reads the billed usage of six months more, and says first how much that is\n")
+		a.printf("the archive is new: `tidemark extract --backfill 6` reads the billed usage of the last six months, and says first how much is lacking\n")
 	}
 }
 

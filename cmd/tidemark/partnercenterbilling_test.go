@@ -129,6 +129,28 @@ func TestPartnerCenter_AMonthIsNeverReplacedByLess(t *testing.T) {
 	})
 }
 
+// TestPartnerCenter_TheOfferToFillBack says what it reads, and why it reads nothing.
+func TestPartnerCenter_TheOfferToFillBack(t *testing.T) {
+	b := newBilledTenant(t, fakemicrosoft.Options{})
+	b.feeds[current("EUR")] = []fakemicrosoft.Line{b.line("2026-11-09", "1", "EUR")}
+	for month := time.February; month <= time.October; month++ {
+		id := fmt.Sprintf("G0000000%02d", month)
+		b.feeds[fakemicrosoft.Feed{Invoice: id}] = []fakemicrosoft.Line{b.line(fmt.Sprintf("2026-%02d-09", month), "5", "EUR")}
+		b.server.Update(func(p *fakemicrosoft.Partner) {
+			p.Invoices = append(p.Invoices, fakemicrosoft.Invoice{ID: id, Currency: "EUR", Month: time.Date(2026, month, 1, 0, 0, 0, 0, time.UTC)})
+		})
+	}
+	b.night(exitDone, "`tidemark extract --backfill 6` reads the billed usage of the last six months")
+	if code, out := b.tidemark("extract", "--backfill", "6", "--yes"); code != exitDone || !strings.Contains(out, "backfill: 4 billed invoices from 2026-05 on") {
+		t.Errorf("exit %d:\n%s", code, out)
+	}
+	b.server.Script(fakemicrosoft.Refused(403, "900150").On(fakemicrosoft.API, "/v1/invoices").EveryNth(1))
+	want := "backfill: invoices cannot be listed (answered 403)"
+	if code, out := b.tidemark("extract", "--backfill", "9", "--yes"); code != exitWarnings || !strings.Contains(out, want) || strings.Contains(out, "no billed invoice that the archive lacks") {
+		t.Errorf("exit %d, want %q:\n%s", code, want, out)
+	}
+}
+
 // TestPartnerCenter_AnArchiveThatWasPutBack has a copy of before an invoice in its
 // place: the invoice is read again.
 func TestPartnerCenter_AnArchiveThatWasPutBack(t *testing.T) {

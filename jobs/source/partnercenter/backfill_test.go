@@ -28,6 +28,13 @@ func TestBackfill_SaysFromWhenOn(t *testing.T) {
 			t.Errorf("%+v, %v", offer, err)
 		}
 	})
+	t.Run("a list that is refused is told", func(t *testing.T) {
+		n.closeList()
+		offer, err := n.source().Backfill(t.Context())
+		if err != nil || offer.Invoices != 0 || len(offer.Warnings) != 1 || !strings.Contains(offer.Warnings[0], "invoices cannot be listed (answered 403)") {
+			t.Errorf("%+v, %v", offer, err)
+		}
+	})
 }
 
 // TestBackfill_WhoseSignatureHasEnded offers again, with manifests that stay as they are

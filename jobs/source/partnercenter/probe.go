@@ -136,6 +136,8 @@ type Offer struct {
 	Blobs    int
 	Bytes    int64  // 0 where the manifests do not say
 	From     string // the first month, e.g. "2026-05"; empty where no invoice tells its own
+
+	Warnings []string // what keeps invoices from being offered, e.g. that they cannot be listed
 }
 
 // Backfill has the exports of the billed invoices prepared and says how much
@@ -147,7 +149,7 @@ func (s *Source) Backfill(ctx context.Context) (Offer, error) {
 		kept := s.cp
 		s.cp = forgetful(s.o.Work) // the list may be another one when somebody has said yes
 		todo, _, err := s.invoicesFor(ctx, nil, &tally)
-		s.cp = kept
+		s.cp, o.Warnings = kept, tally.Warnings
 		if err != nil {
 			return o, err
 		}
