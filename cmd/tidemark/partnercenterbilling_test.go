@@ -127,6 +127,15 @@ func TestPartnerCenter_AMonthIsNeverReplacedByLess(t *testing.T) {
 		b.night(exitWarnings, "late usage of 2026-11 only: that month stays as it is")
 		b.costs("2026-11", "8.00 EUR") // up to the 26th, which is what is settled
 	})
+	t.Run("the last period, on the first day with an early correction", func(t *testing.T) {
+		b := newBilledTenant(t, fakemicrosoft.Options{})
+		b.at = time.Date(2026, 11, 30, 2, 30, 0, 0, time.UTC)
+		b.feeds[current("EUR")] = []fakemicrosoft.Line{b.line("2026-11-01", "1", "EUR"), b.line("2026-11-10", "7", "EUR"), b.line("2026-11-29", "8", "EUR")}
+		b.night(exitDone, "")
+		b.feeds[current("EUR")] = []fakemicrosoft.Line{b.line("2026-11-30", "0.5", "EUR"), b.line("2026-11-05", "-0.2", "EUR")}
+		b.night(exitWarnings, "late usage of 2026-11 only: that month stays as it is")
+		b.costs("2026-11", "8.00 EUR")
+	})
 }
 
 // TestPartnerCenter_TheOfferToFillBack says what it reads, and why it reads nothing.
@@ -256,14 +265,30 @@ func TestPartnerCenter_AsAUser(t *testing.T) {
 // TestPartnerCenter_OneCustomerIsClosed has a customer refuse as if the role or the
 // token were at fault: everybody else, and all usage, is read.
 func TestPartnerCenter_OneCustomerIsClosed(t *testing.T) {
-	b := newBilledTenant(t, fakemicrosoft.Options{})
-	b.feeds[current("EUR")] = []fakemicrosoft.Line{b.line("2026-11-09", "1", "EUR")}
-	closed := &fakemicrosoft.Customer{ID: "7be1d2c3-8c44-4b6a-b2f0-6f1e2d3c4b02", Name: "Zuiderzee", Relationship: "reseller", Currency: "EUR"}
-	b.server.Update(func(p *fakemicrosoft.Partner) { p.Customers = append(p.Customers, closed) })
-	for _, refusal := range []fakemicrosoft.Refusal{{Status: 403, Code: "900150"}, {Status: 401, Code: "400"}} {
-		closed.Refuse = &refusal
-		b.night(exitWarnings, "1 usage rows read, 2 customers, 1 subscriptions")
+	for _, alone := range []bool{false, true} { // Partner Center's own tokens are the only ones to be had
+		b := newBilledTenant(t, fakemicrosoft.Options{Login: fakemicrosoft.LoginOptions{NoAADGraph: alone}})
+		b.feeds[current("EUR")] = []fakemicrosoft.Line{b.line("2026-11-09", "1", "EUR")}
+		closed := &fakemicrosoft.Customer{ID: "7be1d2c3-8c44-4b6a-b2f0-6f1e2d3c4b02", Name: "Zuiderzee", Relationship: "reseller", Currency: "EUR"}
+		b.server.Update(func(p *fakemicrosoft.Partner) { p.Customers = append(p.Customers, closed) })
+		for _, refusal := range []fakemicrosoft.Refusal{{Status: 403, Code: "900150"}, {Status: 401, Code: "400"}} {
+			closed.Refuse = &refusal
+			b.night(exitWarnings, "1 usage rows read, 2 customers, 1 subscriptions")
+		}
+		closed.Refuse = nil
+		b.night(exitDone, "")
 	}
-	closed.Refuse = nil
-	b.night(exitDone, "")
+}
+
+// TestPartnerCenter_ANamedInvoiceWithoutData is waited for, and the current month is read
+// all the same.
+func TestPartnerCenter_ANamedInvoiceWithoutData(t *testing.T) {
+	b := newBilledTenant(t, fakemicrosoft.Options{})
+	b.configure("currencies: [EUR]", "currencies: [EUR], invoices: [G000000003]")
+	b.server.Script(fakemicrosoft.Refused(403, "900150").On(fakemicrosoft.API, "/v1/invoices").EveryNth(1))
+	b.feeds[current("EUR")] = []fakemicrosoft.Line{b.line("2026-11-09", "1", "EUR")}
+	b.night(exitWarnings, "1 usage rows read")
+	b.feeds[current("EUR")] = append(b.feeds[current("EUR")], b.line("2026-11-24", "2", "EUR"))
+	b.night(exitWarnings, "2 usage rows read")
+	b.feeds[current("EUR")] = append(b.feeds[current("EUR")], b.line("2026-11-25", "4", "EUR"))
+	b.night(exitWarnings, "3 usage rows read")
 }

@@ -625,3 +625,47 @@ func TestUsage_LateUsageOfAnOlderMonthInAnInvoice(t *testing.T) {
 		n.has("2026-08 EUR", "")
 	})
 }
+
+// TestUsage_NoDayIsKnownBesideACurrencyWithoutExport has currencies come and go, night by
+// night: a day becomes known only by an export of each that is in use.
+func TestUsage_NoDayIsKnownBesideACurrencyWithoutExport(t *testing.T) {
+	n := newNights(t, fakemicrosoft.Options{Export: fakemicrosoft.ExportOptions{Polls: -1}, Log: -1})
+	n.options.Currencies = []string{"EUR", "USD"}
+	rapid.Check(t, func(r *rapid.T) {
+		n.archive, n.months, n.awaited = map[string]string{}, map[string]Month{}, map[data.Day]bool{}
+		n.clock.at, n.options.Work = time.Date(2026, 11, 3, 2, 30, 0, 0, time.UTC), filepath.Join(t.TempDir(), "work")
+		clear(n.feeds)
+		lines, known := map[string][]fakemicrosoft.Line{}, map[data.Day]bool{}
+		for range rapid.IntRange(2, 5).Draw(r, "nights") {
+			day, gave := n.clock.at.AddDate(0, 0, -1).Format(time.RFC3339), map[string]bool{}
+			for _, currency := range n.options.Currencies {
+				feed := fakemicrosoft.Feed{Currency: currency, Period: "current"}
+				lines[currency] = append(lines[currency], line(func(l *fakemicrosoft.Line) { l.UsageDate, l.BillingCurrency = day, currency }))
+				delete(n.feeds, feed)
+				if gave[currency] = rapid.IntRange(0, 2).Draw(r, currency+" has data") > 0; gave[currency] {
+					n.feeds[feed] = lines[currency]
+				}
+			}
+			used := map[string]bool{}
+			for key := range n.archive {
+				_, currency, _ := strings.Cut(key, " ")
+				used[currency] = true
+			}
+			u := n.pass()
+			for _, p := range u.Tally.Covers {
+				for day := range p.All() {
+					for currency := range used {
+						if !known[day] && !n.awaited[day] && !gave[currency] {
+							r.Fatalf("%s is known without %s", day, currency)
+						}
+					}
+					known[day] = known[day] || !n.awaited[day]
+				}
+			}
+			if gave["EUR"] && gave["USD"] && len(n.awaited) > 0 {
+				r.Fatalf("both have data, and %d days wait", len(n.awaited))
+			}
+			n.clock.at = n.clock.at.AddDate(0, 0, rapid.IntRange(0, 3).Draw(r, "days passed"))
+		}
+	})
+}
