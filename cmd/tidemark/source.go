@@ -341,7 +341,7 @@ func monthsOf(view *archive.View, source string) (months []partnercenter.Month, 
 	type key struct{ currency, period string }
 	days, content := map[key]map[data.Day]bool{}, map[key][]string{}
 	all := map[key]partnercenter.Month{}
-	for _, p := range view.Parts(archive.UsageTable) {
+	for _, p := range view.UsageParts() {
 		if p.Feed.Source != source || p.Feed.Scope == "" {
 			continue
 		}

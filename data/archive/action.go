@@ -57,6 +57,7 @@ type commitInfo struct {
 	QuarantineSHA256 string            `json:"quarantine_sha256,omitempty"`
 	UsageVersion     *int64            `json:"usage_version,omitempty"` // usage_daily: of usage; usage_past: of usage_daily
 	Deleted          []Deleted         `json:"deleted,omitempty"`       // what this commit gave up for good
+	Superseded       []string          `json:"superseded,omitempty"`    // usage: paths of pruned parts that it restates
 	Previous         string            `json:"previous"`
 	Self             string            `json:"self"` // last, so that it is easily found
 }

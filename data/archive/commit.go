@@ -30,6 +30,8 @@ type plan struct {
 	unchanged int
 	dropped   []Feed // as in Committed
 	always    bool   // commit also when no file changes
+
+	superseded []string // paths of pruned parts that are restated
 }
 
 // change is a commit in the making. Because another run may commit first, it is
@@ -86,7 +88,7 @@ func (r *Run) attempt(ctx context.Context, base *state, c change) (Committed, er
 		return Committed{}, err
 	}
 	done := Committed{Table: base.table, Version: base.version(), Unchanged: p.unchanged}
-	if len(p.adds) == 0 && len(p.removes) == 0 && !p.always {
+	if len(p.adds) == 0 && len(p.removes) == 0 && len(p.superseded) == 0 && !p.always {
 		return done, nil
 	}
 	entry, err := r.entry(base, c.info, p)
@@ -109,6 +111,7 @@ func (r *Run) entry(base *state, info commitInfo, p plan) ([]byte, error) {
 	l := r.archive.layouts[base.table]
 	at := r.now(base.head().knownAt)
 	version := base.version() + 1
+	info.Superseded = p.superseded
 	info.Timestamp, info.KnownAt, info.Previous = at.UnixMilli(), at.Format(knownAtForm), base.head().sha256
 	actions := []action{{CommitInfo: &info}}
 	meta, err := newMetaData(l, base.id, at)

@@ -19,7 +19,7 @@ type RollupFunc func(ctx context.Context, p Part, batches iter.Seq2[arrow.Record
 // Rollup brings usage_daily up to the newest usage: it rolls exactly the usage
 // parts whose rollup is missing, was made from another file or tells of other
 // coverage or of another scope that is behind, whichever run committed them, and drops the rollups of parts that are
-// gone, unless they were pruned. A run that died between its two commits is thus healed by the next.
+// gone, unless they were pruned and nothing restated them since. A run that died between its two commits is thus healed by the next.
 func (r *Run) Rollup(ctx context.Context, fn RollupFunc) (Committed, error) {
 	if r.ended {
 		return Committed{}, errEnded
@@ -88,8 +88,10 @@ func (r *Run) rollParts(ctx context.Context, usage, daily *state, fn RollupFunc)
 	}
 	for _, old := range daily.sorted() {
 		// A rollup may be kept longer than the usage it was made from.
-		if _, gone := rolled[old.id()]; gone && !usage.pruned[daySource{old.Day, old.Feed.Source}] {
-			p.removes = append(p.removes, old)
+		if _, gone := rolled[old.id()]; gone {
+			if _, kept := usage.pruned[old.id()]; !kept {
+				p.removes = append(p.removes, old)
+			}
 		}
 	}
 	return p, nil

@@ -14,8 +14,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"tidemark/data"
 )
 
 // Commit is one entry of a table's log.
@@ -36,8 +34,9 @@ type Commit struct {
 	Added            []Part    `json:"added"`
 	Removed          []string  `json:"removed"` // paths below the table's folder
 	Deleted          []Deleted `json:"deleted"`
-	Previous         string    `json:"previous"` // SHA-256 of the entry before; empty in the first
-	SHA256           string    `json:"sha256"`   // of this entry, what the next one names as Previous
+	Superseded       []string  `json:"superseded"` // usage: paths of pruned parts that were restated since, so that their rollups go
+	Previous         string    `json:"previous"`   // SHA-256 of the entry before; empty in the first
+	SHA256           string    `json:"sha256"`     // of this entry, what the next one names as Previous
 
 	id, schema string // of the table, when this entry sets them
 }
@@ -58,14 +57,8 @@ type state struct {
 
 	id, schema string // of the table, as the log has them
 
-	pruned  map[daySource]bool // days that a prune took out, and nothing brought back
-	deleted map[string]string  // files that were given up for good, by key: when and by whom
-}
-
-// daySource is a day as a source delivered it.
-type daySource struct {
-	day    data.Day
-	source string
+	pruned  map[partID]Part   // what a prune took out, and nothing brought back or restated
+	deleted map[string]string // files that were given up for good, by key: when and by whom
 }
 
 // opPrune is the operation of commits that take out what is past its retention.
@@ -83,7 +76,7 @@ type head struct {
 }
 
 func emptyState(t Table) *state {
-	return &state{table: t, parts: map[string]Part{}, pruned: map[daySource]bool{}, deleted: map[string]string{}}
+	return &state{table: t, parts: map[string]Part{}, pruned: map[partID]Part{}, deleted: map[string]string{}}
 }
 
 // version returns the version of the table, -1 before the first commit.
@@ -114,6 +107,18 @@ func (s *state) byID() map[partID]Part {
 	return parts
 }
 
+// kept returns, in order, the parts that a prune took out of usage and whose
+// rollup, of those given by identity, is still there.
+func (s *state) kept(rollups map[partID]Part) (all []Part) {
+	for id, p := range s.pruned {
+		if _, there := rollups[id]; there {
+			all = append(all, p)
+		}
+	}
+	slices.SortFunc(all, compareParts)
+	return all
+}
+
 // advance takes in a commit. The receiver must not be shared yet.
 func (s *state) advance(c Commit) error {
 	for _, path := range c.Removed {
@@ -121,13 +126,20 @@ func (s *state) advance(c Commit) error {
 			return fmt.Errorf("%s: it removes %s, which is not part of the table", entryKey(c.Table, c.Version), path)
 		}
 		if p := s.parts[path]; c.Operation == opPrune {
-			s.pruned[daySource{p.Day, p.Feed.Source}] = true
+			s.pruned[p.id()] = p
 		}
 		delete(s.parts, path)
 	}
 	for _, p := range c.Added {
 		s.parts[p.Path] = p
-		delete(s.pruned, daySource{p.Day, p.Feed.Source})
+		delete(s.pruned, p.id())
+	}
+	if len(c.Superseded) > 0 {
+		gone := map[string]bool{}
+		for _, path := range c.Superseded {
+			gone[path] = true
+		}
+		maps.DeleteFunc(s.pruned, func(_ partID, p Part) bool { return gone[p.Path] })
 	}
 	for _, d := range c.Deleted {
 		s.deleted[d.Key] = fmt.Sprintf("pruned on %s by run %s", c.KnownAt.Format(time.DateOnly), c.Run)
@@ -265,7 +277,7 @@ func (a *Archive) parseEntry(t Table, version int64, b []byte) (Commit, error) {
 	if err != nil {
 		return Commit{}, fmt.Errorf("known_at: %w", err)
 	}
-	c := Commit{Table: t, Version: version, KnownAt: knownAt, Operation: info.Operation, Deleted: info.Deleted, Run: info.Run, Job: info.Job, Source: info.Source,
+	c := Commit{Table: t, Version: version, KnownAt: knownAt, Operation: info.Operation, Deleted: info.Deleted, Superseded: info.Superseded, Run: info.Run, Job: info.Job, Source: info.Source,
 		Producer: info.EngineInfo, RowsIn: info.RowsIn, RowsOut: info.RowsOut, Quarantined: info.Quarantined,
 		QuarantineSHA256: info.QuarantineSHA256, UsageVersion: info.UsageVersion, Previous: info.Previous, SHA256: hexSum(b)}
 	for _, act := range actions {

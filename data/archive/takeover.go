@@ -67,7 +67,12 @@ func (r *Run) takeOver(ctx context.Context, base *state, u *usageDelivery) error
 		if found[at] == nil {
 			found[at] = &overlap{}
 		}
-		if err := r.compare(ctx, p, found[at], delivered); err != nil {
+		table, from := UsageTable, p
+		if _, there := base.parts[p.Path]; !there {
+			table, from = UsageDaily, u.rolled[p.id()]
+		}
+		found[at].parts = append(found[at].parts, p)
+		if err := r.compare(ctx, table, from, found[at], delivered); err != nil {
 			return err
 		}
 	}
@@ -88,7 +93,8 @@ func (r *Run) takeOver(ctx context.Context, base *state, u *usageDelivery) error
 }
 
 // others are the active parts of scopes that the delivery has nothing of, as far
-// as it may deliver the same, in the order of day and billing period.
+// as it may deliver the same, in the order of day and billing period. What was
+// pruned is among them for as long as its rollup counts.
 func (u *usageDelivery) others(base *state) []Part {
 	periods := map[billedFeed]bool{} // without scope; without currency where one scope delivers every one
 	for id := range u.parts {
@@ -97,7 +103,7 @@ func (u *usageDelivery) others(base *state) []Part {
 		}
 	}
 	var all []Part
-	for _, p := range base.sorted() {
+	for _, p := range slices.Concat(base.sorted(), base.kept(u.rolled)) {
 		same := periods[billedFeed{billing: p.BillingPeriod}] || periods[billedFeed{Feed{Currency: p.Feed.Currency}, p.BillingPeriod}]
 		if same && p.Feed.Source == u.Source && p.Feed.Scope != "" && p.Rows > 0 && !u.covers(p) && (u.Full || u.Days.Contains(p.Day)) {
 			all = append(all, p)
@@ -134,7 +140,7 @@ func (r *Run) deliveredOn(ctx context.Context, active map[partID]Part, u *usageD
 			part = active[id]
 		}
 		currency := u.restated(id.feed, id.billing).currency
-		err := r.archive.charges(ctx, part, func(customer, subscription string) { all[chargedBy(customer, subscription, currency)] = id.feed })
+		err := r.archive.charges(ctx, UsageTable, part, func(customer, subscription string) { all[chargedBy(customer, subscription, currency)] = id.feed })
 		if err != nil {
 			return nil, err
 		}
@@ -142,10 +148,10 @@ func (r *Run) deliveredOn(ctx context.Context, active map[partID]Part, u *usageD
 	return all, nil
 }
 
-// compare notes what of a part is delivered again, and what is not.
-func (r *Run) compare(ctx context.Context, p Part, o *overlap, delivered map[charged]Feed) error {
-	o.parts = append(o.parts, p)
-	return r.archive.charges(ctx, p, func(customer, subscription string) {
+// compare notes what of a part of usage, or of its rollup, is delivered again, and
+// what is not.
+func (r *Run) compare(ctx context.Context, t Table, p Part, o *overlap, delivered map[charged]Feed) error {
+	return r.archive.charges(ctx, t, p, func(customer, subscription string) {
 		c := chargedBy(customer, subscription, "")
 		feed, found := delivered[c]
 		if !found {
@@ -164,10 +170,10 @@ func (r *Run) compare(ctx context.Context, p Part, o *overlap, delivered map[cha
 	})
 }
 
-// charges hands the customers and subscriptions ("" for none) that a usage part
-// charges to visit, the same more than once.
-func (a *Archive) charges(ctx context.Context, p Part, visit func(customer, subscription string)) error {
-	l := a.layouts[UsageTable]
+// charges hands the customers and subscriptions ("" for none) that a part of usage
+// or usage_daily charges to visit, the same more than once.
+func (a *Archive) charges(ctx context.Context, t Table, p Part, visit func(customer, subscription string)) error {
+	l := a.layouts[t]
 	wanted, err := l.selectColumns([]string{"customer_id", "subscription_id"})
 	if err != nil {
 		return err

@@ -210,7 +210,7 @@ func TestCommitUsage_NothingCountsTwiceAndNothingIsLost(t *testing.T) {
 				if p.Rows == 0 {
 					continue
 				}
-				err := f.charges(t.Context(), p, func(_, subscription string) {
+				err := f.charges(t.Context(), UsageTable, p, func(_, subscription string) {
 					at := on{p.Day, subscription}
 					if by, twice := all[at]; twice {
 						rt.Errorf("%v counts twice, by %s and %s", at, by, p.Feed)
@@ -259,6 +259,176 @@ func TestCommitUsage_NothingCountsTwiceAndNothingIsLost(t *testing.T) {
 				}
 			}
 			before = after
+		}
+	})
+}
+
+// outdated takes all usage out of the table by its retention; the rollups stay.
+func outdated(t testing.TB, f *fixture) {
+	t.Helper()
+	at := f.clock.t
+	f.clock.t = day("2027-06-01").Time()
+	r := f.begin()
+	if _, err := r.Prune(t.Context(), Retention{Tables: map[Table]int{UsageTable: 31}}, true); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Finish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if parts := f.view().Parts(UsageTable); len(parts) > 0 {
+		t.Fatalf("the prune leaves %v", parts)
+	}
+	f.clock.t = at
+}
+
+// TestRollup_WhatIsPrunedGoesOnlyWhereItIsRestated delivers days again whose usage
+// was pruned, in whole or in part.
+func TestRollup_WhatIsPrunedGoesOnlyWhereItIsRestated(t *testing.T) {
+	whole := Delivery{Source: "focus", Days: days("2026-11-01", "2026-11-02"), Full: true, Covers: []data.Period{days("2026-11-01", "2026-11-02")}}
+	later := Delivery{Source: "focus", Days: days("2026-12-01", "2026-12-01"), Full: true, Covers: []data.Period{days("2026-12-01", "2026-12-01")}}
+	december := func(d, cost string) data.Usage {
+		u := charge(d, "a", "s1", cost, "of a")
+		u.BillingPeriod = new("2026-12")
+		return u
+	}
+	for name, c := range map[string]struct {
+		delivery Delivery
+		rows     []data.Usage
+		want     []string // rollups; nil: refused
+	}{
+		"a correction in a later month": {later, []data.Usage{december("2026-12-01", "1"), december("2026-11-01", "-0.5")},
+			[]string{"2026-11-01 of a 2026-11 1.00", "2026-11-01 of a 2026-12 -0.50", "2026-11-01 of b 2026-11 2.00", "2026-11-02 of a 2026-11 3.00", "2026-12-01 of a 2026-12 1.00"}},
+		"one scope of two again": {whole, []data.Usage{charge("2026-11-01", "a", "s1", "1", "of a"), charge("2026-11-02", "a", "s1", "3", "of a")},
+			[]string{"2026-11-01 of a 2026-11 1.00", "2026-11-01 of b 2026-11 2.00", "2026-11-02 of a 2026-11 3.00"}},
+		"one scope again, without one of its days": {whole, []data.Usage{charge("2026-11-01", "a", "s1", "5", "of a")},
+			[]string{"2026-11-01 of a 2026-11 5.00", "2026-11-01 of b 2026-11 2.00"}},
+		"one day of one scope": {Delivery{Source: "focus", Days: days("2026-11-01", "2026-11-01")}, []data.Usage{charge("2026-11-01", "a", "s1", "5", "of a")},
+			[]string{"2026-11-01 of a 2026-11 5.00", "2026-11-01 of b 2026-11 2.00", "2026-11-02 of a 2026-11 3.00"}},
+		"one scope again in another currency, delivered in every one": {restating(whole, "of a"), []data.Usage{dollars(charge("2026-11-02", "a", "s1", "5", "of a"))},
+			[]string{"2026-11-01 of b 2026-11 2.00", "2026-11-02 of a 2026-11 5.00"}},
+		"a wider scope takes over": {whole, []data.Usage{charge("2026-11-01", "a", "s1", "1", "all"), charge("2026-11-01", "b", "s2", "1", "all"), charge("2026-11-02", "a", "s1", "1", "all")},
+			[]string{"2026-11-01 all 2026-11 2.00", "2026-11-02 all 2026-11 1.00"}},
+		"a wider scope of less": {whole, []data.Usage{charge("2026-11-01", "a", "s1", "1", "all"), charge("2026-11-01", "b", "s2", "1", "all")}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, NewMemory())
+			f.usage(whole, charge("2026-11-01", "a", "s1", "1", "of a"), charge("2026-11-01", "b", "s2", "2", "of b"), charge("2026-11-02", "a", "s1", "3", "of a"))
+			rollups := func() (all []string) {
+				for _, p := range f.view().Parts(UsageDaily) {
+					for _, s := range p.Sums {
+						if s.Column == "cost" {
+							all = append(all, fmt.Sprint(p.Day, " ", p.Feed.Scope, " ", p.BillingPeriod, " ", s.Amount))
+						}
+					}
+				}
+				slices.Sort(all)
+				return all
+			}
+			before := rollups()
+			outdated(t, f)
+			if diff := cmp.Diff(before, rollups()); diff != "" {
+				t.Fatalf("before -, after + the prune:\n%s", diff)
+			}
+			if c.want == nil {
+				r := f.begin()
+				f.stage(r, "focus", c.rows...)
+				if _, err := r.CommitUsage(t.Context(), c.delivery); err == nil || !strings.Contains(err.Error(), "subscription s1 of customer a on 2026-11-02 is not there") {
+					t.Errorf("committed with %v", err)
+				}
+				c.want = before
+			} else {
+				f.usage(c.delivery, c.rows...)
+			}
+			for range 2 {
+				if diff := cmp.Diff(c.want, rollups()); diff != "" {
+					t.Errorf("want -, got +:\n%s", diff)
+				}
+				outdated(t, f)
+			}
+			verified, err := Verify(t.Context(), f.bucket, VerifyOptions{})
+			if err != nil || !verified.OK() {
+				t.Errorf("verify: %v, %+v", err, verified)
+			}
+		})
+	}
+}
+
+// TestRollup_APruneOfUsageChangesNoFigure has any scopes deliver any charges and
+// wait for any days, into an archive that keeps its usage and into one that never does.
+func TestRollup_APruneOfUsageChangesNoFigure(t *testing.T) {
+	type night struct {
+		delivery Delivery
+		rows     []data.Usage
+	}
+	period := days("2026-11-01", "2026-11-03")
+	rapid.Check(t, func(rt *rapid.T) {
+		keeps, prunes := newFixture(t, NewMemory()), newFixture(t, NewMemory())
+		for range rapid.IntRange(2, 4).Draw(rt, "nights") {
+			n := night{delivery: Delivery{Source: "focus", Days: period, Full: true}}
+			if rapid.Bool().Draw(rt, "covers less") {
+				n.delivery.Covers = []data.Period{days("2026-11-01", "2026-11-02")}
+			}
+			if rapid.Bool().Draw(rt, "awaits") {
+				n.delivery.Awaits = []data.Awaited{{Days: days("2026-11-02", "2026-11-03"), Scope: "of b"}}
+			}
+			currency := rapid.SampledFrom([]string{"EUR", "USD"}).Draw(rt, "currency")
+			for _, scope := range []string{"account", "of a", "of b"} {
+				if !rapid.Bool().Draw(rt, "delivers "+scope) {
+					continue
+				}
+				if rapid.Bool().Draw(rt, "in every currency") {
+					n.delivery.Restates = append(n.delivery.Restates, data.Restated{Scope: scope, Period: "2026-11"})
+				}
+				for _, subscription := range rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"s1", "s2", "s3"}), 1, 2, rapid.ID).Draw(rt, "subscriptions") {
+					for at := range rapid.IntRange(1, 3).Draw(rt, "days") {
+						u := charge(fmt.Sprintf("2026-11-0%d", at+1), "a", subscription, fmt.Sprint(rapid.IntRange(1, 3).Draw(rt, "cost")), scope)
+						u.Currency = currency
+						n.rows = append(n.rows, u)
+					}
+				}
+			}
+			if len(n.rows) == 0 {
+				continue
+			}
+			extract := func(f *fixture) (text string, rows, known []string) {
+				r := f.begin()
+				for _, u := range n.rows {
+					if err := r.AddUsage(u, Feed{"focus", u.Origin.Scope, u.Currency}); err != nil {
+						return "refused", nil, nil
+					}
+				}
+				if _, err := r.CommitUsage(t.Context(), n.delivery); err != nil {
+					text = err.Error()
+				}
+				if _, err := r.Rollup(t.Context(), rollup); err != nil {
+					rt.Fatal(err)
+				}
+				if _, err := r.Finish(t.Context()); err != nil {
+					rt.Fatal(err)
+				}
+				for _, d := range f.view().UsageDays() {
+					known = append(known, d.Day.String())
+				}
+				return text, dump(t, f.view().Scan(t.Context(), UsageDaily, allDays)), known
+			}
+			wantText, wantRows, wantKnown := extract(keeps)
+			text, rows, known := extract(prunes)
+			if text != wantText || !slices.Equal(rows, wantRows) || !slices.Equal(known, wantKnown) {
+				rt.Errorf("with its usage -, without +: %s", cmp.Diff([]any{wantText, wantRows, wantKnown}, []any{text, rows, known}))
+			}
+			delivered := func(f *fixture) (all []string) {
+				for _, p := range f.view().UsageParts() {
+					all = append(all, fmt.Sprint(p.id(), p.Rows, p.ContentSHA256, p.AsOf))
+				}
+				slices.Sort(all)
+				return all
+			}
+			if diff := cmp.Diff(delivered(keeps), delivered(prunes)); diff != "" {
+				rt.Errorf("parts of usage that count, with its usage -, without +:\n%s", diff)
+			}
+			if len(prunes.view().Parts(UsageTable)) > 0 {
+				outdated(t, prunes)
+			}
 		}
 	})
 }

@@ -119,6 +119,7 @@ type usageDelivery struct {
 	whole  map[feedPeriod]data.Restated // without currency: delivered in every one
 	awaits map[data.Day]string          // scopes that are behind on days that do not become known
 	taken  map[string]bool              // paths of parts of other scopes whose rows are all delivered here
+	rolled map[partID]Part              // the rollups that there are, also of usage that was pruned
 }
 
 // feedPeriod is what a delivery restates of a feed; without a currency, of all
@@ -168,7 +169,7 @@ func (u *usageDelivery) await(base *state) {
 	if len(u.Awaits) == 0 {
 		return
 	}
-	known := knownDays(base)
+	known := knownDays(slices.Concat(base.sorted(), base.kept(u.rolled)))
 	for _, a := range u.Awaits {
 		for day := range a.Days.All() {
 			if u.awaits[day] == "" && !known[day] {
@@ -178,10 +179,10 @@ func (u *usageDelivery) await(base *state) {
 	}
 }
 
-// knownDays are the days that count as extracted.
-func knownDays(s *state) map[data.Day]bool {
+// knownDays are the days that count as extracted, by all of their parts.
+func knownDays(parts []Part) map[data.Day]bool {
 	known, awaited := map[data.Day]bool{}, map[data.Day]bool{}
-	for _, p := range s.parts {
+	for _, p := range parts {
 		known[p.Day] = true
 		awaited[p.Day] = awaited[p.Day] || p.Awaits != ""
 	}
@@ -250,7 +251,14 @@ func (u *usageDelivery) plan(s *state) (plan, error) {
 			p.removes = append(p.removes, old)
 		}
 	}
-	p.dropped = u.dropped(p.removes)
+	// Of what was pruned the rollup goes on, unless it is restated without it.
+	gone := p.removes
+	for _, old := range s.kept(u.rolled) {
+		if _, again := u.parts[old.id()]; !again && u.covers(old) {
+			p.superseded, gone = append(p.superseded, old.Path), append(gone, old)
+		}
+	}
+	p.dropped = u.dropped(gone)
 	return p, nil
 }
 
@@ -293,7 +301,11 @@ func (r *Run) CommitUsage(ctx context.Context, d Delivery) (Committed, error) {
 	if err != nil {
 		return Committed{}, err
 	}
-	u := &usageDelivery{Delivery: d, parts: map[partID]delivered{}, feeds: map[feedPeriod]bool{}, whole: map[feedPeriod]data.Restated{}}
+	daily, err := r.archive.refresh(ctx, UsageDaily)
+	if err != nil {
+		return Committed{}, err
+	}
+	u := &usageDelivery{Delivery: d, rolled: daily.byID(), parts: map[partID]delivered{}, feeds: map[feedPeriod]bool{}, whole: map[feedPeriod]data.Restated{}}
 	for _, w := range d.Restates {
 		u.whole[feedPeriod{scope: w.Scope, billing: w.Period}] = w
 	}

@@ -233,11 +233,21 @@ func (v *View) ArchivedDays() []DayState {
 	return days
 }
 
+// UsageParts returns the parts of usage, in order, and then those that were pruned and
+// whose rollup is there: of these there is no file any more, their figures count.
+func (v *View) UsageParts() []Part {
+	parts := v.Parts(UsageTable)
+	if usage, daily := v.states[UsageTable], v.states[UsageDaily]; usage != nil && daily != nil {
+		parts = append(parts, usage.kept(daily.byID())...)
+	}
+	return parts
+}
+
 // Restated returns what the view has of the scopes and billing periods of a source,
-// in no order.
+// in no order. What was pruned is among it for as long as its rollup is there.
 func (v *View) Restated(source string) []data.Restated {
 	all := map[feedPeriod]data.Restated{}
-	for _, p := range v.Parts(UsageTable) {
+	for _, p := range v.UsageParts() {
 		if p.Feed.Source != source || p.Feed.Scope == "" || p.Rows == 0 {
 			continue
 		}
