@@ -277,3 +277,50 @@ func (n *nights) holding(text string) (where []string) {
 	}
 	return where
 }
+
+// pruned takes all usage out of the table, as its retention has it long after.
+func (n *nights) pruned() {
+	n.t.Helper()
+	at := n.now
+	n.now = n.now.AddDate(1, 0, 0)
+	n.run++
+	r, err := n.arc.Begin(n.t.Context(), archive.RunInfo{ID: fmt.Sprintf("run%03d", n.run), Job: "prune", Started: n.now})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	if _, err := r.Prune(n.t.Context(), archive.Retention{Tables: map[archive.Table]int{archive.UsageTable: 31}}, true); err != nil {
+		n.t.Fatal(err)
+	}
+	if _, err := r.Finish(n.t.Context()); err != nil {
+		n.t.Fatal(err)
+	}
+	n.now = at
+}
+
+// TestExtract_NoMonthGoesBackToAnOlderRunOnceItsUsageIsPruned has the newest run
+// vanish after its rows did.
+func TestExtract_NoMonthGoesBackToAnOlderRunOnceItsUsageIsPruned(t *testing.T) {
+	n := newNights(t)
+	n.now = date("2026-11-16").Time()
+	older := changed(october("a", ofC1, "c1/s1"), func(r *report) { r.submitted, r.to = "2026-10-21T04:00:00Z", 20 })
+	newer := changed(october("b", ofC1, "c1/s1"), func(r *report) { r.submitted = "2026-11-01T04:00:00Z" })
+	if err := n.night(older, newer); err != nil {
+		t.Fatal(err)
+	}
+	n.pruned()
+	out, err := n.extract(Options{Path: lay(t, older)})
+	if err != nil || !strings.Contains(strings.Join(out.Warnings, "\n"), "is older than what the archive has of 2026-10") {
+		t.Errorf("%v, %q", err, out.Warnings)
+	}
+	v, err := n.arc.View(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := int64(0)
+	for _, p := range v.Parts(archive.UsageDaily) {
+		rows += p.Rows
+	}
+	if days := n.known(); rows != 31 || !slices.Equal(days, []string{"2026-10-01..2026-10-31"}) {
+		t.Errorf("%d days with usage, known %v", rows, days)
+	}
+}

@@ -24,6 +24,7 @@ type plan struct {
 	awaits   []data.Awaited           // days for which a scope is behind the others
 	notes    []string                 // worth telling, with nothing that must be done
 	archived map[string]data.Restated // what the archive has, by the key of a run
+	lost     []lost                   // what may be of a newer run than those that can be read
 }
 
 // exported is one file of an export.
@@ -125,8 +126,11 @@ func (p *plan) choose(runs []*run, files map[string]object, excluded map[string]
 	sizes := statesGzipSizes(runs, files)
 	why := map[string]string{} // why a file is passed over
 	copies := map[string][]*run{}
-	for i, r := range runs {
+	for _, r := range runs {
 		r.resolve(files, sizes)
+	}
+	p.lose(runs, files)
+	for i, r := range runs {
 		key := cmp.Or(r.key(), fmt.Sprint("run ", i))
 		switch {
 		case r.Export.Type != "" && !strings.EqualFold(r.Export.Type, "FocusCost"):
@@ -179,7 +183,10 @@ func (p *plan) newest(copies []*run, why map[string]string) error {
 		return cmp.Or(b.submitted.Compare(a.submitted), cmp.Compare(b.Run.ID, a.Run.ID), cmp.Compare(b.dir, a.dir))
 	})
 	at := slices.IndexFunc(copies, func(r *run) bool { return r.unready == "" })
-	passed := at >= 0 && p.archivedAfter(copies[at], at > 0)
+	passed, by := false, ""
+	if at >= 0 {
+		passed, by = p.archivedAfter(copies[at], at > 0)
+	}
 	for i, r := range copies {
 		switch {
 		case i == at && !passed:
@@ -194,6 +201,9 @@ func (p *plan) newest(copies []*run, why map[string]string) error {
 	case passed && at > 0:
 		p.warn("%s is not whole: it %s; %s stays as it is archived, which is from a newer run than that of %s: copy it again", newest.describe(), newest.unready,
 			period(newest.month), stamp(copies[at].submitted))
+	case passed && by != "":
+		p.warn("%s is older than what the archive has of %s, and %s cannot be told to be of any run: it may be the newer one; %s stays as it is archived: copy the newer run again, or run the export again",
+			newest.describe(), period(newest.month), by, period(newest.month))
 	case passed:
 		p.warn("%s is older than what the archive has of %s, with days that come after it; they stay as they are archived: copy the newer run again, or run the export again", newest.describe(), period(newest.month))
 	case at > 0:
@@ -209,16 +219,66 @@ func (p *plan) newest(copies []*run, why map[string]string) error {
 // archivedAfter reports whether the archive has a newer run of the same scope and
 // month: going back to this one would take away what that had. Without a newer
 // run in the store, which somebody may have taken out, it does so only where the
-// archive has days that come after this one.
-func (p *plan) archivedAfter(r *run, newer bool) bool {
+// archive has days that come after this one's. What is in the store and may be the
+// newer run is named.
+func (p *plan) archivedAfter(r *run, newer bool) (after bool, by string) {
 	has, found := p.archived[r.key()]
-	if !found || r.key() == "" || r.submitted.IsZero() {
-		return false
+	switch {
+	case !found || r.key() == "" || r.submitted.IsZero():
+		return false, ""
+	case has.AsOf.IsZero(): // archived by a version that did not note it
+		return has.Last > data.DayOf(r.submitted.UTC()), ""
+	case !has.AsOf.After(r.submitted):
+		return false, ""
+	case newer || has.Last > r.through():
+		return true, ""
 	}
-	if newer && !has.AsOf.IsZero() { // else archived by a version that did not note it
-		return has.AsOf.After(r.submitted)
+	for _, l := range p.lost {
+		if l.month == 0 || l.month == r.month {
+			return true, l.name
+		}
 	}
-	return has.Last > data.DayOf(r.submitted.UTC())
+	return false, ""
+}
+
+// lost is a manifest that cannot be read, or a file without one.
+type lost struct {
+	name  string
+	month data.Day // 0 where the name does not say
+}
+
+// lose notes what may be of a run that is not among those that can be read.
+func (p *plan) lose(runs []*run, files map[string]object) {
+	dirs, listed := map[string]bool{}, map[string]bool{}
+	for _, r := range runs {
+		dirs[r.dir] = true
+		for _, f := range r.files {
+			listed[f.name] = true
+		}
+		if r.key() == "" && (r.unready != "" || len(r.Blobs) == 0) {
+			p.lost = append(p.lost, lost{r.place, monthIn(r.dir)})
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if !listed[name] && !governed(dirs, name) {
+			p.lost = append(p.lost, lost{name, monthIn(name)})
+		}
+	}
+}
+
+// monthIn is the month that one of the folders of a name is of, as in
+// exports/20261001-20261031/part.csv; 0 for none.
+func monthIn(name string) data.Day {
+	for folder := range strings.SplitSeq(name, "/") {
+		from, to, found := strings.Cut(folder, "-")
+		if !found || len(from) != len("20261001") || len(to) != len(from) {
+			continue
+		}
+		if at, err := time.Parse("20060102", from); err == nil {
+			return data.MonthOf(data.DayOf(at)).From
+		}
+	}
+	return 0
 }
 
 // stamp is a time in messages.

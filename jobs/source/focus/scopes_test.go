@@ -32,6 +32,7 @@ type report struct {
 	parts                        int      // 0: 1
 	bare                         bool     // its manifest is still to come
 	cut                          bool     // its last part is not there
+	torn                         bool     // its manifest breaks off
 }
 
 // files are the report's files by name.
@@ -66,6 +67,9 @@ func (r report) files() map[string]string {
 		"runInfo":      map[string]any{"submittedTime": r.submitted, "startDate": r.month + "-01T00:00:00", "endDate": r.month + "-28T00:00:00", "runId": r.dir}})
 	if err != nil {
 		panic(err)
+	}
+	if r.torn {
+		b = b[:len(b)/2]
 	}
 	if !r.bare {
 		files[r.dir+"/manifest.json"] = string(b)
@@ -226,6 +230,9 @@ func TestExtract_NoMonthGoesBackToAnOlderRun(t *testing.T) {
 	newer := changed(october("b", ofC1, "c1/s1"), func(r *report) { r.submitted, r.parts = "2026-11-01T04:00:00Z", 2 })
 	between := changed(october("c", ofC1, "c1/s1"), func(r *report) { r.submitted, r.to = "2026-10-26T04:00:00Z", 25 })
 	lost := changed(newer, func(r *report) { r.cut = true })
+	whole := changed(october("a", ofC1, "c1/s1"), func(r *report) { r.submitted = "2026-11-03T04:00:00Z" })
+	restated := october("b", ofC1, "c1/s1", "c1/s2")
+	september := report{dir: "20260901-20260930/x", scope: ofC1, month: "2026-09", submitted: "2026-10-05T04:00:00Z", to: 30, charges: []string{"c1/s1"}}
 	for name, c := range map[string]struct {
 		nights [][]report
 		cents  int64
@@ -236,10 +243,17 @@ func TestExtract_NoMonthGoesBackToAnOlderRun(t *testing.T) {
 		"the newer is taken out, of the same days": {[][]report{{between, changed(between, func(r *report) {
 			r.dir, r.submitted, r.charges = "d", "2026-10-26T08:00:00Z", append(r.charges, "c1/s2")
 		})}, {between}}, 2500, ""},
-		"one between is whole and newer":    {[][]report{{older}, {older, between, lost}}, 2500, "the run of 2026-10-26 04:00 UTC counts until it is"},
-		"the same once more":                {[][]report{{older, between}, {older, between, lost}}, 2500, "the run of 2026-10-26 04:00 UTC counts until it is"},
-		"it is whole again":                 {[][]report{{older, newer}, {older, lost}, {older, newer}}, 3100, ""},
-		"nothing of it was archived before": {[][]report{{older, lost}}, 2000, "the run of 2026-10-21 04:00 UTC counts until it is"},
+		"one between is whole and newer":     {[][]report{{older}, {older, between, lost}}, 2500, "the run of 2026-10-26 04:00 UTC counts until it is"},
+		"the same once more":                 {[][]report{{older, between}, {older, between, lost}}, 2500, "the run of 2026-10-26 04:00 UTC counts until it is"},
+		"the newer is lost, of one day more": {[][]report{{older, changed(older, func(r *report) { r.dir, r.submitted, r.to = "b", "2026-10-22T04:00:00Z", 21 })}, {older}}, 2100, "is older than what the archive has of 2026-10"},
+		"the month's end is lost": {[][]report{{changed(older, func(r *report) { r.submitted, r.to = "2026-10-31T04:00:00Z", 30 }), newer}, {changed(older, func(r *report) { r.submitted, r.to = "2026-10-31T04:00:00Z", 30 })}}, 3100,
+			"is older than what the archive has of 2026-10"},
+		"the newer's manifest is torn":              {[][]report{{whole, restated}, {whole, changed(restated, func(r *report) { r.torn = true })}}, 6200, "b/manifest.json cannot be told to be of any run: it may be the newer one; 2026-10 stays"},
+		"the newer's manifest is lost":              {[][]report{{whole, restated}, {whole, changed(restated, func(r *report) { r.bare = true })}}, 6200, "b/part_0.csv cannot be told to be of any run: it may be the newer one; 2026-10 stays"},
+		"a torn manifest of another month":          {[][]report{{whole, restated}, {whole, changed(september, func(r *report) { r.torn = true })}}, 3100, "not a manifest"},
+		"files of another month without a manifest": {[][]report{{whole, restated}, {whole, changed(september, func(r *report) { r.bare = true })}}, 3100, "files without a manifest"},
+		"it is whole again":                         {[][]report{{older, newer}, {older, lost}, {older, newer}}, 3100, ""},
+		"nothing of it was archived before":         {[][]report{{older, lost}}, 2000, "the run of 2026-10-21 04:00 UTC counts until it is"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := newNights(t)
