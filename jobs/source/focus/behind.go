@@ -18,7 +18,7 @@ const (
 // reach says up to which day the exports of one scope deliver each month.
 type reach struct {
 	months  map[data.Day]data.Day // by the month's first day
-	unready map[data.Day]bool     // months whose newest run is not whole
+	unready map[data.Day]bool     // months whose newest run is not whole, true, or is, false
 }
 
 // add notes a run, or what the archive has of one. A run has the days before that
@@ -30,8 +30,18 @@ func (r *reach) add(month, through data.Day) {
 	}
 }
 
-// last is the last day delivered.
-func (r *reach) last() data.Day { return slices.Max(slices.Collect(maps.Values(r.months))) }
+// last is the last day delivered, that before its first month where nothing is.
+func (r *reach) last() data.Day {
+	if len(r.months) == 0 {
+		return r.first() - 1
+	}
+	return slices.Max(slices.Collect(maps.Values(r.months)))
+}
+
+// first is the first day of the first month that there is a run of, whole or not.
+func (r *reach) first() data.Day {
+	return slices.Min(slices.AppendSeq(slices.Collect(maps.Keys(r.months)), maps.Keys(r.unready)))
+}
 
 // through is the last day before the run's time, the month's last where it says no
 // time.
@@ -43,7 +53,7 @@ func (r *run) through() data.Day {
 }
 
 // reaches says how far each scope is: by the newest whole run of each month and by
-// what the archive has. A scope without either is none.
+// what the archive has. One whose only run is not whole yet has delivered nothing.
 func (p *plan) reaches(copies [][]*run) map[string]*reach {
 	all := map[string]*reach{}
 	for _, runs := range copies {
@@ -73,7 +83,6 @@ func (p *plan) reaches(copies [][]*run) map[string]*reach {
 			at.add(month, data.DayOf(has.AsOf.UTC())-1)
 		}
 	}
-	maps.DeleteFunc(all, func(_ string, r *reach) bool { return len(r.months) == 0 })
 	return all
 }
 
@@ -97,15 +106,20 @@ func (p *plan) await(all map[string]*reach, excluded map[string]bool) {
 	}
 	var horizon data.Day
 	for _, r := range all {
-		horizon = max(horizon, r.last())
+		if len(r.months) > 0 {
+			horizon = max(horizon, r.last())
+		}
 	}
 	var behind, given, gone []string // what is waited for, what is no more, and what nobody is told of any more
-	holes := map[data.Period][]string{}
+	holes, forgoneBy := map[data.Period][]string{}, map[data.Period][]string{}
 	for _, scope := range slices.Sorted(maps.Keys(all)) {
 		if excluded[customerOf(scope)] {
 			continue
 		}
-		missing := p.missing(scope, all, horizon)
+		missing, forgone := p.missing(scope, all, horizon)
+		for _, days := range forgone {
+			forgoneBy[days] = append(forgoneBy[days], scope)
+		}
 		p.awaits = append(p.awaits, missing...)
 		waited := false
 		for _, a := range missing {
@@ -117,6 +131,9 @@ func (p *plan) await(all map[string]*reach, excluded map[string]bool) {
 		}
 		last := all[scope].last()
 		text := fmt.Sprintf("%s, which ends with %s", scope, last)
+		if len(all[scope].months) == 0 {
+			text = fmt.Sprintf("%s, of which no run is whole yet", scope)
+		}
 		switch lag := horizon - last; {
 		case lag < 2 || wider(scope, all, horizon):
 		case waited:
@@ -128,7 +145,7 @@ func (p *plan) await(all map[string]*reach, excluded map[string]bool) {
 		}
 	}
 	if len(behind) > 0 {
-		p.warn("an export is behind, others reach %s: %s; the days between are not known yet and in no report, for %d days at most or until a run that is there is whole; mend the export, or run it again; where the customer has left, exclude it (source.exclude) or take its files out of the store",
+		p.warn("an export is behind, others reach %s: %s; the days between, but for those that were known before, are in no report, for %d days at most or until a run that is there is whole; mend the export, or run it again; where the customer has left, exclude it (source.exclude); where another export delivers the same by now, or this one is of a subscription, take its files out of the store: what is archived stays",
 			horizon, several(behind), patience)
 	}
 	if len(given) > 0 {
@@ -137,9 +154,22 @@ func (p *plan) await(all map[string]*reach, excluded map[string]bool) {
 	if len(gone) > 0 {
 		p.notes = append(p.notes, "an export ended long ago and is not waited for: "+several(gone))
 	}
-	for _, days := range slices.SortedFunc(maps.Keys(holes), func(a, b data.Period) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To)) }) {
+	for _, days := range inOrder(forgoneBy) {
+		text := fmt.Sprintf("%s to %s are in no run of the export of %s, and count as days without usage: run it for that month once more", days.From, days.To, several(forgoneBy[days]))
+		if horizon-days.To > announced {
+			p.notes = append(p.notes, text)
+		} else {
+			p.warnings = append(p.warnings, text)
+		}
+	}
+	for _, days := range inOrder(holes) {
 		p.notes = append(p.notes, fmt.Sprintf("%s to %s are in no run of the export of %s, and therefore not known: run it for that month once more", days.From, days.To, several(holes[days])))
 	}
+}
+
+// inOrder are the periods of a map, the earliest first.
+func inOrder(all map[data.Period][]string) []data.Period {
+	return slices.SortedFunc(maps.Keys(all), func(a, b data.Period) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To)) })
 }
 
 // several joins what is told, as far as a person reads it.
@@ -153,11 +183,13 @@ func several(all []string) string {
 
 // missing are the days that are waited for of a scope, from its first month on. What
 // others have after the horizon, of the day on which they ran, is among them: a day is
-// not known for a few of its hours.
-func (p *plan) missing(scope string, all map[string]*reach, horizon data.Day) (days []data.Awaited) {
+// not known for a few of its hours. The end of a month is waited for as long as it
+// takes where later months follow: the export goes on, and these days are not without
+// usage. A whole month between others that is waited for no more is forgone.
+func (p *plan) missing(scope string, all map[string]*reach, horizon data.Day) (days []data.Awaited, forgone []data.Period) {
 	r := all[scope]
-	since := data.Day(0) // last day that it delivered before the days missing
-	for month := slices.Min(slices.Collect(maps.Keys(r.months))); month <= horizon; month = data.MonthOf(month).To + 1 {
+	since := r.first() - 1 // last day that it delivered before the days missing
+	for month := r.first(); month <= horizon; month = data.MonthOf(month).To + 1 {
 		through, found := r.months[month]
 		if !found {
 			through = month - 1
@@ -165,7 +197,14 @@ func (p *plan) missing(scope string, all map[string]*reach, horizon data.Day) (d
 			since = through
 		}
 		end := min(data.MonthOf(month).To, horizon)
-		if through >= end || wider(scope, all, through+1) || horizon-since > patience && !r.unready[month] {
+		if through >= end || wider(scope, all, through+1) {
+			continue
+		}
+		follows := r.last() > data.MonthOf(month).To
+		if horizon-since > patience && !r.unready[month] && (!follows || through < month) {
+			if follows && anyHas(all, month) {
+				forgone = append(forgone, data.Period{From: through + 1, To: end})
+			}
 			continue
 		}
 		if end == horizon {
@@ -173,7 +212,17 @@ func (p *plan) missing(scope string, all map[string]*reach, horizon data.Day) (d
 		}
 		days = append(days, data.Awaited{Days: data.Period{From: through + 1, To: end}, Scope: scope})
 	}
-	return days
+	return days, forgone
+}
+
+// anyHas reports whether any scope delivers a month: else it does not become known.
+func anyHas(all map[string]*reach, month data.Day) bool {
+	for _, r := range all {
+		if _, has := r.months[month]; has {
+			return true
+		}
+	}
+	return false
 }
 
 // wider reports whether a scope around this one delivers a day.

@@ -211,7 +211,11 @@ func (p *plan) newest(copies []*run, why map[string]string) error {
 	case at < 0 && newest.month == 0:
 		p.warn("%s is not whole: %s", newest.describe(), newest.unready)
 	case at < 0:
-		p.warn("%s is not whole: it %s; %s stays as it is archived: copy it again", newest.describe(), newest.unready, period(newest.month))
+		what := "nothing of %s is archived yet"
+		if _, archived := p.archived[newest.key()]; archived {
+			what = "%s stays as it is archived"
+		}
+		p.warn("%s is not whole: it %s; "+what+": copy it again", newest.describe(), newest.unready, period(newest.month))
 	}
 	return nil
 }

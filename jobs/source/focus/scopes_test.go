@@ -308,6 +308,7 @@ func TestExtract_AScopeThatIsBehindMakesNoDaysWithoutUsage(t *testing.T) {
 	const one, two = "c1/s1", "c2/s2"
 	start := []report{of(ofC1, one, "2026-10", "2026-11-01", 31), of(ofC2, two, "2026-10", "2026-11-01", 31)}
 	fourth := append(start[:2:2], of(ofC1, one, "2026-11", "2026-11-05", 4), of(ofC2, two, "2026-11", "2026-11-05", 4))
+	all := append(start[:2:2], of(ofC1, one, "2026-11", "2026-11-15", 14), of(ofC2, two, "2026-11", "2026-11-15", 14))
 	const behind = "an export is behind, others reach 2026-11-14: " + ofC2 + ", which ends with "
 	for name, c := range map[string]struct {
 		nights  [][]report
@@ -335,6 +336,17 @@ func TestExtract_AScopeThatIsBehindMakesNoDaysWithoutUsage(t *testing.T) {
 			"note: an export ended long ago and is not waited for: " + ofC2},
 		"its newest run is not whole": {[][]report{append(start[:2:2], of(ofC1, one, "2026-11", "2026-11-15", 14), changed(of(ofC2, two, "2026-11", "2026-11-15", 14), func(r *report) { r.parts, r.cut = 2, true }))}, "",
 			"2026-10-01..2026-10-31", "warning: "},
+		"its only run is not whole": {[][]report{{start[0], of(ofC1, one, "2026-11", "2026-11-15", 14), changed(of(ofC2, two, "2026-11", "2026-11-15", 14), func(r *report) { r.parts, r.cut = 2, true })}}, "",
+			"2026-10-01..2026-10-31", "warning: an export is behind, others reach 2026-11-14: " + ofC2 + ", of which no run is whole yet"},
+		"its only run is not whole, of a month in which others have no day yet": {[][]report{{start[0], changed(of(ofC2, two, "2026-11", "2026-11-01", 14), func(r *report) { r.parts, r.cut = 2, true })}}, "",
+			"2026-10-01..2026-10-31", "nothing of 2026-11 is archived yet: copy it again"},
+		"the end of a month is in no run, months ago": {[][]report{{of(ofC1, one, "2026-09", "2026-09-30", 29), start[0], of(ofC1, one, "2026-11", "2026-11-15", 14)}}, "", "2026-10-01..2026-11-14",
+			"note: 2026-09-30 to 2026-09-30 are in no run of the export of " + ofC1 + ", and therefore not known: "},
+		"a month is in no run of one of two": {[][]report{append(all[:4:4], of(ofC1, one, "2026-08", "2026-09-01", 31), of(ofC2, two, "2026-08", "2026-09-01", 31), of(ofC2, two, "2026-09", "2026-10-01", 30))}, "", "",
+			"warning: 2026-09-01 to 2026-09-30 are in no run of the export of " + ofC1 + ", and count as days without usage: "},
+		"a month long ago is in no run of one of two": {[][]report{append(all[:4:4], of(ofC1, one, "2026-07", "2026-08-01", 31), of(ofC1, one, "2026-09", "2026-10-01", 30), of(ofC2, two, "2026-07", "2026-08-01", 31),
+			of(ofC2, two, "2026-08", "2026-09-01", 31), of(ofC2, two, "2026-09", "2026-10-01", 30))}, "", "", "note: 2026-08-01 to 2026-08-31 are in no run of the export of " + ofC1 + ", and count as days without usage: "},
+		"a month is in no run at all": {[][]report{append(all[:4:4], of(ofC1, one, "2026-07", "2026-08-01", 31), of(ofC1, one, "2026-09", "2026-10-01", 30))}, "", "", ""},
 		"the end of a month is in no run": {[][]report{{of(ofC1, one, "2026-10", "2026-10-31", 30), of(ofC1, one, "2026-11", "2026-11-15", 14)}}, "", "2026-10-01..2026-10-30 2026-11-01..2026-11-14",
 			"note: 2026-10-31 to 2026-10-31 are in no run of the export of " + ofC1},
 	} {
