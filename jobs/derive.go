@@ -18,30 +18,56 @@ const unsureDays = 31
 // observed is what usage rows say about customers and subscriptions, for
 // sources without inventory. Its size is that of the inventory, not of the usage.
 type observed struct {
-	customers     map[data.CustomerID]*string
+	customers     map[data.CustomerID]seenName
 	subscriptions map[data.SubscriptionID]observedSubscription
 }
 
+// seenName is a name, nil for none, and the newest day of a row that has it.
+type seenName struct {
+	name *string
+	day  data.Day
+}
+
+// see notes the name of a row: that of the newest day counts, of one day the last
+// that is read.
+func (n *seenName) see(name *string, day data.Day) {
+	if name == nil || n.name != nil && day < n.day {
+		return
+	}
+	if n.name == nil || *n.name != *name {
+		n.name = name
+	}
+	n.day = day
+}
+
 type observedSubscription struct {
+	seenName
 	customer data.CustomerID
-	name     *string
+	seen     data.Day // the newest day of a row
 }
 
 func newObserved() observed {
-	return observed{map[data.CustomerID]*string{}, map[data.SubscriptionID]observedSubscription{}}
+	return observed{map[data.CustomerID]seenName{}, map[data.SubscriptionID]observedSubscription{}}
 }
 
-// add notes the ids and names of one row; the latest name wins.
+// add notes the ids and names of one row. Rows come in the order of files, whatever
+// their days: a subscription is of the customer that its newest day names.
 func (o observed) add(row data.Usage) {
-	if name, found := o.customers[row.CustomerID]; !found || name == nil || row.Origin.CustomerName != nil && *name != *row.Origin.CustomerName {
-		o.customers[row.CustomerID] = row.Origin.CustomerName
+	c, found := o.customers[row.CustomerID]
+	before := c
+	if c.see(row.Origin.CustomerName, row.Day); !found || c != before {
+		o.customers[row.CustomerID] = c
 	}
 	if row.SubscriptionID == nil {
 		return
 	}
 	s, found := o.subscriptions[*row.SubscriptionID]
-	if !found || s.customer != row.CustomerID || row.Origin.SubscriptionName != nil && (s.name == nil || *s.name != *row.Origin.SubscriptionName) {
-		o.subscriptions[*row.SubscriptionID] = observedSubscription{row.CustomerID, cmp.Or(row.Origin.SubscriptionName, s.name)}
+	was := s
+	if s.see(row.Origin.SubscriptionName, row.Day); !found || row.Day >= s.seen {
+		s.customer, s.seen = row.CustomerID, row.Day
+	}
+	if s != was {
+		o.subscriptions[*row.SubscriptionID] = s
 	}
 }
 
@@ -56,12 +82,16 @@ func (x *extraction) derive(ctx context.Context, view *archive.View, spans map[d
 		return err
 	}
 	kind := x.Usage.Kind()
-	for id, name := range x.seen.customers {
-		customers[id] = data.Customer{CustomerID: id, Name: cmp.Or(name, customers[id].Name), Source: kind}
+	for id, c := range x.seen.customers {
+		customers[id] = data.Customer{CustomerID: id, Name: cmp.Or(c.name, customers[id].Name), Source: kind}
 	}
 	for id, s := range x.seen.subscriptions {
-		subscriptions[id] = data.Subscription{SubscriptionID: id, CustomerID: s.customer,
-			Name: cmp.Or(s.name, subscriptions[id].Name), Status: data.StatusActive}
+		known, found := subscriptions[id]
+		owner, name := s.customer, cmp.Or(s.name, known.Name)
+		if found && s.seen < spans[id].To { // the archive has newer usage than this run read
+			owner, name = known.CustomerID, cmp.Or(known.Name, s.name)
+		}
+		subscriptions[id] = data.Subscription{SubscriptionID: id, CustomerID: owner, Name: name, Status: data.StatusActive}
 	}
 	maps.DeleteFunc(customers, func(id data.CustomerID, _ data.Customer) bool { return x.Exclude[id] })
 	maps.DeleteFunc(subscriptions, func(_ data.SubscriptionID, s data.Subscription) bool { return x.Exclude[s.CustomerID] })

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"tidemark/data"
 	"tidemark/data/archive"
@@ -290,6 +291,39 @@ func TestExtract_DerivesTheInventoryOfASourceWithoutOne(t *testing.T) {
 	if again := l.subscriptions(); len(again) != 3 || *again["new"].Created != day0+31 || *again["new"].Name != "Test" {
 		t.Errorf("inventory after a later export: %v", again)
 	}
+}
+
+// TestExtract_ASubscriptionIsOfTheCustomerOfItsNewestDay has one that moved, in rows
+// of any order, and an older day that is extracted again.
+func TestExtract_ASubscriptionIsOfTheCustomerOfItsNewestDay(t *testing.T) {
+	row := func(day data.Day, customer, subscription string) data.Usage {
+		u := used(day, customer, "s")
+		u.Origin = data.Origin{Scope: customer, CustomerName: data.Optional(fmt.Sprint(customer, " on ", day)), SubscriptionName: data.Optional(subscription)}
+		return u
+	}
+	rows := []any{row(day0+1, "old", "first"), row(day0+2, "old", "second"), row(day0+3, "new", ""), row(day0+4, "new", "moved"), row(day0+5, "new", "")}
+	rapid.Check(t, func(rt *rapid.T) {
+		l := newLab(t)
+		s := &fakeSource{kind: "focus", usage: rapid.Permutation(rows).Draw(rt, "order")}
+		check := func(when string) {
+			if got := l.subscriptions()["s"]; got.CustomerID != "new" || *got.Name != "moved" {
+				rt.Errorf("%s: subscription %s of customer %s, want moved of new", when, *got.Name, got.CustomerID)
+			}
+		}
+		if _, err := l.extract(Extract{Usage: s, InventoryDay: day0 + 6}); err != nil {
+			rt.Fatal(err)
+		}
+		check("all of it")
+		for c, err := range l.view().Customers(t.Context()) {
+			if want := map[data.CustomerID]data.Day{"old": day0 + 2, "new": day0 + 5}[c.CustomerID]; err != nil || *c.Name != fmt.Sprint(c.CustomerID, " on ", want) {
+				rt.Errorf("customer %s is called %s, want the name of %s: %v", c.CustomerID, *c.Name, want, err)
+			}
+		}
+		if _, err := l.extract(Extract{Usage: s, InventoryDay: day0 + 7, Days: &data.Period{From: day0 + 1, To: day0 + 2}}); err != nil {
+			rt.Fatal(err)
+		}
+		check("the first days once more")
+	})
 }
 
 func TestWatermark_IsTheNewestUsageDayMinusTheSettleDays(t *testing.T) {
