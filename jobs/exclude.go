@@ -9,14 +9,14 @@ import (
 	"tidemark/transform"
 )
 
-// archivedUntil returns the last day of which the archive has usage of each
-// excluded customer. Up to it the usage is still taken: a month that is restated as
-// a whole would lose what was archived of the customer before.
-func (x *extraction) archivedUntil(ctx context.Context, view *archive.View) (map[data.CustomerID]data.Day, error) {
-	until := map[data.CustomerID]data.Day{}
+// archivedDays returns the days of which the archive has usage of each excluded
+// customer. Of them the usage is still taken: a month that is restated as a whole
+// would lose what was archived of the customer before.
+func (x *extraction) archivedDays(ctx context.Context, view *archive.View) (map[data.CustomerID]data.DaySet, error) {
+	archived := map[data.CustomerID]data.DaySet{}
 	days := view.ArchivedDays()
 	if len(x.Exclude) == 0 || len(days) == 0 {
-		return until, nil
+		return archived, nil
 	}
 	all := data.Period{From: days[0].Day, To: days[len(days)-1].Day}
 	for rec, err := range view.Scan(ctx, archive.UsageDaily, all, "usage_date", "customer_id") {
@@ -34,10 +34,12 @@ func (x *extraction) archivedUntil(ctx context.Context, view *archive.View) (map
 				continue // of the same day: days and customers are in order
 			}
 			customer := data.CustomerID(ids.Text(id.At(i)))
-			if day, known := at.At(i); known && x.Exclude[customer] {
-				until[customer] = max(until[customer], data.Day(day))
+			if day, dated := at.At(i); dated && x.Exclude[customer] {
+				known := archived[customer]
+				known.Add(data.Day(day))
+				archived[customer] = known
 			}
 		}
 	}
-	return until, nil
+	return archived, nil
 }

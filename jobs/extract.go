@@ -266,7 +266,7 @@ func (x *extraction) readUsage(ctx context.Context) error {
 	for _, d := range view.ArchivedDays() {
 		known[d.Day] = true
 	}
-	until, err := x.archivedUntil(ctx, view)
+	archived, err := x.archivedDays(ctx, view)
 	if err != nil {
 		return err
 	}
@@ -277,7 +277,7 @@ func (x *extraction) readUsage(ctx context.Context) error {
 			}
 			continue
 		}
-		if last, archived := until[row.CustomerID]; x.Exclude[row.CustomerID] && (!archived || row.Day > last) {
+		if x.Exclude[row.CustomerID] && !archived[row.CustomerID].Contains(row.Day) {
 			x.tally.Skip("usage of an excluded customer")
 			continue
 		}

@@ -420,8 +420,8 @@ func TestExclude_KeepsWhatIsArchived(t *testing.T) {
 		t.Fatal(err)
 	}
 	for night := range data.Day(3) {
-		for _, customer := range []string{"a", "b"} {
-			source.usage = append(source.usage, row(day-4+night, customer, map[string]string{"a": "s1", "b": "s2"}[customer]))
+		for _, customer := range []string{"a", "b"} { // history, too, that the archive never had
+			source.usage = append(source.usage, row(day-20+night, customer, map[string]string{"a": "s1", "b": "s2"}[customer]), row(day-4+night, customer, map[string]string{"a": "s1", "b": "s2"}[customer]))
 		}
 		out, err := l.extract(Extract{Usage: source, InventoryDay: day + 1 + night, Exclude: map[data.CustomerID]bool{"b": true}})
 		if err != nil {
@@ -429,13 +429,15 @@ func TestExclude_KeepsWhatIsArchived(t *testing.T) {
 		}
 		rows := map[data.Day]int64{}
 		for _, p := range l.view().Parts(archive.UsageDaily) {
-			rows[p.Day] += p.Rows
+			if p.Rows > 0 {
+				rows[p.Day] += p.Rows
+			}
 		}
 		want := map[data.Day]int64{day - 6: 2, day - 5: 2}
 		for d := range night + 1 {
-			want[day-4+d] = 1
+			want[day-4+d], want[day-20+d] = 1, 1
 		}
-		if diff := cmp.Diff(want, rows); diff != "" || out.LeftOut["usage of an excluded customer"] != int64(night)+1 {
+		if diff := cmp.Diff(want, rows); diff != "" || out.LeftOut["usage of an excluded customer"] != 2*(int64(night)+1) {
 			t.Errorf("night %d, left out %v: rows by day: want -, got +:\n%s", night, out.LeftOut, diff)
 		}
 		if out.Customers != 1 || out.Subs != 1 || l.subscriptions()["s1"].CustomerID != "a" {
