@@ -56,7 +56,7 @@ type chargedIn struct {
 // claim is the days for which a scope delivers something.
 type claim struct {
 	scope string
-	days  data.Period
+	days  data.DaySet
 }
 
 // Staged is what a run has taken in so far.

@@ -137,6 +137,7 @@ func TestAddUsage_WhatTwoScopesDeliverForTheSameDaysIsRefused(t *testing.T) {
 		{charge("2026-11-01", "a", "s1", "1", "one"), false}, {charge("2026-11-01", "a", "s2", "1", "two"), false},
 		{october, false}, {charge("2026-11-02", "a", "s1", "1", "three"), false},
 		{charge("2026-11-01", "a", "s1", "1", "two"), true}, {charge("2026-11-02", "b", "s1", "1", "one"), true},
+		{charge("2026-11-09", "a", "s1", "1", "one"), false}, {charge("2026-11-05", "a", "s1", "1", "two"), false}, {charge("2026-11-09", "a", "s1", "1", "two"), true},
 		{charge("2026-11-01", "a", "", "1", "one"), false}, {charge("2026-11-01", "b", "", "1", "two"), false}, {charge("2026-11-01", "a", "", "1", "two"), true},
 	} {
 		if err := r.AddUsage(c.row, Feed{"focus", c.row.Origin.Scope, "EUR"}); (err != nil) != c.refused {

@@ -50,7 +50,7 @@ func (r *Run) AddUsage(row data.Usage, feed Feed) error {
 	return nil
 }
 
-// checkScope refuses a charge in two scopes for the same days: it would count
+// checkScope refuses a charge in two scopes for the same day: it would count
 // twice.
 func (r *Run) checkScope(row data.Usage, feed Feed) error {
 	key := chargedIn{source: feed.Source, charged: chargedBy(string(row.CustomerID), valueOf(row.SubscriptionID), row.Currency),
@@ -67,15 +67,14 @@ func (r *Run) checkScope(row data.Usage, feed Feed) error {
 	if at < 0 {
 		key.charged = key.clone() // not the whole line it was cut from
 		key.billing = strings.Clone(key.billing)
-		known, at = append(known, claim{feed.Scope, data.Period{From: row.Day, To: row.Day}}), len(known)
+		known, at = append(known, claim{scope: feed.Scope}), len(known)
 	}
-	mine := &known[at].days
-	*mine = data.Period{From: min(mine.From, row.Day), To: max(mine.To, row.Day)}
+	known[at].days.Add(row.Day)
 	r.scopes[key] = known
 	for i, c := range known {
-		if i != at && c.days.From <= mine.To && mine.From <= c.days.To {
+		if i != at && c.days.Contains(row.Day) {
 			return fmt.Errorf("%s is delivered by feed %s and by feed %s for %s: it would count twice; leave one of them out",
-				key.charged, Feed{feed.Source, c.scope, feed.Currency}, feed, max(c.days.From, mine.From))
+				key.charged, Feed{feed.Source, c.scope, feed.Currency}, feed, row.Day)
 		}
 	}
 	return nil

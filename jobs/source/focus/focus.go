@@ -210,7 +210,7 @@ func (r *reading) row(p exported, row *flatfile.Row) (more bool, err error) {
 		}
 		return r.yield(data.Usage{}, e), nil
 	}
-	if err := r.owners.add(&usage, p.from()); err != nil {
+	if err := r.owners.add(&usage, p.from(), p.run == nil); err != nil {
 		return false, err
 	}
 	r.tally.Read++

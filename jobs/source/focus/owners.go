@@ -19,12 +19,15 @@ type owned struct{ customer, subscription, month string }
 // delivery is the days for which a place delivers.
 type delivery struct {
 	from string
-	days data.Period
+	days data.DaySet
+	span data.Period // from the first to the last of them
+	bare bool        // without manifest
 }
 
 // add notes a row. It refuses one whose subscription another place delivers for
-// the same days.
-func (o owners) add(u *data.Usage, from string) error {
+// the same day, and of folders without manifest, which may be copies of one month,
+// any day between.
+func (o owners) add(u *data.Usage, from string, bare bool) error {
 	key := owned{customer: string(u.CustomerID)}
 	if u.SubscriptionID != nil {
 		key = owned{subscription: string(*u.SubscriptionID)}
@@ -45,15 +48,21 @@ func (o owners) add(u *data.Usage, from string) error {
 	if at < 0 {
 		// Cloned, so that it does not keep the whole line it was cut from.
 		key = owned{strings.Clone(key.customer), strings.Clone(key.subscription), strings.Clone(key.month)}
-		known, at = append(known, delivery{from, data.Period{From: u.Day, To: u.Day}}), len(known)
+		known, at = append(known, delivery{from: from, span: data.Period{From: u.Day, To: u.Day}, bare: bare}), len(known)
 	}
 	mine := &known[at]
-	mine.days = data.Period{From: min(mine.days.From, u.Day), To: max(mine.days.To, u.Day)}
+	mine.days.Add(u.Day)
+	mine.span = data.Period{From: min(mine.span.From, u.Day), To: max(mine.span.To, u.Day)}
 	o[key] = known
 	for i, d := range known {
-		if i != at && d.days.From <= mine.days.To && mine.days.From <= d.days.To {
+		within := (d.bare || mine.bare) && d.span.From <= mine.span.To && mine.span.From <= d.span.To
+		if i != at && (within || d.days.Contains(u.Day)) {
+			first := u.Day
+			if within {
+				first = max(d.span.From, mine.span.From)
+			}
 			return fmt.Errorf("%s is delivered twice for %s, by %s and by %s: it would count double; take one of them out",
-				charged(u), max(d.days.From, mine.days.From), d.from, from)
+				charged(u), first, d.from, from)
 		}
 	}
 	return nil

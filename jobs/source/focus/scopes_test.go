@@ -27,6 +27,7 @@ const (
 type report struct {
 	dir, scope, month, submitted string
 	from, to                     int      // days of the month with rows; 0 for none
+	late                         int      // a day with rows beside; 0 for none
 	charges                      []string // customer/subscription, either may be empty
 	currency                     string   // "" for EUR
 	parts                        int      // 0: 1
@@ -42,7 +43,10 @@ func (r report) files() map[string]string {
 		parts[i] = "ChargePeriodStart,BillingPeriodStart,BilledCost,BillingCurrency,BillingAccountId,ProviderName,ChargeCategory,ConsumedQuantity,ConsumedUnit,x_CustomerId,SubAccountId\n"
 	}
 	rows := 0
-	for day := max(1, r.from); day <= r.to; day++ {
+	for day := max(1, r.from); day <= max(r.to, r.late); day++ {
+		if day > r.to && day != r.late {
+			continue
+		}
 		for _, charge := range r.charges {
 			customer, subscription, _ := strings.Cut(charge, "/")
 			currency := r.currency
@@ -131,6 +135,12 @@ func TestExtract_NoChargeCountsTwice(t *testing.T) {
 		"a scope of one month and a wider one of the next, at once": {
 			nil, []report{{dir: "a", scope: ofC1, month: "2026-09", submitted: "2026-10-05T04:00:00Z", to: 30, charges: []string{"c1/s1"}}, october("b", ofAccount, "c1/s1")},
 			map[string]int64{ofC1 + " 2026-09": 3000, ofAccount + " 2026-10": 3100}, ""},
+		"a subscription that changes accounts within a month, and a later charge of the first": {
+			nil, []report{changed(october("a", ofAccount, "c1/s1"), func(r *report) { r.to, r.late = 14, 31 }), changed(october("b", ofAccount+"2", "c1/s1"), func(r *report) { r.from, r.to = 15, 30 })},
+			map[string]int64{ofAccount + " 2026-10": 1500, ofAccount + "2 2026-10": 1600}, ""},
+		"a later charge of a day that the second has as well": {
+			nil, []report{changed(october("a", ofAccount, "c1/s1"), func(r *report) { r.to, r.late = 14, 20 }), changed(october("b", ofAccount+"2", "c1/s1"), func(r *report) { r.from = 15 })},
+			nil, "subscription s1 is delivered twice for 2026-10-20"},
 		"a subscription that changes accounts within a month": {
 			nil, []report{changed(october("a", ofAccount, "c1/s1"), func(r *report) { r.to = 14 }), changed(october("b", ofAccount+"2", "c1/s1"), func(r *report) { r.from = 15 })},
 			map[string]int64{ofAccount + " 2026-10": 1400, ofAccount + "2 2026-10": 1700}, ""},
