@@ -349,6 +349,12 @@ func TestMetrics_SubscriptionsOverTime(t *testing.T) {
 	snapshot := func(day data.Day, subs ...data.Subscription) worldSnapshot {
 		return worldSnapshot{day: day, subscriptions: subs}
 	}
+	from := func(source string, s worldSnapshot, others ...string) worldSnapshot {
+		for i, source := range append([]string{source, source}, others...) {
+			s.customers = append(s.customers, data.Customer{CustomerID: data.CustomerID("abc"[i : i+1]), Source: source})
+		}
+		return s
+	}
 	active := sub(data.StatusActive)
 	tests := []struct {
 		name      string
@@ -360,6 +366,10 @@ func TestMetrics_SubscriptionsOverTime(t *testing.T) {
 		{"suspended in the first snapshot is no change", []worldSnapshot{snapshot(d-3, sub(data.StatusSuspended)...), snapshot(d)}, "deprovisioned", "0|0|null"},
 		{"suspended and then deprovisioned ends once", []worldSnapshot{snapshot(d-5, active...), snapshot(d-1, sub(data.StatusSuspended)...), snapshot(d, sub(data.StatusDeprovisioned)...)}, "deprovisioned", "0|1|null"},
 		{"a stated day stands above the snapshots", []worldSnapshot{snapshot(d-5, active...), snapshot(d, sub(data.StatusSuspended, ended(d-1))...)}, "deprovisioned", "0|1|null"},
+		{"suspended in the first inventory after derived ones", []worldSnapshot{from("focus", snapshot(d-1, active...)), from("tables", snapshot(d, sub(data.StatusSuspended)...))}, "deprovisioned", `0|null|"not_observed_before: 2026-11-11"`},
+		{"gone from the first inventory of another source", []worldSnapshot{from("focus", snapshot(d-1, active...)), from("tables", snapshot(d))}, "deprovisioned", `0|null|"not_observed_before: 2026-11-11"`},
+		{"suspended in the second inventory after derived ones", []worldSnapshot{from("focus", snapshot(d-2, active...)), from("tables", snapshot(d-1, active...)), from("tables", snapshot(d, sub(data.StatusSuspended)...))}, "deprovisioned", `1|0|null`},
+		{"suspended while some customers are kept as they were derived", []worldSnapshot{from("focus", snapshot(d-1, active...)), from("tables", snapshot(d, sub(data.StatusSuspended)...), "focus")}, "deprovisioned", `0|null|"not_observed_before: 2026-11-11"`},
 		{"gone from the newest snapshot", []worldSnapshot{snapshot(d-5, active...), snapshot(d)}, "deprovisioned", "1|0|null"},
 		{"missing once is not gone", []worldSnapshot{snapshot(d-5, active...), snapshot(d), snapshot(d+1, active...)}, "deprovisioned", "0|0|null"},
 		{"missing once is still active", []worldSnapshot{snapshot(d-5, active...), snapshot(d), snapshot(d+1, active...)}, "active_at_end", "1|1|null"},

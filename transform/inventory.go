@@ -14,12 +14,15 @@ type inventory struct {
 	customers, subscriptions, texts *IDs
 
 	days  []data.Day                // of the snapshots, oldest first
+	anew  []bool                    // by snapshot: whether it is the first from another source than the one before
 	seen  [][]uint8                 // by snapshot and subscription: place in statuses
 	subs  []subscription            // by id; ids of other origin have exists false
 	moves []commitmentMove          // commitment ends that moved later
 	names map[int32]string          // of customers, as the newest snapshot has it
 	terms struct{ any, exact bool } // any plan date at all; any renewal date
 
+	source   string        // that most customers of the newest snapshot come from
+	before   string        // the same of the one before it
 	statuses []data.Status // that the snapshots state; the first is "", not in it
 }
 
@@ -80,11 +83,18 @@ func (inv *inventory) addCustomers(s Snapshot) error {
 	}
 	var texts IDs
 	c := ColumnsOf(s.Customers)
-	id, name := c.IDs("customer_id", inv.customers), c.IDs("name", &texts)
+	id, name, source := c.IDs("customer_id", inv.customers), c.IDs("name", &texts), c.IDs("source", &texts)
 	if c.Err() != nil {
 		return c.Err()
 	}
+	count := map[int32]int{}
 	for i := range c.Rows() {
+		if from := source.At(i); from != NoID && texts.Text(from) != "" {
+			count[from]++
+			if count[from]*2 > c.Rows() {
+				inv.source = texts.Text(from)
+			}
+		}
 		if n := name.At(i); n != NoID {
 			inv.names[id.At(i)] = texts.Text(n)
 		} else {
@@ -100,6 +110,8 @@ func (inv *inventory) addSubscriptions(s Snapshot) error {
 	}
 	at := len(inv.days)
 	inv.days, inv.seen = append(inv.days, s.Day), append(inv.seen, nil)
+	inv.anew = append(inv.anew, at > 0 && inv.before != "" && inv.before != inv.source)
+	inv.before = inv.source
 	var statuses IDs
 	c := ColumnsOf(s.Subscriptions)
 	id, customer := c.IDs("subscription_id", inv.subscriptions), c.IDs("customer_id", inv.customers)
@@ -257,8 +269,15 @@ type ending struct {
 	bridged bool // booked on a snapshot more than a day after the one before
 }
 
+// begun reports whether an inventory from another source begins after snapshot from
+// and up to snapshot to. One that is derived from usage has everything as active, and
+// another program may leave out what has ended: what differs then ended on no day that
+// they could tell.
+func (inv *inventory) begun(from, to int) bool { return slices.Contains(inv.anew[from+1:to+1], true) }
+
 // endings returns when the subscription became suspended or deprovisioned: the
-// day that the source states, else each change between two snapshots.
+// day that the source states, else each change between two snapshots, but for those
+// between inventories of two sources.
 func (inv *inventory) endings(id int32) []ending {
 	s := &inv.subs[id]
 	if !s.exists {
@@ -269,6 +288,9 @@ func (inv *inventory) endings(id int32) []ending {
 	}
 	var out []ending
 	book := func(from, to int) {
+		if inv.begun(from, to) {
+			return
+		}
 		out = append(out, ending{inv.days[to], inv.days[to]-inv.days[from] > 1})
 	}
 	before := s.first

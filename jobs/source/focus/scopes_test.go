@@ -326,8 +326,9 @@ func TestExtract_AScopeThatIsBehindMakesNoDaysWithoutUsage(t *testing.T) {
 		known   string // from October on
 		says    string // of the one warning or note; "" for none
 	}{
-		"its newest run is old":      {[][]report{append(fourth[:4:4], of(ofC1, one, "2026-11", "2026-11-15", 14))}, "", "2026-10-01..2026-11-04", "warning: " + behind + "2026-11-04"},
-		"it has no run of the month": {[][]report{append(start[:2:2], of(ofC1, one, "2026-11", "2026-11-15", 14))}, "", "2026-10-01..2026-10-31", "warning: " + behind + "2026-10-31"},
+		"its newest run is old": {[][]report{append(fourth[:4:4], of(ofC1, one, "2026-11", "2026-11-15", 14))}, "", "2026-10-01..2026-11-04", "warning: " + behind + "2026-11-04"},
+		"it has no run of the month": {[][]report{append(start[:2:2], of(ofC1, one, "2026-11", "2026-11-15", 14))}, "", "2026-10-01..2026-10-31",
+			"warning: " + behind + "2026-10-31; the days between, but for those that were known before, are in no report"},
 		"others have some of the day they ran on": {[][]report{append(fourth[:4:4], of(ofC1, one, "2026-11", "2026-11-15", 15)), append(fourth[:4:4], of(ofC1, one, "2026-11", "2026-11-16", 16))}, "", "2026-10-01..2026-11-04",
 			"warning: an export is behind, others reach 2026-11-15: "},
 		"it is as late as the night": {[][]report{append(start[:2:2], of(ofC1, one, "2026-11", "2026-11-15", 14), of(ofC2, two, "2026-11", "2026-11-14", 13))}, "", "2026-10-01..2026-11-13", ""},
