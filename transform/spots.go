@@ -89,8 +89,9 @@ type spots struct {
 	all  []spot
 }
 
-// fewCategories is up to which id categories are found by place. Azure has some hundred.
-const fewCategories = 512
+// fewCategories is up to which id categories are found by place: a customer takes four bytes for
+// each up to the last one of its own.
+const fewCategories = 128
 
 // spot holds the numbers of what a customer's rows of one category, unit and currency are
 // added up in, nowhere for those not asked for yet.

@@ -32,7 +32,11 @@ func (b *bridge) decimals(p pageOf) (arrow.Array, error) {
 		return p.array(p.field.Type, place(p, looked)), nil
 	}
 	if p.levels == nil && b.shift == 0 && p.page.Type().Kind() == parquet.FixedLenByteArray && p.page.Type().Length() == arrow.Decimal128SizeBytes {
-		return p.array(p.field.Type, p.lend(turned(values))), nil
+		raw, amounts := turned(values)
+		if err := b.checkAmounts(amounts); err != nil {
+			return nil, err
+		}
+		return p.array(p.field.Type, p.lend(raw)), nil
 	}
 	room := p.room(p.rows * arrow.Decimal128SizeBytes)
 	to := arrow.GetData[decimal128.Num](room.Bytes())
@@ -52,11 +56,24 @@ func (b *bridge) decimals(p pageOf) (arrow.Array, error) {
 
 // turned makes Arrow's amounts of Parquet's where they lie: a page that was read is nobody
 // else's.
-func turned(v encoding.Values) []byte {
-	raw, _ := v.FixedLenByteArray()
-	amounts := arrow.GetData[decimal128.Num](raw)
+func turned(v encoding.Values) (raw []byte, amounts []decimal128.Num) {
+	raw, _ = v.FixedLenByteArray()
+	amounts = arrow.GetData[decimal128.Num](raw)
 	turn(amounts, amounts)
-	return raw
+	return raw, amounts
+}
+
+// checkAmounts refuses what others wrote that has more than 38 digits.
+func (b *bridge) checkAmounts(amounts []decimal128.Num) error {
+	if !b.foreign {
+		return nil
+	}
+	for _, v := range amounts {
+		if _, ok := data.DecimalFromArrow(v); !ok {
+			return errTooLarge
+		}
+	}
+	return nil
 }
 
 // turn brings the bytes of amounts into the reverse order.
@@ -86,7 +103,7 @@ func (b *bridge) amountsOf(to []decimal128.Num, kind parquet.Kind, v encoding.Va
 		from, size := v.FixedLenByteArray()
 		if size == arrow.Decimal128SizeBytes && b.shift == 0 {
 			turn(to, arrow.GetData[decimal128.Num](from)[:len(to)])
-			return nil
+			return b.checkAmounts(to)
 		}
 		return b.wide(to, func(i int) []byte { return from[i*size : (i+1)*size] })
 	case parquet.ByteArray:
@@ -132,7 +149,7 @@ func (b *bridge) wide(to []decimal128.Num, of func(i int) []byte) error {
 		}
 		lo := len(raw) - 8
 		v := decimal128.New(short(raw[:lo]), binary.BigEndian.Uint64(raw[lo:]))
-		if !v.FitsInPrecision(int32(data.Precision - b.shift)) {
+		if _, ok := data.DecimalFromArrow(v); !ok || !v.FitsInPrecision(int32(data.Precision-b.shift)) {
 			return errTooLarge
 		}
 		to[i] = v.Mul(decimal128.GetScaleMultiplier(b.shift))

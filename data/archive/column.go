@@ -73,13 +73,20 @@ func (r *columnReader) left() (int, error) {
 }
 
 // nextPage goes on to the next page, which may be empty.
-func (r *columnReader) nextPage() error {
+func (r *columnReader) nextPage() (err error) {
 	r.give()
 	if r.pages == nil {
 		if len(r.chunks) == 0 {
 			return fmt.Errorf("%w: it has fewer rows than the others", ErrDamaged)
 		}
 		r.pages, r.chunks = r.chunks[0].Pages(), r.chunks[1:]
+	}
+	if r.foreign { // parquet-go panics on some pages that are damaged
+		defer func() {
+			if why := recover(); why != nil {
+				err = fmt.Errorf("%w: %v", ErrDamaged, why)
+			}
+		}()
 	}
 	page, err := r.pages.ReadPage()
 	if errors.Is(err, io.EOF) {
@@ -99,12 +106,14 @@ func (r *columnReader) nextPage() error {
 // take returns the next n rows, no more than are left. The caller must Release
 // the array.
 func (r *columnReader) take(n int) arrow.Array {
+	var part arrow.Array
 	if r.absent {
-		return r.empty(n)
+		part = r.empty(n)
+	} else {
+		part = array.NewSlice(r.page, int64(r.row), int64(r.row+n))
+		r.row += n
 	}
-	part := array.NewSlice(r.page, int64(r.row), int64(r.row+n))
 	part.NullN() // counted now: Arrow counts on first use, without a lock
-	r.row += n
 	return part
 }
 

@@ -73,7 +73,10 @@ func (d *dictionary) index(value []byte) int32 {
 	}
 	i, found := d.at[string(value)]
 	if !found {
-		i = int32(len(d.at))
+		i = int32(len(d.added)) // not len(d.at): a value may be there twice
+		if d.made != nil {
+			i += int32(d.made.Len())
+		}
 		text := string(value)
 		d.at[text], d.added = i, append(d.added, text)
 	}

@@ -109,7 +109,7 @@ func (f *file) check(p Part) error {
 // reads a changed scale or a missing column without a word.
 func (f *file) checkColumns() error {
 	f.leaves = map[string]int{}
-	for i, node := range f.file.Root().Columns() {
+	for _, node := range f.file.Root().Columns() {
 		name := node.Name()
 		want, known := f.layout.leaves[name]
 		if !known {
@@ -124,7 +124,7 @@ func (f *file) checkColumns() error {
 		if _, twice := f.leaves[name]; twice {
 			return fmt.Errorf("%w: column %s is there twice", ErrSchema, name)
 		}
-		f.leaves[name] = i
+		f.leaves[name] = node.Index()
 	}
 	for _, c := range f.layout.columns {
 		if _, found := f.leaves[c.name]; !found && !c.nullable {

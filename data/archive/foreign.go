@@ -76,7 +76,7 @@ func (in File) scan(t Table, columns []string) (scan, error) {
 // checkForeign finds the columns, and those that cannot be read as the table's.
 func (f *file) checkForeign() error {
 	f.leaves, f.shifts = map[string]int{}, map[string]int{}
-	for i, node := range f.file.Root().Columns() {
+	for _, node := range f.file.Root().Columns() {
 		at := f.layout.arrow.FieldIndices(node.Name())
 		if len(at) == 0 {
 			continue
@@ -85,7 +85,7 @@ func (f *file) checkForeign() error {
 		if !fits {
 			return fmt.Errorf("%w: column %s is %s", ErrSchema, node.Name(), describe(node))
 		}
-		f.leaves[node.Name()], f.shifts[node.Name()] = i, shift
+		f.leaves[node.Name()], f.shifts[node.Name()] = node.Index(), shift
 	}
 	for _, c := range f.layout.columns {
 		if _, found := f.leaves[c.name]; !found && !c.nullable {
@@ -102,21 +102,25 @@ func fitsForeign(node parquet.Node, k kind) (shift int, fits bool) {
 		return 0, false
 	}
 	physical := node.Type().Kind()
+	var meant parquetformat.LogicalTypeValue
+	if l := node.Type().LogicalType(); l != nil {
+		meant = l.Value
+	}
+	amount, isAmount := meant.(*parquetformat.DecimalType)
+	_, isInteger := meant.(*parquetformat.IntType)
+	_, isDate := meant.(*parquetformat.DateType)
 	switch k {
 	case kindText:
-		return 0, physical == parquet.ByteArray
-	case kindDate, kindInt32:
-		return 0, physical == parquet.Int32
+		return 0, physical == parquet.ByteArray && !isAmount
+	case kindDate:
+		return 0, physical == parquet.Int32 && isDate
+	case kindInt32:
+		return 0, physical == parquet.Int32 && (meant == nil || isInteger)
 	case kindInt64:
-		return 0, physical == parquet.Int64
+		return 0, physical == parquet.Int64 && (meant == nil || isInteger)
 	case kindBool:
 		return 0, physical == parquet.Boolean
 	}
-	logical := node.Type().LogicalType()
-	if logical == nil {
-		return 0, false
-	}
-	amount, isAmount := logical.Value.(*parquetformat.DecimalType)
 	if !isAmount {
 		return 0, false
 	}

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/array"
 	"github.com/apache/arrow/go/v17/arrow/memory"
 	"github.com/google/go-cmp/cmp"
 	"github.com/parquet-go/parquet-go"
@@ -330,5 +331,101 @@ func TestScanFile_RefusesAnAmountThatIsTooLarge(t *testing.T) {
 				t.Errorf("%d digits: %v", digits, err)
 			}
 		}
+	}
+}
+
+// Columns are found by name, whatever stands before them and has leaves of its own.
+func TestScanFile_FindsColumnsBehindNestedOnes(t *testing.T) {
+	type nested struct {
+		Tags struct {
+			Name  string `parquet:"name"`
+			Value string `parquet:"value"`
+		} `parquet:"tags"`
+		CustomerID string  `parquet:"customer_id,dict"`
+		Name       *string `parquet:"name,optional"`
+		Source     string  `parquet:"source"`
+	}
+	row := nested{CustomerID: "c1", Name: new("Ada"), Source: "x"}
+	row.Tags.Name, row.Tags.Value = "k", "v"
+	var out bytes.Buffer
+	if err := writeRowsOf(row)(&out); err != nil {
+		t.Fatal(err)
+	}
+	in := File{Name: "x.parquet", Reader: bytes.NewReader(out.Bytes()), Size: int64(out.Len())}
+	got := dump(t, ScanFile(t.Context(), in, Customers, "customer_id", "name", "source"))
+	if want := []string{`customer_id="c1" name="Ada" source="x" `}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// A value that a foreign dictionary has twice moves no other.
+func TestDictionary_AddsBehindValuesThatAreThereTwice(t *testing.T) {
+	b := array.NewStringBuilder(memory.DefaultAllocator)
+	b.AppendValues([]string{"a", "a", "b"}, nil)
+	d := dictionary{made: b.NewArray()}
+	for value, want := range map[string]int32{"b": 2, "c": 3} {
+		if got := d.index([]byte(value)); got != want {
+			t.Errorf("%s is %d, want %d", value, got, want)
+		}
+	}
+	if all := d.values(memory.DefaultAllocator).(*array.String); all.Value(2) != "b" || all.Value(3) != "c" {
+		t.Errorf("values %v", all)
+	}
+}
+
+func TestScanFile_RefusesAmountsThatOnlyTheirBytesHold(t *testing.T) {
+	type row struct {
+		CustomerID string   `parquet:"customer_id"`
+		Category   string   `parquet:"category"`
+		Currency   string   `parquet:"currency"`
+		Charge     string   `parquet:"charge_category"`
+		Rows       int64    `parquet:"rows"`
+		UsageRows  int64    `parquet:"usage_rows"`
+		CostRows   int64    `parquet:"cost_rows"`
+		USDRows    int64    `parquet:"usd_rows"`
+		Services   int32    `parquet:"services"`
+		Cost       [16]byte `parquet:"cost,decimal(3:38)"`
+		USD        [16]byte `parquet:"cost_usd,decimal(18:38)"`
+	}
+	least, most := [16]byte{0: 0x80}, [16]byte{0: 0x7f, 15: 0xff}
+	for _, r := range []row{{Cost: least}, {USD: least}, {USD: most}} {
+		var out bytes.Buffer
+		if err := writeRowsOf(r)(&out); err != nil {
+			t.Fatal(err)
+		}
+		in := File{Name: "x.parquet", Reader: bytes.NewReader(out.Bytes()), Size: int64(out.Len())}
+		for _, err := range ScanFile(t.Context(), in, UsageDaily) {
+			if !errors.Is(err, data.ErrOverflow) {
+				t.Errorf("%x, %x: %v", r.Cost, r.USD, err)
+			}
+		}
+	}
+}
+
+// Whatever byte of a file is another, there are rows or an error, and never a panic.
+func TestScanFile_SurvivesEveryDamagedByte(t *testing.T) {
+	var out bytes.Buffer
+	var rows []data.Usage
+	for i := range 30 {
+		rows = append(rows, row("2026-11-20", fmt.Sprint("c", i%3), fmt.Sprint(i)))
+	}
+	if err := WriteUsageFile(&out, slices.Values(rows)); err != nil {
+		t.Fatal(err)
+	}
+	failed := 0
+	for at := range out.Len() {
+		file := bytes.Clone(out.Bytes())
+		file[at] ^= 0xff
+		in := File{Name: "x.parquet", Reader: bytes.NewReader(file), Size: int64(len(file))}
+		for rec, err := range ScanFile(t.Context(), in, UsageTable) {
+			if err != nil {
+				failed++
+				break
+			}
+			dumpRecord(rec)
+		}
+	}
+	if failed < out.Len()/2 {
+		t.Errorf("%d of %d damages were noticed", failed, out.Len())
 	}
 }
