@@ -98,8 +98,10 @@ category that moved most, categories new and lost, and the trend over twelve
 periods. --group-by prints the cost of each customer, category or currency
 instead, the highest of each currency first.
 
---from-raw computes the same once more from usage, the rows as they were
-delivered, and says so; it fails with the first figure that differs.
+--from-raw computes the figures of the period and of the one before once more
+from usage, the rows as they were delivered, and says so; it fails with the
+first that differs. Scores and the trend before these periods are not computed
+again.
 
 json has the keys of docs/metrics.md; csv and parquet are one long table, a row
 per figure, with the columns described there: in parquet amounts are
@@ -120,7 +122,7 @@ reason stands beside it. --out replaces a file only when all is written.`,
 	groups := []string{string(reports.ByCustomer), string(reports.ByCategory), string(reports.ByCurrency)}
 	cmd.Flags().Var(newChoice(&f.groupBy, "", groups), "group-by", "the cost by `KEY` and currency instead: "+orList(groups))
 	_ = cmd.RegisterFlagCompletionFunc("group-by", cobra.FixedCompletions(groups, cobra.ShellCompDirectiveNoFileComp))
-	cmd.Flags().BoolVar(&f.fromRaw, "from-raw", false, "also compute everything from the rows of usage that usage_daily was made from, and fail where a figure differs")
+	cmd.Flags().BoolVar(&f.fromRaw, "from-raw", false, "also compute both periods from the rows of usage that usage_daily was made from, and fail where a figure differs")
 	cmd.Flags().StringVar(&f.out, "out", "", "`FILE` to write or replace (default: print)")
 	formatFlag(cmd, &f.format, "table", "table", "json", "csv", "parquet")
 	return cmd

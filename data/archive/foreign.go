@@ -42,7 +42,12 @@ func ScanFile(ctx context.Context, in File, t Table, columns ...string) iter.Seq
 	}
 }
 
-func (in File) scan(t Table, columns []string) (scan, error) {
+func (in File) scan(t Table, columns []string) (s scan, err error) {
+	defer func() {
+		if why := recover(); why != nil { // parquet-go panics on some files that are damaged
+			err = fmt.Errorf("%w: %v", ErrDamaged, why)
+		}
+	}()
 	layouts, err := newLayouts(t)
 	if err != nil {
 		return scan{}, err
