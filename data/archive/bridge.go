@@ -18,8 +18,8 @@ import (
 // bridge makes Arrow arrays of the pages of one column. Indexes of dictionaries,
 // dates, integers, truth values and texts have the same form in both: such an
 // array lies over the page and keeps it until it is released. Amounts are
-// big-endian in Parquet and so are copied, and so is a page with nulls, whose
-// values Parquet packs.
+// big-endian in Parquet and are turned where they lie; a page with nulls, whose
+// values Parquet packs, is copied, and so are amounts of other forms.
 type bridge struct {
 	mem     memory.Allocator
 	spare   *recycler // for what is copied
