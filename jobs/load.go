@@ -295,7 +295,11 @@ func (l *loader) inventory(ctx context.Context) error {
 			subscriptions.Release()
 			return err
 		}
-		in.Inventory = append(in.Inventory, transform.Snapshot{Day: day, Customers: customers, Subscriptions: subscriptions})
+		source, err := transform.MainSource(customers)
+		in.Inventory = append(in.Inventory, transform.Snapshot{Day: day, Customers: customers, Subscriptions: subscriptions, Source: source})
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package transform
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/apache/arrow/go/v17/arrow"
@@ -398,5 +399,54 @@ func TestMetrics_SubscriptionsOverTime(t *testing.T) {
 				t.Errorf("summary has not %s:\n%q", want, lines(got.Summary))
 			}
 		})
+	}
+}
+
+// An inventory that was added lacks the only customer of a recipient: for the recipient, too,
+// nothing ended.
+func TestFilter_KeepsTheSourceOfASnapshotWithoutCustomersInScope(t *testing.T) {
+	d := mustDay("2026-11-12")
+	customers := func(source string, ids ...data.CustomerID) (all []data.Customer) {
+		for _, id := range ids {
+			all = append(all, data.Customer{CustomerID: id, Source: source})
+		}
+		return all
+	}
+	w := world{period: data.Period{From: d, To: d}, watermark: &d, extracted: []data.Day{d - 1, d}, snapshots: []worldSnapshot{
+		{day: d - 1, customers: customers("focus", "a", "b"), subscriptions: []data.Subscription{{SubscriptionID: "s", CustomerID: "b", Status: data.StatusActive}}},
+		{day: d, customers: customers("tables", "a")},
+	}}
+	mem := memory.NewGoAllocator()
+	in, release := w.inputs(mem, 10)
+	defer release()
+	for i, s := range in.Inventory {
+		source, err := MainSource(s.Customers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in.Inventory[i].Source = source
+	}
+	index, err := NewIndex(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine, free, err := index.Filter(mem, map[data.CustomerID]bool{"b": true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer free()
+	tables, err := Metrics(mem, mine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tables.Release()
+	found := false
+	for _, line := range lines(tables.Summary) {
+		if found = found || strings.HasPrefix(line, `"deprovisioned"|0|`); strings.HasPrefix(line, `"deprovisioned"|1|`) {
+			t.Error(line)
+		}
+	}
+	if !found {
+		t.Errorf("no count of 0: %q", lines(tables.Summary))
 	}
 }

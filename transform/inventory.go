@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/apache/arrow/go/v17/arrow"
+
 	"tidemark/data"
 )
 
@@ -83,18 +85,19 @@ func (inv *inventory) addCustomers(s Snapshot) error {
 	}
 	var texts IDs
 	c := ColumnsOf(s.Customers)
-	id, name, source := c.IDs("customer_id", inv.customers), c.IDs("name", &texts), c.IDs("source", &texts)
+	id, name := c.IDs("customer_id", inv.customers), c.IDs("name", &texts)
 	if c.Err() != nil {
 		return c.Err()
 	}
-	count := map[int32]int{}
-	for i := range c.Rows() {
-		if from := source.At(i); from != NoID && texts.Text(from) != "" {
-			count[from]++
-			if count[from]*2 > c.Rows() {
-				inv.source = texts.Text(from)
-			}
+	source := s.Source
+	if source == "" {
+		var err error
+		if source, err = MainSource(s.Customers); err != nil {
+			return err
 		}
+	}
+	inv.source = cmp.Or(source, inv.source)
+	for i := range c.Rows() {
 		if n := name.At(i); n != NoID {
 			inv.names[id.At(i)] = texts.Text(n)
 		} else {
@@ -102,6 +105,25 @@ func (inv *inventory) addCustomers(s Snapshot) error {
 		}
 	}
 	return nil
+}
+
+// MainSource returns the source that more than half of the customers of a snapshot come from;
+// empty when there is none.
+func MainSource(customers arrow.Record) (string, error) {
+	var texts IDs
+	c := ColumnsOf(customers)
+	source := c.IDs("source", &texts)
+	if c.Err() != nil {
+		return "", c.Err()
+	}
+	count := map[int32]int{}
+	for i := range c.Rows() {
+		from := source.At(i)
+		if count[from]++; from != NoID && count[from]*2 > c.Rows() {
+			return texts.Text(from), nil
+		}
+	}
+	return "", nil
 }
 
 func (inv *inventory) addSubscriptions(s Snapshot) error {

@@ -87,6 +87,10 @@ type Snapshot struct {
 	Day           data.Day
 	Customers     arrow.Record // data.CustomersSchema
 	Subscriptions arrow.Record // data.SubscriptionsSchema
+
+	// Source is the MainSource of all customers, however few of them Customers has
+	// left; empty: that of Customers.
+	Source string
 }
 
 // Known returns the known days of p in order.
