@@ -142,6 +142,28 @@ func TestUsage_WhatIsUnbilledFollowsTheRemoteCalendar(t *testing.T) {
 	}
 }
 
+// TestUsage_AnExportThatHasTheMonthBeforeAsWellIsLeft: until the remote side changes over,
+// "current" has all of the month before beside the new days. It is neither month alone.
+func TestUsage_AnExportThatHasTheMonthBeforeAsWellIsLeft(t *testing.T) {
+	var lines []fakemicrosoft.Line
+	for day := range 30 {
+		lines = append(lines, line(func(l *fakemicrosoft.Line) { l.UsageDate = fmt.Sprintf("2026-11-%02dT00:00:00Z", day+1) }))
+	}
+	for day := range 3 {
+		lines = append(lines, line(func(l *fakemicrosoft.Line) {
+			l.ChargeStartDate, l.UsageDate = "2026-12-01T00:00:00Z", fmt.Sprintf("2026-12-%02dT00:00:00Z", day+1)
+		}))
+	}
+	s := newSide(t, handMade(lines...), fakemicrosoft.Options{})
+	s.clock.at = time.Date(2026, 12, 4, 2, 30, 0, 0, time.UTC)
+	u := s.usage(s.source(), nil)
+	if len(u.Rows) != 0 || !slices.ContainsFunc(u.Tally.Warnings, func(w string) bool {
+		return strings.Contains(w, "it still has all of 2026-11 beside what is new")
+	}) {
+		t.Errorf("%d rows, warnings %q", len(u.Rows), u.Tally.Warnings)
+	}
+}
+
 func TestUsage_DaysThatAreAskedFor(t *testing.T) {
 	s := newSide(t, smallPartner(), fakemicrosoft.Options{})
 	want := data.Period{From: s.day("2026-10-30"), To: s.day("2026-11-02")}

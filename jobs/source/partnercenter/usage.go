@@ -131,6 +131,10 @@ func (s *Source) fetchUnbilled(ctx context.Context, want *data.Period, tally *da
 				continue
 			case e.Period == "last":
 				last = f.period
+			case s.isBoth(f, monthOf(first-1)):
+				tally.Warnings = append(tally.Warnings, fmt.Sprintf("%s: it still has all of %s beside what is new, the remote side has not changed over yet: %s stays as it is",
+					e, monthOf(first-1), f.period))
+				continue
 			}
 			feeds = append(feeds, f)
 		}
@@ -153,6 +157,29 @@ func (s *Source) isRest(f *feed) bool {
 		return false
 	}
 	return 2*days <= int(data.MonthOf(first).Days())
+}
+
+// isBoth reports whether an export that is placed in a month has all of the month before as
+// well: no less than the archive, or usage on most days. Filed under its month it would count
+// the one before twice.
+func (s *Source) isBoth(f *feed, before string) bool {
+	lines, days := int64(0), map[string]bool{}
+	for _, b := range f.blobs {
+		lines += b.Months[before]
+		for day := range b.Days {
+			if strings.HasPrefix(day, before) {
+				days[day] = true
+			}
+		}
+	}
+	first, err := data.ParseDay(before + "-01")
+	if lines == 0 || f.period <= before || err != nil {
+		return false
+	}
+	if has, found := s.month(f.Currency, before); found && has.Rows > 0 {
+		return lines >= has.Rows && len(days) >= has.Days
+	}
+	return 2*len(days) > int(data.MonthOf(first).Days())
 }
 
 // days counts the days that an export has usage on.
