@@ -295,7 +295,7 @@ func (c *checkpoint) readBilled() (map[string]billed, error) {
 		err = json.Unmarshal(b, &all)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w; remove it to have every invoice read again", c.billedPath(), err)
+		return nil, fmt.Errorf("read %s: %w; restore it from a copy, or remove it to have every invoice read again, and where the list of invoices is closed name all of a month in source.invoices", c.billedPath(), err)
 	}
 	return all, nil
 }
