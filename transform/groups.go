@@ -16,17 +16,14 @@ type groups[K comparable, V any] struct {
 }
 
 // at returns the accumulator of a key. The pointer is good until the next call.
-func (g *groups[K, V]) at(key K) *V { return &g.values[g.find(key)] }
-
-// find returns the number of a key's accumulator, a new one if need be.
-func (g *groups[K, V]) find(key K) int {
+func (g *groups[K, V]) at(key K) *V {
 	if len(g.keys) > 0 {
 		if g.keys[g.last] == key {
-			return g.last
+			return &g.values[g.last]
 		}
 		if guess := g.next[g.last]; g.keys[guess] == key {
 			g.last = guess
-			return guess
+			return &g.values[guess]
 		}
 	}
 	at, found := g.index[key]
@@ -34,7 +31,7 @@ func (g *groups[K, V]) find(key K) int {
 		at = g.enter(key)
 	}
 	g.next[g.last], g.last = at, at
-	return at
+	return &g.values[at]
 }
 
 func (g *groups[K, V]) enter(key K) int {

@@ -29,14 +29,14 @@ func (b *bridge) decimals(p pageOf) (arrow.Array, error) {
 		if err != nil {
 			return nil, err
 		}
-		return p.array(p.field.Type, place(p, looked)), nil
+		return p.array(place(p, looked)), nil
 	}
 	if p.levels == nil && b.shift == 0 && p.page.Type().Kind() == parquet.FixedLenByteArray && p.page.Type().Length() == arrow.Decimal128SizeBytes {
 		raw, amounts := turned(values)
 		if err := b.checkAmounts(amounts); err != nil {
 			return nil, err
 		}
-		return p.array(p.field.Type, p.lend(raw)), nil
+		return p.array(p.lend(raw)), nil
 	}
 	room := p.room(p.rows * arrow.Decimal128SizeBytes)
 	to := arrow.GetData[decimal128.Num](room.Bytes())
@@ -51,7 +51,7 @@ func (b *bridge) decimals(p pageOf) (arrow.Array, error) {
 	if p.levels != nil {
 		spreadBack(to, len(given), p.levels)
 	}
-	return p.array(p.field.Type, room), nil
+	return p.array(room), nil
 }
 
 // turned makes Arrow's amounts of Parquet's where they lie: a page that was read is nobody

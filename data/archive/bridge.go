@@ -127,22 +127,17 @@ func (p pageOf) room(n int) *memory.Buffer {
 }
 
 // array makes an array of the buffers after the validity bitmap, and releases them.
-func (p pageOf) array(t arrow.DataType, buffers ...*memory.Buffer) arrow.Array {
-	d := p.data(t, buffers...)
-	defer d.Release()
-	return array.MakeFromData(d)
-}
-
-func (p pageOf) data(t arrow.DataType, buffers ...*memory.Buffer) *array.Data {
+func (p pageOf) array(buffers ...*memory.Buffer) arrow.Array {
 	valid, nulls := p.validity()
 	all := append([]*memory.Buffer{valid}, buffers...)
-	d := array.NewData(t, p.rows, all, nil, nulls, 0)
+	d := array.NewData(p.field.Type, p.rows, all, nil, nulls, 0)
+	defer d.Release()
 	for _, b := range all {
 		if b != nil {
 			b.Release()
 		}
 	}
-	return d
+	return array.MakeFromData(d)
 }
 
 func (p pageOf) validity() (valid *memory.Buffer, nulls int) {
@@ -190,12 +185,12 @@ func fixed[T arrow.FixedWidthType](p pageOf, of func(*encoding.Values) []T) (arr
 		if err != nil {
 			return nil, err
 		}
-		return p.array(p.field.Type, place(p, looked)), nil
+		return p.array(place(p, looked)), nil
 	}
 	if p.levels == nil {
-		return p.array(p.field.Type, p.lend(arrow.GetBytes(of(&values)))), nil
+		return p.array(p.lend(arrow.GetBytes(of(&values)))), nil
 	}
-	return p.array(p.field.Type, place(p, of(&values))), nil
+	return p.array(place(p, of(&values))), nil
 }
 
 // place copies values into a new buffer, each to its row.
@@ -219,7 +214,7 @@ func (p pageOf) bools() (arrow.Array, error) {
 	}
 	packed := values.Boolean()
 	if p.levels == nil {
-		return p.array(p.field.Type, p.lend(packed)), nil
+		return p.array(p.lend(packed)), nil
 	}
 	b := p.room(int(bitutil.BytesForBits(int64(p.rows))))
 	clear(b.Bytes())
@@ -230,7 +225,7 @@ func (p pageOf) bools() (arrow.Array, error) {
 			at++
 		}
 	}
-	return p.array(p.field.Type, b), nil
+	return p.array(b), nil
 }
 
 // texts makes an array of texts as they are.
@@ -244,7 +239,7 @@ func (p pageOf) texts() (arrow.Array, error) {
 		offsets = []uint32{0}
 	}
 	if p.levels == nil {
-		return p.array(p.field.Type, p.lend(arrow.GetBytes(offsets)), p.lend(bytes)), nil
+		return p.array(p.lend(arrow.GetBytes(offsets)), p.lend(bytes)), nil
 	}
 	room := p.room((p.rows + 1) * arrow.Int32SizeBytes)
 	to := arrow.GetData[uint32](room.Bytes())
@@ -254,7 +249,7 @@ func (p pageOf) texts() (arrow.Array, error) {
 		at += int(level)
 		to[i+1] = offsets[at]
 	}
-	return p.array(p.field.Type, room, p.lend(bytes)), nil
+	return p.array(room, p.lend(bytes)), nil
 }
 
 // looked makes an array of texts that the page has as indexes.

@@ -94,8 +94,7 @@ func (f *file) check(p Part) error {
 		return fmt.Errorf("%w: its SHA-256 is %.16s…, the log says %.16s…", ErrDamaged, sum, p.SHA256)
 	}
 	var err error
-	f.file, err = parquet.OpenFile(f.reader, p.Size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true),
-		parquet.ReadBufferSize(readBuffer))
+	f.file, err = openParquet(f.reader, p.Size)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
@@ -103,6 +102,11 @@ func (f *file) check(p Part) error {
 		return fmt.Errorf("%w: it has %d rows, the log says %d", ErrDamaged, rows, p.Rows)
 	}
 	return f.checkColumns()
+}
+
+// openParquet opens a file that is read in columns from one end to the other.
+func openParquet(r io.ReaderAt, size int64) (*parquet.File, error) {
+	return parquet.OpenFile(r, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.ReadBufferSize(readBuffer))
 }
 
 // checkColumns compares the columns with those of the table. parquet-go itself
