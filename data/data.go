@@ -156,7 +156,8 @@ type Awaited struct {
 type Restated struct {
 	Scope  string    // as in Origin, e.g. that of an export
 	Period string    // billing period, e.g. "2026-11"
-	AsOf   time.Time // when the remote side made it; zero where it does not say
+	AsOf   time.Time // when the remote side made it, or some days of it; zero where it does not say
+	Full   time.Time // the same of what was read with all of its days, of what an archive has
 	Last   Day       // last day that it has a row of, as far as that is known; else 0
 }
 

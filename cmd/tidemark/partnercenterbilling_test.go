@@ -124,7 +124,7 @@ func TestPartnerCenter_AMonthIsNeverReplacedByLess(t *testing.T) {
 		b.night(exitDone, "")
 		b.at = b.at.Add(24 * time.Hour)
 		b.feeds[current("EUR")] = []fakemicrosoft.Line{b.line("2026-11-30", "0.5", "EUR")}
-		b.night(exitWarnings, "late usage of 2026-11 only: that month stays as it is")
+		b.night(exitWarnings, "it has usage of 2026-11 only, late or from before the remote side changes over: that month stays as it is")
 		b.costs("2026-11", "8.00 EUR") // up to the 26th, which is what is settled
 	})
 	t.Run("the last period, on the first day with an early correction", func(t *testing.T) {
@@ -133,7 +133,7 @@ func TestPartnerCenter_AMonthIsNeverReplacedByLess(t *testing.T) {
 		b.feeds[current("EUR")] = []fakemicrosoft.Line{b.line("2026-11-01", "1", "EUR"), b.line("2026-11-10", "7", "EUR"), b.line("2026-11-29", "8", "EUR")}
 		b.night(exitDone, "")
 		b.feeds[current("EUR")] = []fakemicrosoft.Line{b.line("2026-11-30", "0.5", "EUR"), b.line("2026-11-05", "-0.2", "EUR")}
-		b.night(exitWarnings, "late usage of 2026-11 only: that month stays as it is")
+		b.night(exitWarnings, "it has usage of 2026-11 only, late or from before the remote side changes over: that month stays as it is")
 		b.costs("2026-11", "8.00 EUR")
 	})
 }

@@ -335,9 +335,9 @@ func tellArchived(ctx context.Context, arc *archive.Archive, usage data.UsageSou
 	return nil
 }
 
-// monthsOf returns what a view has of a source by currency and billing period, and
-// the days that wait for a part of the source.
-func monthsOf(view *archive.View, source string) (months []partnercenter.Month, awaited []data.Day) {
+// monthsOf returns what a view has of a source by currency and billing period, the
+// days that are known, and those that wait for a part of the source.
+func monthsOf(view *archive.View, source string) (months []partnercenter.Month, known, awaited []data.Day) {
 	type key struct{ currency, period string }
 	days, content := map[key]map[data.Day]bool{}, map[key][]string{}
 	all := map[key]partnercenter.Month{}
@@ -364,9 +364,11 @@ func monthsOf(view *archive.View, source string) (months []partnercenter.Month, 
 	for _, d := range view.ArchivedDays() {
 		if d.Awaits != "" {
 			awaited = append(awaited, d.Day)
+		} else {
+			known = append(known, d.Day)
 		}
 	}
-	return months, awaited
+	return months, known, awaited
 }
 
 // resumable is a source that keeps what it reads until the archive has it.

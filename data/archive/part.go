@@ -63,6 +63,10 @@ type Part struct {
 	Awaits string `json:"awaits,omitempty"`
 
 	AsOf time.Time `json:"as_of,omitzero"` // usage only: when the remote side made what the rows are from; zero where it does not say
+
+	// SomeDays says that the rows were read as one of some days, not with the rest of
+	// their billing period. Usage only.
+	SomeDays bool `json:"some_days,omitempty"`
 }
 
 // Sum is the sum of one amount column of a part in one currency.

@@ -337,7 +337,7 @@ func (r *Run) writeUsage(ctx context.Context, base *state, u *usageDelivery) err
 			u.feeds[u.restated(group.id.feed, group.id.billing)] = true
 		}
 		d, err := writePart(ctx, r, l, codeUsage, source{id: group.id, coverage: u.coverage(group.id.day), known: u.known(active[group.id]), rows: group.rows,
-			asOf: u.whole[feedPeriod{scope: group.id.feed.Scope, billing: group.id.billing}].AsOf})
+			asOf: u.whole[feedPeriod{scope: group.id.feed.Scope, billing: group.id.billing}].AsOf, someDays: group.id.feed.Scope != "" && !u.Full})
 		if err != nil {
 			return err
 		}

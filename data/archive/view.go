@@ -252,9 +252,13 @@ func (v *View) Restated(source string) []data.Restated {
 			continue
 		}
 		key := feedPeriod{scope: p.Feed.Scope, billing: p.BillingPeriod}
-		has := data.Restated{Scope: p.Feed.Scope, Period: p.BillingPeriod, AsOf: all[key].AsOf, Last: max(all[key].Last, p.Day)}
+		has := all[key]
+		has.Scope, has.Period, has.Last = p.Feed.Scope, p.BillingPeriod, max(has.Last, p.Day)
 		if p.AsOf.After(has.AsOf) {
 			has.AsOf = p.AsOf
+		}
+		if p.AsOf.After(has.Full) && !p.SomeDays {
+			has.Full = p.AsOf
 		}
 		all[key] = has
 	}

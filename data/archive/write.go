@@ -223,12 +223,13 @@ type source struct {
 	rows     iter.Seq2[[]byte, error] // row keys in order
 	awaits   string                   // as in Part
 	asOf     time.Time                // when the remote side made the rows; zero where it does not say
+	someDays bool                     // as in Part
 }
 
 // writePart writes the file of a part and reads it back. When the content turns
 // out to be what is already known, nothing is left on disk.
 func writePart[T any](ctx context.Context, r *Run, l *layout, code func(*rowCoder, *T), s source) (delivered, error) {
-	p := Part{Day: s.id.day, Feed: s.id.feed, BillingPeriod: s.id.billing, FromSHA256: s.from, Coverage: s.coverage, Awaits: s.awaits, AsOf: s.asOf}
+	p := Part{Day: s.id.day, Feed: s.id.feed, BillingPeriod: s.id.billing, FromSHA256: s.from, Coverage: s.coverage, Awaits: s.awaits, AsOf: s.asOf, SomeDays: s.someDays}
 	p.Path = r.newPath(l, s.id)
 	w, err := newPartWriter(ctx, r.archive.bucket, l, code, p)
 	if err != nil {

@@ -53,7 +53,8 @@ func (r *run) through() data.Day {
 }
 
 // reaches says how far each scope is: by the newest whole run of each month and by
-// what the archive has. One whose only run is not whole yet has delivered nothing.
+// what the archive has, which stands in for a run that cannot be read. One whose only
+// run is not whole yet has delivered nothing.
 func (p *plan) reaches(copies [][]*run) map[string]*reach {
 	all := map[string]*reach{}
 	for _, runs := range copies {
@@ -74,16 +75,27 @@ func (p *plan) reaches(copies [][]*run) map[string]*reach {
 		}
 	}
 	for _, has := range p.archived {
+		if month := monthOf(has.Period); month != 0 && all[has.Scope] == nil && p.mayHave(month) {
+			all[has.Scope] = &reach{map[data.Day]data.Day{}, map[data.Day]bool{}}
+		}
+	}
+	for _, has := range p.archived {
 		at, month := all[has.Scope], monthOf(has.Period)
 		switch {
 		case at == nil || month == 0:
 		case has.AsOf.IsZero():
 			at.add(month, has.Last)
-		default:
-			at.add(month, data.DayOf(has.AsOf.UTC())-1)
+		default: // days that were read one by one say nothing of the others
+			at.add(month, data.DayOf(has.Full.UTC())-1)
 		}
 	}
 	return all
+}
+
+// mayHave reports whether something that cannot be told to be of any run may be of one
+// of a month, which a file that is written over is until its copy is whole.
+func (p *plan) mayHave(month data.Day) bool {
+	return slices.ContainsFunc(p.lost, func(l lost) bool { return l.mayBe(month) })
 }
 
 // monthOf is the first day of a billing period, 0 for what is none.

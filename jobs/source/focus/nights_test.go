@@ -44,6 +44,11 @@ func newNights(t *testing.T) *nights {
 
 func (n *nights) extract(o Options) (jobs.Extracted, error) {
 	n.t.Helper()
+	return n.extractDays(o, nil)
+}
+
+func (n *nights) extractDays(o Options, days *data.Period) (jobs.Extracted, error) {
+	n.t.Helper()
 	s, err := New(o)
 	if err != nil {
 		n.t.Fatal(err)
@@ -54,7 +59,7 @@ func (n *nights) extract(o Options) (jobs.Extracted, error) {
 	}
 	s.Archived(v.Restated(s.Kind()))
 	n.run++
-	return jobs.Extract{Archive: n.arc, Usage: s, InventoryDay: data.DayOf(n.now), Run: fmt.Sprintf("run%03d", n.run), Started: n.now}.Extract(context.Background())
+	return jobs.Extract{Archive: n.arc, Usage: s, Days: days, InventoryDay: data.DayOf(n.now), Run: fmt.Sprintf("run%03d", n.run), Started: n.now}.Extract(context.Background())
 }
 
 // cents are the archived costs by scope and month, from the log's own sums.

@@ -237,10 +237,8 @@ func (p *plan) archivedAfter(r *run, newer bool) (after bool, by string) {
 	case newer || has.Last > r.through():
 		return true, ""
 	}
-	for _, l := range p.lost {
-		if l.month == 0 || l.month == r.month {
-			return true, l.name
-		}
+	if at := slices.IndexFunc(p.lost, func(l lost) bool { return l.mayBe(r.month) }); at >= 0 {
+		return true, p.lost[at].name
 	}
 	return false, ""
 }
@@ -250,6 +248,8 @@ type lost struct {
 	name  string
 	month data.Day // 0 where the name does not say
 }
+
+func (l lost) mayBe(month data.Day) bool { return l.month == 0 || l.month == month }
 
 // lose notes what may be of a run that is not among those that can be read.
 func (p *plan) lose(runs []*run, files map[string]object) {

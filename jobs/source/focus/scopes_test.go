@@ -347,6 +347,14 @@ func TestExtract_AScopeThatIsBehindMakesNoDaysWithoutUsage(t *testing.T) {
 			"note: an export ended long ago and is not waited for: " + ofC2},
 		"its newest run is not whole": {[][]report{append(start[:2:2], of(ofC1, one, "2026-11", "2026-11-15", 14), changed(of(ofC2, two, "2026-11", "2026-11-15", 14), func(r *report) { r.parts, r.cut = 2, true }))}, "",
 			"2026-10-01..2026-10-31", "warning: "},
+		"its only run is written over": {[][]report{fourth, {start[0], start[1], of(ofC1, one, "2026-11", "2026-11-15", 14), changed(of(ofC2, two, "2026-11", "2026-11-15", 14), func(r *report) { r.torn = true })}}, "",
+			"2026-10-01..2026-11-04", "warning: " + behind + "2026-11-04"},
+		"all there is of it is written over": {[][]report{fourth, {of(ofC1, one, "2026-11", "2026-11-15", 14), changed(of(ofC2, two, "2026-11", "2026-11-15", 14), func(r *report) { r.torn = true })}}, "",
+			"2026-10-01..2026-11-04", "warning: " + behind + "2026-11-04"},
+		"all there is of it is still to come": {[][]report{fourth, {of(ofC1, one, "2026-11", "2026-11-15", 14), changed(of(ofC2, two, "2026-11", "2026-11-15", 14), func(r *report) { r.bare = true })}}, "",
+			"2026-10-01..2026-11-04", "warning: " + behind + "2026-11-04"},
+		"all there is of it is written over, its customer is excluded": {[][]report{fourth, {of(ofC1, one, "2026-11", "2026-11-15", 14), changed(of(ofC2, two, "2026-11", "2026-11-15", 14), func(r *report) { r.bare = true })}}, "C2",
+			"2026-10-01..2026-11-14", "files without a manifest"},
 		"its only run is not whole": {[][]report{{start[0], of(ofC1, one, "2026-11", "2026-11-15", 14), changed(of(ofC2, two, "2026-11", "2026-11-15", 14), func(r *report) { r.parts, r.cut = 2, true })}}, "",
 			"2026-10-01..2026-10-31", "warning: an export is behind, others reach 2026-11-14: " + ofC2 + ", of which no run is whole yet"},
 		"its only run is not whole, of a month in which others have no day yet": {[][]report{{start[0], changed(of(ofC2, two, "2026-11", "2026-11-01", 14), func(r *report) { r.parts, r.cut = 2, true })}}, "",
@@ -391,5 +399,34 @@ func TestExtract_AScopeThatIsBehindMakesNoDaysWithoutUsage(t *testing.T) {
 				t.Errorf("verify: %v, %+v", err, verified)
 			}
 		})
+	}
+}
+
+// TestExtract_ADayReadAloneMakesNoOthersKnown has one of two exports written over after a
+// single day was read of both.
+func TestExtract_ADayReadAloneMakesNoOthersKnown(t *testing.T) {
+	of := func(scope, charge, submitted string, to int) report {
+		return report{dir: charge, scope: scope, month: "2026-11", submitted: submitted, to: to, charges: []string{charge}}
+	}
+	fourth := []report{of(ofC1, "c1/s1", "2026-11-05T04:00:00Z", 4), of(ofC2, "c2/s2", "2026-11-05T04:00:00Z", 4)}
+	all := []report{of(ofC1, "c1/s1", "2026-11-15T04:00:00Z", 14), of(ofC2, "c2/s2", "2026-11-15T04:00:00Z", 14)}
+	n := newNights(t)
+	n.now = date("2026-11-16").Time()
+	for _, night := range []struct {
+		reports []report
+		days    *data.Period
+		known   string
+	}{
+		{fourth, nil, "2026-11-01..2026-11-04"},
+		{all, &data.Period{From: date("2026-11-12"), To: date("2026-11-12")}, "2026-11-01..2026-11-04 2026-11-12..2026-11-12"},
+		{[]report{all[0], changed(all[1], func(r *report) { r.torn = true })}, nil, "2026-11-01..2026-11-04 2026-11-12..2026-11-12"},
+		{all, nil, "2026-11-01..2026-11-14"},
+	} {
+		if _, err := n.extractDays(Options{Path: lay(t, night.reports...)}, night.days); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(night.known, strings.Join(n.known(), " ")); diff != "" {
+			t.Errorf("days that are known: want -, got +:\n%s", diff)
+		}
 	}
 }

@@ -20,17 +20,21 @@ type Month struct {
 // archived is what the source was told that the archive has.
 type archived struct {
 	months  map[hold]Month
+	known   map[string]int  // days that count as extracted, by month
 	awaited map[string]bool // months with days that wait for a currency
 }
 
-// Archived tells the source what the archive has of it, and the days that do not
-// count as extracted yet: invoices of a month that is not there, or not any more as
+// Archived tells the source what the archive has of it, the days that count as
+// extracted, and those that do not yet since a currency is awaited: invoices of a month that is not there, or not any more as
 // they made it, are read again, and no month is replaced by less. It is told once
 // more before Done.
-func (s *Source) Archived(months []Month, awaited []data.Day) {
-	s.archived = &archived{map[hold]Month{}, map[string]bool{}}
+func (s *Source) Archived(months []Month, known, awaited []data.Day) {
+	s.archived = &archived{map[hold]Month{}, map[string]int{}, map[string]bool{}}
 	for _, m := range months {
 		s.archived.months[hold{m.Currency, m.Period}] = m
+	}
+	for _, day := range known {
+		s.archived.known[monthOf(day)]++
 	}
 	for _, day := range awaited {
 		s.archived.awaited[monthOf(day)] = true
@@ -115,13 +119,14 @@ func (s *Source) await(want *data.Period, tally *data.Tally, feeds []*feed, foun
 		for _, first := range sorted(months) {
 			month := monthOf(first)
 			days, used := s.lag(currency, month)
+			known := s.archived.known[month] == data.MonthOf(first).Days() // in full: nothing of it is missing
 			switch {
 			case waits(currency, month):
 				tally.Awaits = append(tally.Awaits, data.Awaited{Days: data.MonthOf(first), Scope: data.CleanID(s.o.Tenant) + " " + strings.ToLower(currency)})
-				if days > currencySilence {
+				if days > currencySilence && !known {
 					behind, last = append(behind, month), used
 				}
-			case s.stalled(currency, month, feeds) && (over[month] || days <= currencyAnnounced):
+			case !known && s.stalled(currency, month, feeds) && (over[month] || days <= currencyAnnounced):
 				given, last = append(given, month), used
 			}
 		}

@@ -24,6 +24,7 @@ type nights struct {
 	feeds   fakemicrosoft.Fixed
 	archive map[string]string
 	months  map[string]Month // by the same keys
+	known   map[data.Day]bool
 	awaited map[data.Day]bool
 }
 
@@ -31,7 +32,7 @@ type nights struct {
 func newNights(t *testing.T, o fakemicrosoft.Options) *nights {
 	t.Helper()
 	p := handMade(line(nil))
-	return &nights{newSide(t, p, o), p.Usage.(fakemicrosoft.Fixed), map[string]string{}, map[string]Month{}, map[data.Day]bool{}}
+	return &nights{newSide(t, p, o), p.Usage.(fakemicrosoft.Fixed), map[string]string{}, map[string]Month{}, map[data.Day]bool{}, map[data.Day]bool{}}
 }
 
 // pass reads one night and is there for the next.
@@ -58,7 +59,7 @@ func (n *nights) tell(source *Source) {
 		m.Period, m.Currency, _ = strings.Cut(key, " ")
 		months = append(months, m)
 	}
-	source.Archived(months, slices.Collect(maps.Keys(n.awaited)))
+	source.Archived(months, slices.Collect(maps.Keys(n.known)), slices.Collect(maps.Keys(n.awaited)))
 }
 
 // keep archives what was read. Of the days that are covered those become known that
@@ -77,10 +78,12 @@ func (n *nights) keep(u usageRead) {
 	}
 	for _, p := range u.Tally.Covers {
 		for day := range p.All() {
-			n.awaited[day] = slices.ContainsFunc(u.Tally.Awaits, func(a data.Awaited) bool { return a.Days.Contains(day) })
+			n.awaited[day] = !n.known[day] && slices.ContainsFunc(u.Tally.Awaits, func(a data.Awaited) bool { return a.Days.Contains(day) })
+			n.known[day] = !n.awaited[day]
 		}
 	}
 	maps.DeleteFunc(n.awaited, func(_ data.Day, awaited bool) bool { return !awaited })
+	maps.DeleteFunc(n.known, func(_ data.Day, known bool) bool { return !known })
 }
 
 // has compares a month of the archive.
@@ -162,7 +165,7 @@ func TestUsage_WhateverInvoicesAnswer(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		const most = 3
 		n.clock.at, n.options.Work = start, filepath.Join(t.TempDir(), "work")
-		n.archive, n.months, n.awaited = map[string]string{}, map[string]Month{}, map[data.Day]bool{}
+		n.archive, n.months, n.known, n.awaited = map[string]string{}, map[string]Month{}, map[data.Day]bool{}, map[data.Day]bool{}
 		n.server.Update(func(p *fakemicrosoft.Partner) { p.Invoices = nil })
 		maps.DeleteFunc(n.feeds, func(f fakemicrosoft.Feed, _ []fakemicrosoft.Line) bool { return f != current })
 		before, listed := uint(0), 0 // invoices in the archive's October, as bits
@@ -634,7 +637,7 @@ func TestUsage_NoDayIsKnownBesideACurrencyWithoutExport(t *testing.T) {
 	n := newNights(t, fakemicrosoft.Options{Export: fakemicrosoft.ExportOptions{Polls: -1}, Log: -1})
 	n.options.Currencies = []string{"EUR", "USD"}
 	rapid.Check(t, func(r *rapid.T) {
-		n.archive, n.months, n.awaited = map[string]string{}, map[string]Month{}, map[data.Day]bool{}
+		n.archive, n.months, n.known, n.awaited = map[string]string{}, map[string]Month{}, map[data.Day]bool{}, map[data.Day]bool{}
 		n.clock.at, n.options.Work = time.Date(2026, 11, 3, 2, 30, 0, 0, time.UTC), filepath.Join(t.TempDir(), "work")
 		clear(n.feeds)
 		lines, known := map[string][]fakemicrosoft.Line{}, map[data.Day]bool{}
@@ -670,4 +673,37 @@ func TestUsage_NoDayIsKnownBesideACurrencyWithoutExport(t *testing.T) {
 			n.clock.at = n.clock.at.AddDate(0, 0, rapid.IntRange(0, 3).Draw(r, "days passed"))
 		}
 	})
+}
+
+// TestUsage_AMonthThatIsWholeIsNotWarnedOf has one currency invoiced before the other, whose
+// usage is not exported any more until its invoice comes: the archive has all of it.
+func TestUsage_AMonthThatIsWholeIsNotWarnedOf(t *testing.T) {
+	n := newNights(t, fakemicrosoft.Options{})
+	dollars := func(l *fakemicrosoft.Line) { l.BillingCurrency = "USD" }
+	n.dollars()
+	n.closeList("G000000001")
+	last := fakemicrosoft.Feed{Currency: "USD", Period: "last"}
+	n.feeds[fakemicrosoft.Feed{Currency: "EUR", Period: "last"}] = []fakemicrosoft.Line{october("5")}
+	usd := october("9")
+	dollars(&usd)
+	n.feeds[last] = []fakemicrosoft.Line{usd}
+	n.clock.at = time.Date(2026, 11, 3, 2, 30, 0, 0, time.UTC)
+	n.pass()
+	n.has("2026-10 USD", "1 rows, 9.00")
+	delete(n.feeds, last)
+	n.pay("G000000001", "EUR", time.October, "6")
+	n.clock.at = time.Date(2026, 11, 9, 2, 30, 0, 0, time.UTC)
+	u := n.pass()
+	n.has("2026-10 EUR", "1 rows, 6.00")
+	if warns(u, "usage in USD ends") {
+		t.Errorf("warnings %q", u.Tally.Warnings)
+	}
+	clear(n.known) // of a night between that failed
+	n.clock.at = time.Date(2026, 11, 10, 2, 30, 0, 0, time.UTC)
+	n.feeds[fakemicrosoft.Feed{Currency: "EUR", Period: "last"}] = nil
+	n.pay("G000000002", "EUR", time.October, "1")
+	n.options.Invoices = []string{"G000000001", "G000000002"}
+	if u := n.pass(); !warns(u, "usage in USD ends with 2026-10-") {
+		t.Errorf("warnings %q", u.Tally.Warnings)
+	}
 }

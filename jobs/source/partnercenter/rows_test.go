@@ -420,7 +420,7 @@ func TestUsage_AnArchiveWithoutItHasItReadAgain(t *testing.T) {
 	s := newSide(t, smallPartner(), fakemicrosoft.Options{})
 	for range 2 {
 		source := s.source()
-		source.Archived(nil, nil)
+		source.Archived(nil, nil, nil)
 		s.isAllUsage(s.usage(source, nil))
 		if err := source.Done(); err != nil {
 			t.Fatal(err)

@@ -127,7 +127,7 @@ func (s *Source) fetchUnbilled(ctx context.Context, want *data.Period, tally *da
 			case taken(f.Currency, f.period):
 				continue
 			case f.period < monthOf(first) && f.period != last && s.isRest(f):
-				tally.Warnings = append(tally.Warnings, fmt.Sprintf("%s: it has late usage of %s only: that month stays as it is", e, f.period))
+				tally.Warnings = append(tally.Warnings, fmt.Sprintf("%s: it has usage of %s only, late or from before the remote side changes over: that month stays as it is", e, f.period))
 				continue
 			case e.Period == "last":
 				last = f.period
