@@ -14,9 +14,10 @@ import (
 	"tidemark/data"
 	"tidemark/data/archive"
 	"tidemark/jobs"
+	"tidemark/jobs/microsoft"
+	"tidemark/jobs/microsoft/retry"
 	"tidemark/jobs/source/focus"
 	"tidemark/jobs/source/partnercenter"
-	"tidemark/jobs/source/partnercenter/retry"
 	"tidemark/jobs/source/sample"
 	"tidemark/jobs/source/tables"
 )
@@ -146,7 +147,7 @@ func (k *checker) container(key string, s sourceConfig) {
 		k.report(key, "signs in with an app and lacks a part of it", "give tenant, client_id and client_secret")
 	}
 	k.secret(key+".client_secret", s.ClientSecret)
-	k.oneOf(key+".cloud", s.Cloud, partnercenter.Clouds()...)
+	k.oneOf(key+".cloud", s.Cloud, microsoft.Clouds()...)
 }
 
 // partnerCenter checks the keys of the source of that kind, and that they stand
@@ -184,7 +185,7 @@ func (k *checker) partnerCenter(key string, s sourceConfig) {
 	if s.RefreshToken != "" && !strings.HasPrefix(s.RefreshToken, "file:") {
 		k.report(key+".refresh_token", "must be file:PATH", "Microsoft rotates it: the new one is written back to the file")
 	}
-	k.oneOf(key+".cloud", s.Cloud, partnercenter.Clouds()...)
+	k.oneOf(key+".cloud", s.Cloud, microsoft.Clouds()...)
 	for name, address := range map[string]string{"login": s.Endpoints.Login, "api": s.Endpoints.API, "graph": s.Endpoints.Graph} {
 		if u, err := url.Parse(address); address != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
 			k.report(key+".endpoints."+name, fmt.Sprintf("%q is not an address", address), "want https://HOST")
@@ -260,7 +261,7 @@ func (a *app) focus(c *config, key string, s sourceConfig) (*focus.Source, error
 		if err != nil {
 			return nil, err
 		}
-		hosts, err := partnercenter.HostsOf(s.Cloud)
+		hosts, err := microsoft.HostsOf(s.Cloud)
 		if err != nil {
 			return nil, err
 		}
@@ -272,8 +273,8 @@ func (a *app) focus(c *config, key string, s sourceConfig) (*focus.Source, error
 
 func (a *app) partnerCenter(c *config, key string, s sourceConfig, backfill int) (*partnercenter.Source, error) {
 	o := partnercenter.Options{
-		Credentials: partnercenter.Credentials{Tenant: s.Tenant, ClientID: s.ClientID, RefreshToken: c.path(strings.TrimPrefix(s.RefreshToken, "file:"))},
-		Cloud:       s.Cloud, Endpoints: partnercenter.Endpoints(s.Endpoints), Currencies: s.Currencies, Invoices: s.Invoices, Backfill: backfill,
+		Credentials: microsoft.Credentials{Tenant: s.Tenant, ClientID: s.ClientID, RefreshToken: c.path(strings.TrimPrefix(s.RefreshToken, "file:"))},
+		Cloud:       s.Cloud, Endpoints: microsoft.Endpoints(s.Endpoints), Currencies: s.Currencies, Invoices: s.Invoices, Backfill: backfill,
 		Exclude: c.excluded(), Work: c.path(cmp.Or(s.Work, "work")), Now: a.now, Waiting: a.tellWait,
 	}
 	certificate, err := a.secret(c, key+".certificate", s.Certificate)

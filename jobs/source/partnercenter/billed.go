@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tidemark/data"
+	"tidemark/jobs/microsoft"
 )
 
 // billing is what one pass over the invoices found.
@@ -60,7 +61,7 @@ func (s *Source) fetchBilled(ctx context.Context, want *data.Period, tally *data
 				continue
 			}
 			if inv.unlisted {
-				tally.Warnings = append(tally.Warnings, fmt.Sprintf("invoice %s is not listed any more, but has its usage: %s is read with it; look the invoice up in Partner Center", shorten(inv.ID), inv.month()))
+				tally.Warnings = append(tally.Warnings, fmt.Sprintf("invoice %s is not listed any more, but has its usage: %s is read with it; look the invoice up in Partner Center", microsoft.Shorten(inv.ID), inv.month()))
 			}
 			b.add(inv, f)
 		}
@@ -78,7 +79,7 @@ func (s *Source) fetchBilled(ctx context.Context, want *data.Period, tally *data
 	for _, id := range slices.Sorted(maps.Keys(b.late)) {
 		if month := (hold{b.late[id].Currency, b.late[id].period}); !b.own[month] {
 			b.held = append(b.held, month)
-			tally.Warnings = append(tally.Warnings, fmt.Sprintf("invoice %s has late usage of %s only, and no invoice of that month has any: it stays as it is; look the month's invoices up in Partner Center", shorten(id), month.month))
+			tally.Warnings = append(tally.Warnings, fmt.Sprintf("invoice %s has late usage of %s only, and no invoice of that month has any: it stays as it is; look the month's invoices up in Partner Center", microsoft.Shorten(id), month.month))
 		}
 	}
 	b.feeds = slices.DeleteFunc(b.feeds, func(f *feed) bool { return b.waitsFor(f.Currency, f.period) })
@@ -128,7 +129,7 @@ func (b *billing) mayNeed(inv invoice) bool {
 func (s *Source) noUsage(inv invoice, want *data.Period, tally *data.Tally, b *billing) {
 	known, asked := s.billed[inv.ID]
 	warn := func(format string, args ...any) {
-		tally.Warnings = append(tally.Warnings, fmt.Sprintf("invoice %s "+format, append([]any{shorten(inv.ID)}, args...)...))
+		tally.Warnings = append(tally.Warnings, fmt.Sprintf("invoice %s "+format, append([]any{microsoft.Shorten(inv.ID)}, args...)...))
 	}
 	switch {
 	case known.Period != "":

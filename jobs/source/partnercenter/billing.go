@@ -10,7 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"tidemark/jobs/source/partnercenter/retry"
+	"tidemark/jobs/microsoft"
+	"tidemark/jobs/microsoft/retry"
 )
 
 // export is one export of the partner billing API of Microsoft Graph: unbilled
@@ -108,13 +109,13 @@ func (s *Source) poll(ctx context.Context, e export) (*manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	u, err := s.graph.resolve(at)
+	u, err := s.graph.Resolve(at)
 	if err != nil {
 		return nil, err
 	}
 	for until := s.o.Now().Add(pollFor); ; {
 		var op operation
-		header, err := s.graph.get(ctx, u, nil, &op)
+		header, err := s.graph.Get(ctx, u, nil, &op)
 		if gone(err) {
 			return nil, fmt.Errorf("%w: %w", errEnded, err)
 		}
@@ -128,7 +129,7 @@ func (s *Source) poll(ctx context.Context, e export) (*manifest, error) {
 			return nil, op.failure()
 		case "notstarted", "running", "":
 		default:
-			return nil, &exportError{fmt.Sprintf("the operation's status %q is not known", shorten(string(op.Status)))}
+			return nil, &exportError{fmt.Sprintf("the operation's status %q is not known", microsoft.Shorten(string(op.Status)))}
 		}
 		wait, ok := retry.After(header, s.o.Now())
 		if !ok {
@@ -137,7 +138,7 @@ func (s *Source) poll(ctx context.Context, e export) (*manifest, error) {
 		if s.o.Now().Add(wait).After(until) {
 			return nil, &exportError{fmt.Sprintf("it is still running after %s: run again later, it is ordered anew then", pollFor)}
 		}
-		if err := s.graph.client.Pause(ctx, max(wait, time.Second)); err != nil {
+		if err := s.graph.Client.Pause(ctx, max(wait, time.Second)); err != nil {
 			return nil, err
 		}
 	}
@@ -161,9 +162,9 @@ func (s *Source) startExport(ctx context.Context, e export) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	r := retry.Request{Method: http.MethodPost, URL: s.graph.host.JoinPath(s.graph.version, path), Body: body,
-		Header: http.Header{"Content-Type": {"application/json"}}, ID: s.graph.id}
-	header, err := s.graph.do(ctx, r, nil)
+	r := retry.Request{Method: http.MethodPost, URL: s.graph.Host.JoinPath(s.graph.Version, path), Body: body,
+		Header: http.Header{"Content-Type": {"application/json"}}, ID: s.graph.ID}
+	header, err := s.graph.Do(ctx, r, nil)
 	if err != nil {
 		return "", err
 	}
@@ -175,11 +176,11 @@ func (s *Source) startExport(ctx context.Context, e export) (string, error) {
 }
 
 func (op operation) failure() error {
-	e := parseAPIError(op.Error)
+	e := microsoft.ParseError(op.Error)
 	if e.Code == codeNoData || strings.EqualFold(e.Message, errNoData.Error()) {
 		return errNoData
 	}
-	return &exportError{"the export failed" + said(e) + ": run again later"}
+	return &exportError{"the export failed" + e.Said() + ": run again later"}
 }
 
 func (s *Source) manifest(ctx context.Context, op operation) (*manifest, error) {
@@ -190,11 +191,11 @@ func (s *Source) manifest(ctx context.Context, op operation) (*manifest, error) 
 			return nil, &exportError{fmt.Sprintf("read manifest: %v", err)}
 		}
 	case op.Link != "":
-		u, err := s.graph.resolve(op.Link)
+		u, err := s.graph.Resolve(op.Link)
 		if err != nil {
 			return nil, err
 		}
-		if _, err := s.graph.get(ctx, u, nil, m); gone(err) {
+		if _, err := s.graph.Get(ctx, u, nil, m); gone(err) {
 			return nil, fmt.Errorf("%w: %w", errEnded, err)
 		} else if err != nil {
 			return nil, err
@@ -219,11 +220,11 @@ func (m *manifest) check() error {
 	for _, b := range m.Blobs {
 		at := root.JoinPath(b.Name).Path
 		if seen[at] {
-			return &exportError{fmt.Sprintf("the manifest lists the blob %q twice, so its usage would count twice: run again later", shorten(b.Name))}
+			return &exportError{fmt.Sprintf("the manifest lists the blob %q twice, so its usage would count twice: run again later", microsoft.Shorten(b.Name))}
 		}
 		seen[at] = true
 	}
-	return mustEncrypt(root)
+	return microsoft.MustEncrypt(root)
 }
 
 // blobURL is the address of a blob, its signature included: a secret.
@@ -234,7 +235,7 @@ func (m *manifest) blobURL(name string) (*url.URL, error) {
 	}
 	u := root.JoinPath(name)
 	if u.RawQuery = strings.TrimPrefix(m.SAS, "?"); u.Host != root.Host || !strings.HasPrefix(u.Path, strings.TrimSuffix(root.Path, "/")+"/") {
-		return nil, fmt.Errorf("the blob %q lies outside the export", shorten(name))
+		return nil, fmt.Errorf("the blob %q lies outside the export", microsoft.Shorten(name))
 	}
 	return u, nil
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"tidemark/data"
+	"tidemark/jobs/microsoft"
 )
 
 // checkpoint is what an extraction has read so far, so that one that was stopped
@@ -305,5 +306,5 @@ func (c *checkpoint) writeBilled(all map[string]billed) error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(c.billedPath(), append(b, '\n'))
+	return microsoft.ReplaceFile(c.billedPath(), append(b, '\n'))
 }

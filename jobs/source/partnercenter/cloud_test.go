@@ -89,10 +89,10 @@ func TestSignIn_GraphIsTheApps(t *testing.T) {
 		s := newSide(t, handMade(line(nil)), fakemicrosoft.Options{AppGraph: true})
 		s.withRefreshToken("refresh-token" + marker)
 		s.server.Revoke()
-		if _, err := s.source().graph.signIn(t.Context()); err != nil {
+		if _, err := s.source().graph.SignIn(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if _, err := s.source().pc.signIn(t.Context()); err == nil || !strings.Contains(err.Error(), "let the user consent again") {
+		if _, err := s.source().pc.SignIn(t.Context()); err == nil || !strings.Contains(err.Error(), "let the user consent again") {
 			t.Errorf("err = %v", err)
 		}
 	})

@@ -18,7 +18,8 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 
-	"tidemark/jobs/source/partnercenter/retry"
+	"tidemark/jobs/microsoft"
+	"tidemark/jobs/microsoft/retry"
 )
 
 // blobFile is a blob on disk that was read to its end once: it is whole.
@@ -96,7 +97,7 @@ func (s *Source) download(ctx context.Context, e export, m *manifest) (f *feed, 
 			return f, false, nil
 		}
 		if err != nil {
-			return nil, false, fmt.Errorf("blob %q: %w", shorten(b.Name), err)
+			return nil, false, fmt.Errorf("blob %q: %w", microsoft.Shorten(b.Name), err)
 		}
 		f.blobs = append(f.blobs, blob)
 		s.progress(e.String(), i+1, len(m.Blobs))
@@ -131,7 +132,7 @@ func (s *Source) blob(ctx context.Context, e export, m *manifest, name string) (
 	if err != nil {
 		return b, err
 	}
-	return b, replaceFile(factsPath(path), facts)
+	return b, microsoft.ReplaceFile(factsPath(path), facts)
 }
 
 func factsPath(path string) string { return path + ".facts" }
@@ -220,7 +221,7 @@ func eachLine(r io.Reader, read func(line []byte) error) error {
 	lines := bufio.NewScanner(unzipped)
 	lines.Buffer(make([]byte, 1<<16), maxLine)
 	for lines.Scan() {
-		if line := withoutBOM(lines.Bytes()); len(line) > 0 {
+		if line := microsoft.WithoutBOM(lines.Bytes()); len(line) > 0 {
 			if err := read(line); err != nil {
 				return err
 			}

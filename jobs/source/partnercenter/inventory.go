@@ -16,7 +16,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"tidemark/data"
-	"tidemark/jobs/source/partnercenter/retry"
+	"tidemark/jobs/microsoft"
+	"tidemark/jobs/microsoft/retry"
 )
 
 // customer is a customer of Partner Center, as far as it is used.
@@ -301,11 +302,11 @@ func (r result) refused(err error) (result, error) {
 	var gaveUp *retry.GaveUp
 	switch {
 	case errors.As(err, &refused):
-		e := parseAPIError(refused.Body)
-		if e.Code == codeNoMFA || errors.Is(err, retry.ErrNoTime) {
+		e := microsoft.ParseError(refused.Body)
+		if e.Code == microsoft.CodeNoMFA || errors.Is(err, retry.ErrNoTime) {
 			return r, err
 		}
-		r.err = &data.CustomerError{CustomerID: r.customer, Reason: strings.TrimSpace(fmt.Sprintf("%d %s", refused.Status, shorten(e.Code))), Err: err,
+		r.err = &data.CustomerError{CustomerID: r.customer, Reason: strings.TrimSpace(fmt.Sprintf("%d %s", refused.Status, microsoft.Shorten(e.Code))), Err: err,
 			Permanent: refused.Status/100 == 4 && refused.Status != http.StatusTooManyRequests && refused.Status != http.StatusRequestTimeout}
 		r.gone = e.Code == codeNoRelation || e.Code == codeNoTenant
 		if e.Code == codeNoRelation {

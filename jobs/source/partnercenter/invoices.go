@@ -11,7 +11,8 @@ import (
 	"strings"
 
 	"tidemark/data"
-	"tidemark/jobs/source/partnercenter/retry"
+	"tidemark/jobs/microsoft"
+	"tidemark/jobs/microsoft/retry"
 )
 
 // invoice is an invoice of Partner Center, as far as it is used.
@@ -82,7 +83,7 @@ func (s *Source) listInvoices(ctx context.Context, tally *data.Tally) ([]invoice
 		wanted = append(wanted, inv)
 	}
 	for _, currency := range slices.Sorted(maps.Keys(other)) {
-		tally.Warnings = append(tally.Warnings, fmt.Sprintf("%d invoices are in %s, which source.currencies does not name: their usage is not read", other[currency], shorten(currency)))
+		tally.Warnings = append(tally.Warnings, fmt.Sprintf("%d invoices are in %s, which source.currencies does not name: their usage is not read", other[currency], microsoft.Shorten(currency)))
 	}
 	for _, inv := range s.withKnown(wanted)[len(wanted):] {
 		if inv.unlisted = true; !seen[inv.ID] {

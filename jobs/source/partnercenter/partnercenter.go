@@ -24,24 +24,26 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"tidemark/data"
-	"tidemark/jobs/source/partnercenter/retry"
+	"tidemark/jobs/microsoft"
+	"tidemark/jobs/microsoft/retry"
 )
 
 // Options say what to read, and as whom.
 type Options struct {
-	Credentials
-	Cloud      string    // "" or "global", "usgov", "china"
-	Endpoints  Endpoints // hosts that differ from the cloud's
-	Currencies []string  // billing currencies of the partner, e.g. EUR; required for usage
-	Invoices   []string  // billed invoices to read, where the list of invoices is not open to the app
-	Backfill   int       // months of billed invoices to read, beside the newest; 0 for none
-	Exclude    []string  // ids of customers that are not asked for
-	Work       string    // folder for the checkpoint; required
+	microsoft.Credentials
+	Cloud      string              // "" or "global", "usgov", "china"
+	Endpoints  microsoft.Endpoints // hosts that differ from the cloud's
+	Currencies []string            // billing currencies of the partner, e.g. EUR; required for usage
+	Invoices   []string            // billed invoices to read, where the list of invoices is not open to the app
+	Backfill   int                 // months of billed invoices to read, beside the newest; 0 for none
+	Exclude    []string            // ids of customers that are not asked for
+	Work       string              // folder for the checkpoint; required
 
 	TimeLimit time.Duration // of all reading; 0 means three hours
 	Parallel  int           // customers read at a time; 0 means 4
@@ -56,7 +58,7 @@ type Options struct {
 // Source reads one partner. It is used by one goroutine.
 type Source struct {
 	o          Options
-	pc, graph  *api
+	pc, graph  *microsoft.API
 	blobs      *retry.Client
 	login      *retry.Client
 	currencies []string
@@ -90,20 +92,20 @@ func New(o Options) (*Source, error) {
 }
 
 func newSource(o Options) (*Source, error) {
-	cloud, err := HostsOf(o.Cloud)
+	cloud, err := microsoft.HostsOf(o.Cloud)
 	if err != nil {
 		return nil, err
 	}
-	hosts := o.Endpoints.or(cloud)
-	login, err := parseHost("login", hosts.Login)
+	hosts := o.Endpoints.Or(cloud)
+	login, err := microsoft.ParseHost("login", hosts.Login)
 	if err != nil {
 		return nil, err
 	}
-	pcHost, err := parseHost("api", hosts.API)
+	pcHost, err := microsoft.ParseHost("api", hosts.API)
 	if err != nil {
 		return nil, err
 	}
-	graphHost, err := parseHost("graph", hosts.Graph)
+	graphHost, err := microsoft.ParseHost("graph", hosts.Graph)
 	if err != nil {
 		return nil, err
 	}
@@ -131,17 +133,17 @@ func newSource(o Options) (*Source, error) {
 		}
 	}
 	s.login, s.blobs = newClient(o), newClient(o)
-	s.login.HTTP = &http.Client{Transport: o.Transport, CheckRedirect: noRedirect}
-	s.blobs.HTTP = &http.Client{Transport: o.Transport, CheckRedirect: noRedirect}
+	s.login.HTTP = &http.Client{Transport: o.Transport, CheckRedirect: microsoft.NoRedirect}
+	s.blobs.HTTP = &http.Client{Transport: o.Transport, CheckRedirect: microsoft.NoRedirect}
 	s.blobs.Slowest = 2 * time.Hour
-	sign, err := newSignIn(o.Credentials, login, s.login)
+	sign, err := microsoft.NewSignIn(o.Credentials, login, s.login)
 	if err != nil {
 		return nil, err
 	}
 	app := sign // Graph's permission is the app's, also where a user signs in to Partner Center
 	if o.RefreshToken != "" {
 		o.Credentials.RefreshToken = ""
-		if app, err = newSignIn(o.Credentials, login, s.login); err != nil {
+		if app, err = microsoft.NewSignIn(o.Credentials, login, s.login); err != nil {
 			return nil, err
 		}
 	}
@@ -150,15 +152,20 @@ func newSource(o Options) (*Source, error) {
 	if (o.Cloud == "" || o.Cloud == "global") && app == sign {
 		resources = append(resources, "https://graph.windows.net") // what app-only tokens were documented for
 	}
-	s.pc = newAPI(o, sign, pcHost, resources...)
-	s.pc.version, s.pc.id, s.pc.limited = "v1", "MS-RequestId", true
-	s.pc.client.Budget = retry.NewBudget(requestsAMinute, time.Minute)
-	s.graph = newAPI(o, app, graphHost, cloud.Graph)
-	s.graph.version, s.graph.id = "v1.0", "client-request-id"
+	s.pc = s.newAPI(sign, pcHost, resources...)
+	s.pc.Version, s.pc.ID, s.pc.Limited = "v1", "MS-RequestId", true
+	s.pc.Client.Budget = retry.NewBudget(requestsAMinute, time.Minute)
+	s.graph = s.newAPI(app, graphHost, cloud.Graph)
+	s.graph.Version, s.graph.ID = "v1.0", "client-request-id"
 	return s, nil
 }
 
-func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+// newAPI makes the client of a host, which says what to do about refusals.
+func (s *Source) newAPI(sign *microsoft.SignIn, host *url.URL, resources ...string) *microsoft.API {
+	a := microsoft.NewAPI(newClient(s.o), s.o.Transport, sign, host, resources...)
+	a.Hint = hint
+	return a
+}
 
 func newClient(o Options) *retry.Client {
 	return &retry.Client{Now: o.Now, Told: o.Waiting, Sleep: o.Sleep}
@@ -174,7 +181,7 @@ func (s *Source) progress(what string, done, of int) {
 func (s *Source) Kind() string { return "partnercenter" }
 
 func (s *Source) clients() []*retry.Client {
-	return []*retry.Client{s.login, s.pc.client, s.graph.client, s.blobs}
+	return []*retry.Client{s.login, s.pc.Client, s.graph.Client, s.blobs}
 }
 
 // Stats are the requests sent so far, to every host.

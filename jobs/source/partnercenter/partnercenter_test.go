@@ -17,6 +17,7 @@ import (
 
 	"tidemark/data"
 	"tidemark/data/datatest"
+	"tidemark/jobs/microsoft"
 	"tidemark/jobs/source/partnercenter/fakemicrosoft"
 )
 
@@ -72,8 +73,8 @@ func newSide(t *testing.T, partner *fakemicrosoft.Partner, o fakemicrosoft.Optio
 		}
 	})
 	s.options = Options{
-		Credentials: Credentials{Tenant: partner.TenantID, ClientID: "11111111-2222-4333-8444-555555555555", Secret: "client-secret" + marker},
-		Endpoints:   Endpoints{Login: at.Login, API: at.API, Graph: at.Graph},
+		Credentials: microsoft.Credentials{Tenant: partner.TenantID, ClientID: "11111111-2222-4333-8444-555555555555", Secret: "client-secret" + marker},
+		Endpoints:   microsoft.Endpoints{Login: at.Login, API: at.API, Graph: at.Graph},
 		Currencies:  []string{"EUR"}, Work: filepath.Join(t.TempDir(), "work"), Now: s.clock.now, Sleep: s.clock.sleep, PageSize: 7,
 	}
 	return s
@@ -208,7 +209,7 @@ func TestInventory_SequentialPages(t *testing.T) {
 				var page struct {
 					Token string `json:"continuationToken"`
 				}
-				if err := json.Unmarshal(withoutBOM(body), &page); err != nil {
+				if err := json.Unmarshal(microsoft.WithoutBOM(body), &page); err != nil {
 					t.Error(err)
 				}
 				want = append(want, page.Token)

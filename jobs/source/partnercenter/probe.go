@@ -7,7 +7,8 @@ import (
 	"strings"
 
 	"tidemark/data"
-	"tidemark/jobs/source/partnercenter/retry"
+	"tidemark/jobs/microsoft"
+	"tidemark/jobs/microsoft/retry"
 )
 
 // Probing is what a probe looks at, and who is told what it finds.
@@ -50,8 +51,8 @@ func (s *Source) Probe(ctx context.Context, p Probing) {
 }
 
 // signIn signs in to a host.
-func (p Probing) signIn(ctx context.Context, name string, a *api) bool {
-	return p.try("sign-in for "+name, func() (string, error) { return a.signIn(ctx) })
+func (p Probing) signIn(ctx context.Context, name string, a *microsoft.API) bool {
+	return p.try("sign-in for "+name, func() (string, error) { return a.SignIn(ctx) })
 }
 
 // probeInventory reads one page of customers, and one customer.
@@ -112,9 +113,9 @@ func (s *Source) probeCustomer(ctx context.Context, customers []customer, p Prob
 func (s *Source) probeBilling(ctx context.Context, p Probing) {
 	p.try("permission for billing exports", func() (string, error) {
 		// An operation that does not exist is not found; without the permission it is refused.
-		u := s.graph.host.JoinPath(s.graph.version, "reports/partners/billing/operations/00000000-0000-0000-0000-000000000000")
+		u := s.graph.Host.JoinPath(s.graph.Version, "reports/partners/billing/operations/00000000-0000-0000-0000-000000000000")
 		var op operation
-		if _, err := s.graph.get(ctx, u, nil, &op); err != nil && !gone(err) && !badRequest(err) {
+		if _, err := s.graph.Get(ctx, u, nil, &op); err != nil && !gone(err) && !badRequest(err) {
 			return "", err
 		}
 		return "PartnerBilling.Read.All", nil

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"net/http"
 
-	"tidemark/jobs/source/partnercenter/retry"
+	"tidemark/jobs/microsoft/retry"
 )
 
 // judge takes an error for the customer's own where it is that, but not the refusal of

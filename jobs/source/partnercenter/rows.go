@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"tidemark/data"
+	"tidemark/jobs/microsoft"
 )
 
 // reading is one pass over the rows.
@@ -120,7 +121,7 @@ const zeroGUID = "00000000-0000-0000-0000-000000000000"
 func (r *reading) usage(f *feed, line []byte) (data.Usage, error) {
 	var l rated
 	if err := json.Unmarshal(line, &l); err != nil {
-		return data.Usage{}, &data.RowError{Value: shorten(strings.ToValidUTF8(string(line), "\uFFFD")), Reason: "not a JSON object"}
+		return data.Usage{}, &data.RowError{Value: microsoft.Shorten(strings.ToValidUTF8(string(line), "\uFFFD")), Reason: "not a JSON object"}
 	}
 	row := cells{tally: r.tally}
 	u := data.Usage{
@@ -193,7 +194,7 @@ type cells struct {
 
 func (c *cells) fail(column, value, reason string) {
 	if c.bad == nil {
-		c.bad = &data.RowError{Column: column, Value: shorten(strings.ToValidUTF8(value, "\uFFFD")), Reason: reason}
+		c.bad = &data.RowError{Column: column, Value: microsoft.Shorten(strings.ToValidUTF8(value, "\uFFFD")), Reason: reason}
 	}
 }
 

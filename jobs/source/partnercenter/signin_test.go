@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"tidemark/data"
+	"tidemark/jobs/microsoft"
 	"tidemark/jobs/source/partnercenter/fakemicrosoft"
 )
 
@@ -205,7 +206,7 @@ func TestToken_GoesToItsHostOnly(t *testing.T) {
 }
 
 func TestNew_Refusals(t *testing.T) {
-	good := Options{Credentials: Credentials{Tenant: "contoso.example", ClientID: "x", Secret: "y"}, Work: "w", Now: time.Now}
+	good := Options{Credentials: microsoft.Credentials{Tenant: "contoso.example", ClientID: "x", Secret: "y"}, Work: "w", Now: time.Now}
 	tests := map[string]func(*Options){
 		"tenant is missing":              func(o *Options) { o.Tenant = "" },
 		"neither an id nor a domain":     func(o *Options) { o.Tenant = "a/../b" },

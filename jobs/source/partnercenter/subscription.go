@@ -7,13 +7,14 @@ import (
 	"time"
 
 	"tidemark/data"
+	"tidemark/jobs/microsoft"
 )
 
 // add adds an Azure subscription to what was read of its customer.
 func (r *result) add(p plan, e entitlement) {
 	status, known := statusOf(e.Status)
 	if !known {
-		r.unknown = append(r.unknown, shorten(string(e.Status)))
+		r.unknown = append(r.unknown, microsoft.Shorten(string(e.Status)))
 	}
 	if of, _ := statusOf(p.Status); status == data.StatusActive && of.Ended() {
 		status = of // nothing runs in a plan that is suspended

@@ -1,4 +1,4 @@
-package partnercenter
+package microsoft
 
 import (
 	"fmt"
@@ -15,7 +15,7 @@ type Endpoints struct {
 	Graph string // Microsoft Graph
 }
 
-// Clouds are the clouds that [Options.Cloud] may name.
+// Clouds are the clouds that [HostsOf] knows.
 func Clouds() []string { return []string{"global", "usgov", "china"} }
 
 // HostsOf returns the hosts of a national cloud, by Microsoft's lists of
@@ -32,8 +32,8 @@ func HostsOf(cloud string) (Endpoints, error) {
 	return Endpoints{}, fmt.Errorf("cloud %q is not known: want %s", cloud, strings.Join(Clouds(), ", "))
 }
 
-// or returns e with the addresses of other where e has none.
-func (e Endpoints) or(other Endpoints) Endpoints {
+// Or returns e with the addresses of other where e has none.
+func (e Endpoints) Or(other Endpoints) Endpoints {
 	for _, p := range []struct{ to, from *string }{{&e.Login, &other.Login}, {&e.API, &other.API}, {&e.Graph, &other.Graph}} {
 		if *p.to == "" {
 			*p.to = *p.from
@@ -42,21 +42,21 @@ func (e Endpoints) or(other Endpoints) Endpoints {
 	return e
 }
 
-// parseHost reads the address of a host that tokens or secrets are sent to.
-func parseHost(name, text string) (*url.URL, error) {
+// ParseHost reads the address of a host that tokens or secrets are sent to.
+func ParseHost(name, text string) (*url.URL, error) {
 	u, err := url.Parse(strings.TrimSuffix(text, "/"))
 	if err != nil || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil {
 		return nil, fmt.Errorf("endpoints.%s %q is not the address of a host: want https://HOST", name, text)
 	}
-	if err := mustEncrypt(u); err != nil {
+	if err := MustEncrypt(u); err != nil {
 		return nil, fmt.Errorf("endpoints.%s: %w", name, err)
 	}
 	return u, nil
 }
 
-// mustEncrypt refuses an address that would be sent in the clear to another
+// MustEncrypt refuses an address that would be sent in the clear to another
 // machine.
-func mustEncrypt(u *url.URL) error {
+func MustEncrypt(u *url.URL) error {
 	if u.Scheme == "https" {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package partnercenter
+package microsoft
 
 import (
 	"bytes"
@@ -24,7 +24,7 @@ import (
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
 
-	"tidemark/jobs/source/partnercenter/retry"
+	"tidemark/jobs/microsoft/retry"
 )
 
 // Credentials are what the program signs in with: a secret or a certificate of
@@ -38,8 +38,8 @@ type Credentials struct {
 	RefreshToken string // path of the file that holds it; a rotated one is written back. Empty: app-only
 }
 
-// signIn mints tokens. One is kept per resource and renewed before it ends.
-type signIn struct {
+// SignIn mints tokens. One is kept per resource and renewed before it ends.
+type SignIn struct {
 	Credentials
 	login *url.URL
 	http  *http.Client // whose Transport repeats what fails for a moment
@@ -51,10 +51,10 @@ type signIn struct {
 	tokens map[string]*oauth2.Token // by resource
 }
 
-// newSignIn checks the credentials. The token endpoint is the first version's,
+// NewSignIn checks the credentials. The token endpoint is the first version's,
 // whose form the secure application model documents.
-func newSignIn(c Credentials, login *url.URL, client *retry.Client) (*signIn, error) {
-	s := &signIn{Credentials: c, login: login, now: client.Now, tokens: map[string]*oauth2.Token{},
+func NewSignIn(c Credentials, login *url.URL, client *retry.Client) (*SignIn, error) {
+	s := &SignIn{Credentials: c, login: login, now: client.Now, tokens: map[string]*oauth2.Token{},
 		http: &http.Client{Transport: &repeated{client}}}
 	switch {
 	case c.Tenant == "":
@@ -76,7 +76,7 @@ func newSignIn(c Credentials, login *url.URL, client *retry.Client) (*signIn, er
 	return s, nil
 }
 
-func (s *signIn) readCertificate() error {
+func (s *SignIn) readCertificate() error {
 	pair, err := tls.X509KeyPair(s.Certificate, s.Certificate)
 	if err != nil {
 		return errors.New("want one PEM text with the certificate and its private key")
@@ -100,9 +100,9 @@ func (s *signIn) readCertificate() error {
 // renewBefore is how long before its end a token is renewed.
 const renewBefore = time.Minute
 
-// token returns a bearer token for a resource. One that was refused is not
+// Token returns a bearer token for a resource. One that was refused is not
 // given again.
-func (s *signIn) token(ctx context.Context, resource, refused string) (string, error) {
+func (s *SignIn) Token(ctx context.Context, resource, refused string) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if t := s.tokens[resource]; t != nil && t.AccessToken != refused && t.Expiry.Sub(s.now()) > renewBefore {
@@ -117,7 +117,7 @@ func (s *signIn) token(ctx context.Context, resource, refused string) (string, e
 	return t.AccessToken, nil
 }
 
-func (s *signIn) mint(ctx context.Context, resource string) (*oauth2.Token, error) {
+func (s *SignIn) mint(ctx context.Context, resource string) (*oauth2.Token, error) {
 	endpoint := s.login.JoinPath(s.Tenant, "oauth2", "token").String()
 	form, err := s.proof(endpoint)
 	if err != nil {
@@ -146,7 +146,7 @@ func (s *signIn) mint(ctx context.Context, resource string) (*oauth2.Token, erro
 		return nil, err
 	}
 	if t.RefreshToken != "" && t.RefreshToken != old {
-		if err := replaceFile(s.RefreshToken, []byte(t.RefreshToken+"\n")); err != nil {
+		if err := ReplaceFile(s.RefreshToken, []byte(t.RefreshToken+"\n")); err != nil {
 			return nil, fmt.Errorf("keep the rotated refresh token: %w", err)
 		}
 	}
@@ -155,7 +155,7 @@ func (s *signIn) mint(ctx context.Context, resource string) (*oauth2.Token, erro
 
 // proof returns the form fields that prove a certificate (RFC 7523); none for a
 // secret.
-func (s *signIn) proof(endpoint string) (url.Values, error) {
+func (s *SignIn) proof(endpoint string) (url.Values, error) {
 	form := url.Values{}
 	if s.key == nil {
 		return form, nil
@@ -175,9 +175,9 @@ func (s *signIn) proof(endpoint string) (url.Values, error) {
 	return form, nil
 }
 
-// replaceFile writes a secret under its name only when it is complete: a crash
+// ReplaceFile writes a secret under its name only when it is complete: a crash
 // leaves the old one or the new one.
-func replaceFile(path string, content []byte) error {
+func ReplaceFile(path string, content []byte) error {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target
 	}
@@ -234,7 +234,7 @@ func (r *repeated) RoundTrip(req *http.Request) (*http.Response, error) {
 // sends nothing.
 type bearer struct {
 	next      http.RoundTripper
-	sign      *signIn
+	sign      *SignIn
 	host      *url.URL
 	resources []string                    // that the host may accept a token of, the likeliest first
 	admit     func(context.Context) error // called before a request is sent once more
@@ -259,12 +259,12 @@ func (b *bearer) RoundTrip(req *http.Request) (*http.Response, error) {
 	b.mu.Unlock()
 	var denied *http.Response // by the resource before
 	for sent, refused, renewed := 0, "", 0; ; {
-		token, err := b.sign.token(req.Context(), b.resources[at], refused)
+		token, err := b.sign.Token(req.Context(), b.resources[at], refused)
 		switch {
 		case err == nil:
 		case denied != nil && errors.Is(err, errNoToken):
 			return denied, nil
-		case errors.Is(err, errNoResource) && at+1 < len(b.resources):
+		case errors.Is(err, ErrNoResource) && at+1 < len(b.resources):
 			at, refused, renewed = at+1, "", 0
 			continue
 		default:
@@ -325,7 +325,7 @@ func (b *bearer) send(req *http.Request, token string) (resp *http.Response, las
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	resp.Body = readClose{bytes.NewReader(body), resp.Body}
-	return resp, err != nil || parseAPIError(body).Code == codeNoMFA, nil
+	return resp, err != nil || ParseError(body).Code == CodeNoMFA, nil
 }
 
 type readClose struct {
