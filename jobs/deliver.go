@@ -219,7 +219,8 @@ func (d Deliverer) one(ctx context.Context, del *ledger.Delivery, name string) (
 	case mail.Refused:
 		return false, d.Ledger.Advance(settled, del, del.State, ledger.Refused, r.Reply)
 	case mail.Unknown:
-		return false, d.Ledger.Advance(settled, del, ledger.Dot, ledger.Unknown, r.Reply)
+		del.Due = d.Now().Add(backoff(del.Attempt)) // of the others, if this is no fault of its own
+		return r.Down, d.Ledger.Advance(settled, del, ledger.Dot, ledger.Unknown, r.Reply)
 	}
 	if errors.Is(r.Err, ledger.ErrTakenOver) {
 		return false, r.Err
@@ -227,7 +228,7 @@ func (d Deliverer) one(ctx context.Context, del *ledger.Delivery, name string) (
 	if ctx.Err() != nil { // the stop is no try of the mail's
 		return false, errors.Join(ctx.Err(), d.Ledger.Retry(settled, del, d.Now(), r.Reply))
 	}
-	due := d.Now().Add(backoff(del.Attempt))
+	due := d.Now().Add(max(backoff(del.Attempt), r.Wait))
 	if err := d.Ledger.Retry(settled, del, due, r.Reply); err != nil {
 		return false, err
 	}

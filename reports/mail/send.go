@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // Envelope is what a transport needs beside the bytes. Headers are not
@@ -32,7 +33,9 @@ type Result struct {
 	Outcome Outcome
 	Reply   string // the next hop's answer, e.g. "250 2.0.0 Ok: queued as 4F1"; for people
 	Err     error  // why it was not sent, nil for Sent
-	Down    bool   // with Unsent: nobody could be reached or logged in to, so another mail would fare no better
+	Down    bool   // with Unsent or Unknown: nobody could be reached or logged in to, so another mail would fare no better
+
+	Wait time.Duration // with Unsent: how long the next hop asks to be left alone; 0 where it does not say
 }
 
 // Sender hands sealed bytes on to one recipient. dot is called when everything

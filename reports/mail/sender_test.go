@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	netmail "net/mail"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,7 +36,11 @@ func (f fault) bytes(ordinary []byte) []byte {
 // has arrived so far, by the name of the envelope, and the faults that can be
 // played to it, of which there must be one for Unsent.
 func testSender(t *testing.T, open func(t *testing.T) (Sender, func() map[string]string, []fault)) {
-	raw := seal(t, message())
+	raw := func(name string) []byte {
+		m := message()
+		m.To = netmail.Address{Name: "Zoë", Address: name + "@partner.example"}
+		return seal(t, m)
+	}
 	envelope := func(name string) Envelope {
 		return Envelope{From: "usage@partner.example", To: name + "@partner.example", Name: name}
 	}
@@ -43,7 +48,7 @@ func testSender(t *testing.T, open func(t *testing.T) (Sender, func() map[string
 	t.Run("a mail arrives once and whole, after one dot", func(t *testing.T) {
 		s, arrived, _ := open(t)
 		dots := 0
-		r := s.Send(t.Context(), envelope("anna"), raw, func() error {
+		r := s.Send(t.Context(), envelope("anna"), raw("anna"), func() error {
 			dots++
 			if len(arrived()) > 0 {
 				t.Error("the mail arrived before the dot was allowed")
@@ -53,17 +58,17 @@ func testSender(t *testing.T, open func(t *testing.T) (Sender, func() map[string
 		if r.Outcome != Sent || r.Err != nil || r.Reply == "" || dots != 1 {
 			t.Fatalf("%+v after %d dots", r, dots)
 		}
-		if got := arrived(); len(got) != 1 || unix(got["anna"]) != unix(string(raw)) {
+		if got := arrived(); len(got) != 1 || unix(got["anna"]) != unix(string(raw("anna"))) {
 			t.Errorf("arrived: %d mails, or other bytes", len(got))
 		}
 	})
 	t.Run("a dot that is refused stops the mail", func(t *testing.T) {
 		s, arrived, _ := open(t)
 		taken := errors.New("taken over")
-		if r := s.Send(t.Context(), envelope("anna"), raw, func() error { return taken }); r.Outcome != Unsent || !errors.Is(r.Err, taken) {
+		if r := s.Send(t.Context(), envelope("anna"), raw("anna"), func() error { return taken }); r.Outcome != Unsent || !errors.Is(r.Err, taken) {
 			t.Errorf("%+v", r)
 		}
-		if r := s.Send(t.Context(), envelope("bram"), raw, noDot); r.Outcome != Sent {
+		if r := s.Send(t.Context(), envelope("bram"), raw("bram"), noDot); r.Outcome != Sent {
 			t.Fatalf("the next mail: %+v", r)
 		}
 		if got := arrived(); len(got) != 1 || got["bram"] == "" {
@@ -74,7 +79,7 @@ func testSender(t *testing.T, open func(t *testing.T) (Sender, func() map[string
 		s, arrived, _ := open(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if r := s.Send(ctx, envelope("anna"), raw, noDot); r.Outcome != Unsent || r.Err == nil {
+		if r := s.Send(ctx, envelope("anna"), raw("anna"), noDot); r.Outcome != Unsent || r.Err == nil {
 			t.Errorf("%+v", r)
 		}
 		if got := arrived(); len(got) != 0 {
@@ -90,7 +95,7 @@ func testSender(t *testing.T, open func(t *testing.T) (Sender, func() map[string
 			s, arrived, faults := open(t)
 			f, dots := faults[i], 0
 			mend := f.meets()
-			got := s.Send(t.Context(), envelope("anna"), f.bytes(raw), func() error { dots++; return nil })
+			got := s.Send(t.Context(), envelope("anna"), f.bytes(raw("anna")), func() error { dots++; return nil })
 			if mend != nil {
 				mend()
 			}
@@ -104,17 +109,17 @@ func testSender(t *testing.T, open func(t *testing.T) (Sender, func() map[string
 				t.Errorf("the mail arrived: %v, want %v", has, f.arrives)
 			}
 			// Whatever happened to one mail, the next goes through, once.
-			if next := s.Send(t.Context(), envelope("next"), raw, noDot); next.Outcome != Sent {
+			if next := s.Send(t.Context(), envelope("next"), raw("next"), noDot); next.Outcome != Sent {
 				t.Errorf("the next mail: %+v", next)
 			}
-			if next := arrived()["next"]; unix(next) != unix(string(raw)) {
-				t.Errorf("of the next mail %d bytes arrived, want %d", len(next), len(raw))
+			if next := arrived()["next"]; unix(next) != unix(string(raw("next"))) {
+				t.Errorf("of the next mail %d bytes arrived, want %d", len(next), len(raw("next")))
 			}
 		})
 	}
 	t.Run("closing twice is no error", func(t *testing.T) {
 		s, _, _ := open(t)
-		if r := s.Send(t.Context(), envelope("anna"), raw, noDot); r.Outcome != Sent {
+		if r := s.Send(t.Context(), envelope("anna"), raw("anna"), noDot); r.Outcome != Sent {
 			t.Fatal(r.Err)
 		}
 		if err := errors.Join(s.Close(), s.Close()); err != nil {
