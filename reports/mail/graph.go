@@ -56,6 +56,30 @@ func (g *Graph) Close() error {
 	return nil
 }
 
+// Check signs in, and posts a mail that has nothing in it, which Graph refuses for just
+// that where the app may send as the mailbox: nothing is sent.
+func (g *Graph) Check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, g.o.Timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, g.address, http.NoBody)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "text/plain")
+	resp, err := g.o.Client.Do(req)
+	if err != nil {
+		return fmt.Errorf("reach Graph: %w", err)
+	}
+	said, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	if err = errors.Join(err, resp.Body.Close()); err != nil {
+		return fmt.Errorf("read the answer of Graph: %w", err)
+	}
+	if refusal := parseGraphError(said); resp.StatusCode != http.StatusBadRequest || refusal.everyMail() {
+		return g.judge(resp, refusal).Err
+	}
+	return nil
+}
+
 // maxGraphRequest is how long the body of a request to Graph may be.
 const maxGraphRequest = 4_000_000
 

@@ -258,6 +258,21 @@ func TestGraph_ATokenThatEndedIsNoSecondDot(t *testing.T) {
 	}
 }
 
+// TestGraph_CheckSendsNothing tries what a check says of a mailbox.
+func TestGraph_CheckSendsNothing(t *testing.T) {
+	for fault, want := range map[string]string{"": "", "401": "the token is refused", "403": "Mail.Send", "404": "no mailbox of this tenant", "400 of the mailbox": "submission limits", "500": "answered 500"} {
+		m, g := newMailbox(t)
+		m.fault = fault
+		err := g.Check(t.Context())
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: err = %v, want %q", fault, err, want)
+		}
+		if got := m.arrived(); len(got) > 0 {
+			t.Errorf("%q: %d mails arrived", fault, len(got))
+		}
+	}
+}
+
 // again sends a request once more that was refused for its token.
 type again struct{ next http.RoundTripper }
 

@@ -24,15 +24,20 @@ type SMTPOptions struct {
 	Port     int    // 0: 587, or 465 with TLS "tls"
 	TLS      string // "starttls" (default), "tls" from the first byte, or "none" for a relay on this machine
 	CA       []byte // PEM of a certificate authority of one's own; nil: the system's
-	Auth     string // "plain", "login" or "" for what the server offers of the two
+	Auth     string // "plain", "login", "xoauth2", or "" for what the server offers of the first two
 	Username string // empty: no authentication
 	Password string
+	// Token returns an access token for xoauth2, another one than was refused; empty: any.
+	Token func(ctx context.Context, refused string) (string, error)
 	Hello    string // name given in EHLO; empty: localhost
 
 	Now        func() time.Time // the clock that deadlines count from; required
 	Timeout    time.Duration    // of each step before the final dot; 0 means 1 minute
 	DotTimeout time.Duration    // wait for the answer to the final dot; 0 means 10 minutes (RFC 5321, 4.5.3.2.6)
 }
+
+// authOAuth is Exchange Online's log-in with an access token.
+const authOAuth = "xoauth2"
 
 // SMTP is a Sender that keeps one connection to a relay open between mails. It
 // runs the transaction itself, over go-mail's client, because it must know when
@@ -53,10 +58,12 @@ func NewSMTP(o SMTPOptions) (*SMTP, error) {
 		return nil, errors.New("smtp: no host is given")
 	case o.TLS != "starttls" && o.TLS != "tls" && o.TLS != "none":
 		return nil, fmt.Errorf("smtp: tls %q: want starttls or tls", o.TLS)
-	case o.Auth != "" && o.Auth != "plain" && o.Auth != "login":
-		return nil, fmt.Errorf("smtp: auth %q: want plain or login", o.Auth)
+	case o.Auth != "" && o.Auth != "plain" && o.Auth != "login" && o.Auth != authOAuth:
+		return nil, fmt.Errorf("smtp: auth %q: want plain, login or xoauth2", o.Auth)
 	case o.TLS == "none" && o.Username != "":
 		return nil, errors.New("smtp: a password would go over the wire in clear: use starttls or tls")
+	case o.Auth == authOAuth && (o.Username == "" || o.Token == nil):
+		return nil, errors.New("smtp: auth xoauth2 wants username, the mailbox that sends, and a sign-in for tokens")
 	case o.CA != nil && !x509.NewCertPool().AppendCertsFromPEM(o.CA):
 		return nil, errors.New("smtp: ca holds no certificate in PEM form")
 	}
@@ -88,12 +95,20 @@ func (s *SMTP) Check(ctx context.Context) error {
 	if s.client != nil {
 		return nil
 	}
-	if err := s.dial(ctx); err != nil {
+	token, err := s.dial(ctx, "")
+	if token != "" && replyCode(err) == codeBadLogin { // it may have ended early, or been revoked
+		s.drop()
+		_, err = s.dial(ctx, token)
+	}
+	if err != nil {
 		s.drop()
 		return failure(fmt.Errorf("connect to %s: %w", s.address(), err), Unsent).Err
 	}
 	return nil
 }
+
+// codeBadLogin is the answer to a log-in that is not right (RFC 4954, 6).
+const codeBadLogin = 535
 
 // wait sets how long the next answer may take. A connection that is gone
 // already shows at the next step.
@@ -220,8 +235,19 @@ func (s *SMTP) finish(body io.WriteCloser) Result {
 
 func (s *SMTP) address() string { return net.JoinHostPort(s.o.Host, strconv.Itoa(s.o.Port)) }
 
-// dial connects, secures and authenticates.
-func (s *SMTP) dial(ctx context.Context) error {
+// dial connects, secures and authenticates, where that takes a token with another one
+// than was refused. It returns the token.
+func (s *SMTP) dial(ctx context.Context, refused string) (token string, err error) {
+	if s.o.Auth == authOAuth { // before the connection, which would not wait for it
+		if token, err = s.o.Token(ctx, refused); err != nil {
+			return "", err
+		}
+	}
+	return token, s.connect(ctx, token)
+}
+
+// connect connects, secures and authenticates.
+func (s *SMTP) connect(ctx context.Context, token string) error {
 	config := &tls.Config{ServerName: s.o.Host, MinVersion: tls.VersionTLS12}
 	if s.o.CA != nil {
 		config.RootCAs = x509.NewCertPool()
@@ -256,10 +282,10 @@ func (s *SMTP) dial(ctx context.Context) error {
 			return err
 		}
 	}
-	return s.login()
+	return s.login(token)
 }
 
-func (s *SMTP) login() error {
+func (s *SMTP) login(token string) error {
 	if s.o.Username == "" {
 		return nil
 	}
@@ -275,7 +301,10 @@ func (s *SMTP) login() error {
 		return fmt.Errorf("the server does not offer AUTH %s; it offers %q", strings.ToUpper(mechanism), offered)
 	}
 	auth := smtp.PlainAuth("", s.o.Username, s.o.Password, s.o.Host, false)
-	if mechanism == "login" {
+	switch mechanism {
+	case authOAuth:
+		auth = smtp.XOAuth2Auth(s.o.Username, token)
+	case "login":
 		auth = smtp.LoginAuth(s.o.Username, s.o.Password, s.o.Host, false)
 	}
 	if err := s.client.Auth(auth); err != nil {
@@ -307,12 +336,12 @@ func failure(err error, outcome Outcome) Result {
 // explain says what to do about an answer.
 func explain(reply string) string {
 	for _, known := range []struct{ in, hint string }{
-		{"5.7.30", "Exchange Online has switched password sign-in for SMTP off: have an administrator allow it again for the mailbox, or name another relay"},
-		{"5.7.139", "password sign-in is blocked for this mailbox by the tenant"},
+		{"5.7.30", "Exchange Online has switched password sign-in for SMTP off: set mail.smtp.auth: xoauth2 or mail.kind: graph, or name another relay"},
+		{"5.7.139", "the tenant has switched SMTP AUTH off for this mailbox: allow it there (Set-CASMailbox -SmtpClientAuthenticationDisabled $false), or set mail.kind: graph"},
 		{"5.7.57", "the server wants a log-in: set mail.smtp.username and password"},
 		{"5.7.60", "the account may not send as this From address: give it the right, or change mail.from"},
 		{"5.7.8", "user name or password is wrong"},
-		{"5.7.3", "user name or password is wrong, or the mailbox is shared"},
+		{"5.7.3", "user name or password is wrong, or the mailbox is shared; with xoauth2 the app has no right to the mailbox"},
 		{"5.7.515", "the domain of From lacks SPF, DKIM or DMARC for this receiver"},
 		{"5.6.7", "an address is not ASCII"},
 		{"certificate signed by unknown authority", "the server's certificate is of an authority of its own: set mail.smtp.ca"},

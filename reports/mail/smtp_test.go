@@ -30,6 +30,7 @@ type relay struct {
 	stored map[string]string // mails taken, by recipient
 	conns  map[string]bool   // by the client's address
 	user   string            // when set, log-in is required
+	token  string            // that xoauth2 takes
 	hold   chan struct{}
 	lost   func() // is called when the connection is lost at rcpt; nil: nothing is
 }
@@ -60,7 +61,7 @@ type session struct {
 	lost bool // the connection goes away after the next answer
 }
 
-func (s *session) AuthMechanisms() []string { return []string{sasl.Plain, sasl.Login} }
+func (s *session) AuthMechanisms() []string { return []string{sasl.Plain, sasl.Login, "XOAUTH2"} }
 
 func (s *session) Auth(mechanism string) (sasl.Server, error) {
 	check := func(user, password string) error {
@@ -70,10 +71,34 @@ func (s *session) Auth(mechanism string) (sasl.Server, error) {
 		s.user = user
 		return nil
 	}
-	if mechanism == sasl.Login {
+	switch mechanism {
+	case sasl.Login:
 		return &loginServer{check: check}, nil
+	case "XOAUTH2":
+		return &tokenServer{s: s}, nil
 	}
 	return sasl.NewPlainServer(func(_, user, password string) error { return check(user, password) }), nil
+}
+
+// tokenServer is the server side of AUTH XOAUTH2, as Exchange Online and Gmail document
+// it: a refusal is explained first, and given once the client has taken note.
+type tokenServer struct {
+	s       *session
+	refused bool
+}
+
+func (x *tokenServer) Next(response []byte) (challenge []byte, done bool, err error) {
+	if x.refused {
+		return nil, true, &smtp.SMTPError{Code: 535, EnhancedCode: smtp.EnhancedCode{5, 7, 3}, Message: "Authentication unsuccessful"}
+	}
+	x.s.r.mu.Lock()
+	defer x.s.r.mu.Unlock()
+	if want := "user=" + x.s.r.user + "\x01auth=Bearer " + x.s.r.token + "\x01\x01"; string(response) != want {
+		x.refused = true
+		return []byte(`{"status":"401","schemes":"Bearer","scope":""}`), false, nil
+	}
+	x.s.user = x.s.r.user
+	return nil, true, nil
 }
 
 // loginServer is the server side of AUTH LOGIN.
@@ -431,4 +456,47 @@ func TestNewSMTP_RefusesWhatCannotBeMeant(t *testing.T) {
 			t.Errorf("%s is accepted", name)
 		}
 	}
+}
+
+// TestSMTP_XOAUTH2 logs in with tokens, of which the first has ended on the other side.
+func TestSMTP_XOAUTH2(t *testing.T) {
+	r := &relay{user: "usage@partner.example", token: "second"}
+	o := r.serve(t, false)
+	o.Auth, o.Username = "xoauth2", "usage@partner.example"
+	var refused []string
+	tokens := []string{"first", "second", "third"}
+	o.Token = func(_ context.Context, old string) (string, error) {
+		refused = append(refused, old)
+		return tokens[len(refused)-1], nil
+	}
+	s := newSMTP(t, o)
+	if got := s.Send(t.Context(), Envelope{From: "usage@partner.example", To: "anna@partner.example"}, seal(t, message()), noDot); got.Outcome != Sent {
+		t.Fatalf("%+v", got)
+	}
+	if strings.Join(refused, ",") != ",first" {
+		t.Errorf("tokens were asked for after %q", refused)
+	}
+	t.Run("one that stays refused", func(t *testing.T) {
+		s := newSMTP(t, o)
+		refused, tokens = nil, []string{"a", "b"}
+		got := s.Send(t.Context(), Envelope{From: "usage@partner.example", To: "bram@partner.example"}, seal(t, message()), noDot)
+		if got.Outcome != Unsent || !got.Down || !strings.Contains(got.Reply, "the app has no right to the mailbox") || len(refused) != 2 {
+			t.Errorf("%+v after %d tokens", got, len(refused))
+		}
+	})
+	t.Run("no token at all", func(t *testing.T) {
+		o := o
+		o.Token = func(context.Context, string) (string, error) { return "", errors.New("sign in: refused") }
+		got := newSMTP(t, o).Send(t.Context(), Envelope{From: "usage@partner.example", To: "bram@partner.example"}, seal(t, message()), noDot)
+		if got.Outcome != Unsent || !got.Down || !strings.Contains(got.Reply, "sign in: refused") {
+			t.Errorf("%+v", got)
+		}
+	})
+	t.Run("never in the clear", func(t *testing.T) {
+		o := o
+		o.TLS = "none"
+		if _, err := NewSMTP(o); err == nil {
+			t.Error("no error")
+		}
+	})
 }
