@@ -17,7 +17,6 @@ import (
 	"tidemark/jobs"
 	"tidemark/jobs/source/partnercenter"
 	"tidemark/reports"
-	"tidemark/reports/mail"
 	"tidemark/templates"
 )
 
@@ -269,19 +268,26 @@ func (k *checks) jobs(c *config) {
 	}
 }
 
-// relay logs in to the relay, if there is one, and sends nothing.
+// relay logs in to the next hop, if there is one, and sends nothing.
 func (k *checks) relay(ctx context.Context, c *config) {
 	sender, err := k.a.sender(c)
 	if err != nil {
 		k.problem(err)
 		return
 	}
-	smtp, ok := sender.(*mail.SMTP)
+	next, ok := sender.(interface {
+		Check(context.Context) error
+		Close() error
+	})
 	if !ok {
 		return
 	}
-	if err := errors.Join(smtp.Check(ctx), smtp.Close()); err != nil {
-		k.problem(fmt.Errorf("mail.smtp: %w", err))
+	if err := errors.Join(next.Check(ctx), next.Close()); err != nil {
+		k.problem(fmt.Errorf("mail.%s: %w", c.Mail.Kind, err))
+		return
+	}
+	if c.Mail.Kind == "graph" {
+		k.ok("Microsoft Graph lets us send")
 		return
 	}
 	k.ok("relay %s can be reached and lets us in", c.Mail.SMTP.Host)

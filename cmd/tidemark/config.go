@@ -20,6 +20,7 @@ import (
 type config struct {
 	Source     sourceConfig          `yaml:"source"`
 	Sources    sourcesConfig         `yaml:"sources"`
+	Microsoft  tenantConfig          `yaml:"microsoft"`
 	Archive    archiveConfig         `yaml:"archive"`
 	Ledger     pathConfig            `yaml:"ledger"`
 	Partner    partnerConfig         `yaml:"partner"`
@@ -102,13 +103,14 @@ type coverConfig struct {
 }
 
 type mailConfig struct {
-	Kind         string      `yaml:"kind"` // files or smtp
+	Kind         string      `yaml:"kind"` // files, smtp or graph
 	Out          string      `yaml:"out"`
 	From         string      `yaml:"from"`
 	ReplyTo      string      `yaml:"reply_to"`
 	AllowDomains []string    `yaml:"allow_domains"`
 	Divert       string      `yaml:"divert"`
 	SMTP         smtpConfig  `yaml:"smtp"`
+	Graph        graphConfig `yaml:"graph"`
 	DKIM         dkimConfig  `yaml:"dkim"`
 	DailyLimit   int         `yaml:"daily_limit"`    // mails in 24 hours; 0: no limit
 	Pace         int         `yaml:"pace"`           // mails a minute; 0: 25 for Exchange Online, no limit elsewhere
@@ -136,7 +138,7 @@ type smtpConfig struct {
 	Port     int    `yaml:"port"`
 	TLS      string `yaml:"tls"`
 	CA       string `yaml:"ca"`
-	Auth     string `yaml:"auth"`
+	Auth     string `yaml:"auth"` // plain, login or xoauth2; default: what the server offers of the first two
 	Username string `yaml:"username"`
 	Password string `yaml:"password"` // env:NAME or file:PATH
 }

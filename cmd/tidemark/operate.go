@@ -70,7 +70,11 @@ func (a *app) secret(c *config, key, value string) (string, error) {
 
 // sender makes the sender of the configuration.
 func (a *app) sender(c *config) (mail.Sender, error) {
-	if c.Mail.Kind != "smtp" {
+	switch c.Mail.Kind {
+	case "smtp":
+	case "graph":
+		return a.graphSender(c)
+	default:
 		return mail.Files{Dir: c.outbox()}, nil
 	}
 	m := c.Mail.SMTP
@@ -84,7 +88,15 @@ func (a *app) sender(c *config) (mail.Sender, error) {
 			return nil, fmt.Errorf("mail.smtp.ca: %w", err)
 		}
 	}
-	return mail.NewSMTP(mail.SMTPOptions{Host: m.Host, Port: m.Port, TLS: m.TLS, CA: ca, Auth: m.Auth, Username: m.Username, Password: password, Now: a.now})
+	o := mail.SMTPOptions{Host: m.Host, Port: m.Port, TLS: m.TLS, CA: ca, Auth: m.Auth, Username: m.Username, Password: password, Now: a.now}
+	if m.Auth == "xoauth2" {
+		tenant, err := a.tenant(c)
+		if err != nil {
+			return nil, err
+		}
+		o.Token = tenant.ExchangeToken
+	}
+	return mail.NewSMTP(o)
 }
 
 func (c *config) outbox() string { return c.path(cmp.Or(c.Mail.Out, "outbox")) }
@@ -100,7 +112,7 @@ func (c *config) pace() int {
 	if c.Mail.Pace > 0 {
 		return c.Mail.Pace
 	}
-	if host := strings.ToLower(c.Mail.SMTP.Host); c.Mail.Kind == "smtp" && (strings.HasSuffix(host, ".office365.com") || strings.HasSuffix(host, ".outlook.com")) {
+	if c.isExchange() {
 		return jobs.ExchangePace
 	}
 	return 0

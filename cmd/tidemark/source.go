@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"maps"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -186,11 +185,7 @@ func (k *checker) partnerCenter(key string, s sourceConfig) {
 		k.report(key+".refresh_token", "must be file:PATH", "Microsoft rotates it: the new one is written back to the file")
 	}
 	k.oneOf(key+".cloud", s.Cloud, microsoft.Clouds()...)
-	for name, address := range map[string]string{"login": s.Endpoints.Login, "api": s.Endpoints.API, "graph": s.Endpoints.Graph} {
-		if u, err := url.Parse(address); address != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
-			k.report(key+".endpoints."+name, fmt.Sprintf("%q is not an address", address), "want https://HOST")
-		}
-	}
+	k.endpoints(key, s.Endpoints)
 	if d, err := time.ParseDuration(s.TimeLimit); s.TimeLimit != "" && (err != nil || d < time.Minute || d > 20*time.Hour) {
 		k.report(key+".time_limit", fmt.Sprintf("%q is not possible", s.TimeLimit), "want 1m to 20h, e.g. 3h")
 	}

@@ -46,6 +46,7 @@ func (c *config) validate() []problem {
 	k.retention()
 	k.partner()
 	k.people()
+	k.tenant()
 	k.mail()
 	k.jobs()
 	return k.problems
@@ -156,7 +157,7 @@ func (k *checker) secret(key, value string) {
 
 func (k *checker) mail() {
 	m := k.c.Mail
-	k.oneOf("mail.kind", m.Kind, "files", "smtp")
+	k.oneOf("mail.kind", m.Kind, "files", "smtp", "graph")
 	if m.From != "" {
 		if from, err := netmail.ParseAddress(m.From); err != nil {
 			k.report("mail.from", fmt.Sprintf("%q is not a mail address", m.From), `want "Polder Cloud <usage@partner.example>"`)
@@ -173,6 +174,13 @@ func (k *checker) mail() {
 	}
 	if m.Kind == "smtp" && m.SMTP.Host == "" {
 		k.report("mail.smtp", "has no host", "add mail.smtp: {host: …, port: 587, tls: starttls}")
+	}
+	k.oneOf("mail.smtp.auth", m.SMTP.Auth, "plain", "login", "xoauth2")
+	if m.SMTP.Auth == "xoauth2" && m.SMTP.Username == "" {
+		k.report("mail.smtp", "has no username", "with auth: xoauth2 it is the address of the mailbox that sends")
+	}
+	if m.Kind == "graph" && m.Graph.Mailbox == "" && m.From == "" {
+		k.report("mail.graph", "has no mailbox", "add mail.graph: {mailbox: …}, or mail.from, whose address it then is")
 	}
 	k.oneOf("mail.smtp.tls", m.SMTP.TLS, "starttls", "tls")
 	k.secret("mail.smtp.password", m.SMTP.Password)
