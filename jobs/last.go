@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 
 	"tidemark/data"
 	"tidemark/data/archive"
@@ -85,21 +87,34 @@ func recordedMails(ctx context.Context, arc *archive.Archive, byMessage map[stri
 	if err != nil {
 		return nil, err
 	}
-	for row, err := range view.Reports(ctx) {
-		if err != nil {
-			return nil, err
+	for _, day := range builtOn(byMessage) {
+		for row, err := range view.ReportsIn(ctx, data.Period{From: day, To: day}) {
+			if err != nil {
+				return nil, err
+			}
+			d, wanted := byMessage[row.MessageID]
+			if !wanted || row.EMLSHA256 != d.SHA256 {
+				continue
+			}
+			mail, err := lastMail(row, data.DayOf(d.Updated.UTC()))
+			if err != nil {
+				return nil, err
+			}
+			last[d.Recipient] = mail
 		}
-		d, wanted := byMessage[row.MessageID]
-		if !wanted || row.EMLSHA256 != d.SHA256 {
-			continue
-		}
-		mail, err := lastMail(row, data.DayOf(d.Updated.UTC()))
-		if err != nil {
-			return nil, err
-		}
-		last[d.Recipient] = mail
 	}
 	return last, nil
+}
+
+// builtOn are the days on which mails may have been built, in order: that on which they
+// were stored, or the one before. The archive has the reports of years.
+func builtOn(mails map[string]ledger.Delivery) []data.Day {
+	days := map[data.Day]bool{}
+	for _, d := range mails {
+		stored := data.DayOf(d.Created.UTC())
+		days[stored-1], days[stored] = true, true
+	}
+	return slices.Sorted(maps.Keys(days))
 }
 
 // statedRisks are the risks that a recorded report stated.
