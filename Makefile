@@ -62,10 +62,35 @@ bench-smtp: ## mails a second beside Postfix's smtp-source (root, needs postfix)
 test-speed: ## counted processor time against the bars (DESIGN.md)
 	go test -count=1 -timeout 60m -tags speed -run Speed -v ./jobs
 
+VERSION ?= $(shell git describe --tags --always --dirty)
+PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+
+release: assets ## archives for each of PLATFORMS with checksums, into bin/release
+	@set -e; rm -rf bin/release; programs=(); for p in $(PLATFORMS); do \
+	  ext=; case $$p in windows/*) ext=.exe;; esac; file=bin/build/$${p/\//-}/tidemark$$ext; programs+=("$$p=$$file"); echo "build $$p"; \
+	  CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $$file ./cmd/tidemark; done; \
+	go run ./cmd/tidemark/deploy/release -out bin/release -version "$(VERSION)" -time "$$(git log -1 --format=%ct)" "$${programs[@]}"; cat bin/release/SHA256SUMS
+
+test-release: ## two builds of this commit, in two folders and without a common cache, are equal
+	rm -rf bin/twice
+	git clone -q . bin/twice/one && $(MAKE) -C bin/twice/one release PLATFORMS=linux/amd64
+	git clone -q . bin/twice/and/two && GOCACHE=$(CURDIR)/bin/twice/cache $(MAKE) -C bin/twice/and/two release PLATFORMS=linux/amd64
+	diff -r bin/twice/one/bin/release bin/twice/and/two/bin/release
+	cd bin/twice/one/bin/release && sha256sum -c SHA256SUMS && tar xzf *.tar.gz && ./tidemark-*/tidemark version
+	rm -rf bin/twice
+
+test-deploy: ## systemd reads the units, hadolint the Dockerfile (installs both on Debian, hadolint into bin/deploy)
+	@command -v systemd-analyze >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends systemd; }
+	@python3 -c 'import ensurepip' 2>/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends python3-venv; }
+	test -x bin/deploy/bin/python || python3 -m venv bin/deploy
+	bin/deploy/bin/python -m pip install -q --disable-pip-version-check -r cmd/tidemark/deploy/requirements.txt
+	bin/deploy/bin/hadolint cmd/tidemark/deploy/Dockerfile
+	go test -count=1 -tags deploy -run Deploy ./cmd/tidemark
+
 lint: ## gofmt, vet, staticcheck, errcheck
 	@files=$$(gofmt -l cmd data jobs reports templates/*.go transform); test -z "$$files" || { echo "gofmt: run gofmt -w on:"; echo "$$files"; exit 1; }
-	go vet ./... && go vet -tags browser,charts,shareddata,churn,kill,postfix,postgres,interop,bench,speed ./...
-	go tool staticcheck -tags browser,charts,shareddata,churn,kill,postfix,postgres,interop,bench,speed ./...
+	go vet ./... && go vet -tags browser,charts,shareddata,churn,kill,postfix,postgres,interop,bench,speed,deploy ./...
+	go tool staticcheck -tags browser,charts,shareddata,churn,kill,postfix,postgres,interop,bench,speed,deploy ./...
 	go tool errcheck -ignoretests ./...
 
 bench: ## transforms beside DuckDB on the same files, as the table of docs/benchmarks.md (needs a C compiler; 4 GB in bin/bench); ARGS=-help tells all
@@ -109,4 +134,4 @@ check: lint build test ## what must be green before a commit
 clean: ## remove what the other targets made
 	rm -rf bin $(OUT) templates/assets/node_modules reports/compat/node_modules templates/assets/dist/*.js templates/assets/dist/*.txt
 
-.PHONY: help build demo fake-microsoft test test-browser test-kill test-postfix test-postgres test-interop test-duckdb test-churn test-speed bench-archive bench-charts bench-smtp lint bench bench-go golden fuzz assets check clean
+.PHONY: help build release test-release test-deploy demo fake-microsoft test test-browser test-kill test-postfix test-postgres test-interop test-duckdb test-churn test-speed bench-archive bench-charts bench-smtp lint bench bench-go golden fuzz assets check clean
