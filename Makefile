@@ -68,7 +68,7 @@ PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 win
 release: assets ## archives for each of PLATFORMS with checksums, into bin/release
 	@set -e; rm -rf bin/release; programs=(); for p in $(PLATFORMS); do \
 	  ext=; case $$p in windows/*) ext=.exe;; esac; file=bin/build/$${p/\//-}/tidemark$$ext; programs+=("$$p=$$file"); echo "build $$p"; \
-	  CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $$file ./cmd/tidemark; done; \
+	  CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} go build -trimpath -buildvcs=true -ldflags "-s -w -X main.version=$(VERSION)" -o $$file ./cmd/tidemark; done; \
 	go run ./cmd/tidemark/deploy/release -out bin/release -version "$(VERSION)" -time "$$(git log -1 --format=%ct)" "$${programs[@]}"; cat bin/release/SHA256SUMS
 
 test-release: ## two builds of this commit, in two folders and without a common cache, are equal
