@@ -34,17 +34,19 @@ func main() {
 	}
 }
 
-// beside stand in every archive next to the program, by their names there.
-var beside = map[string]string{
-	"LICENSE":                  "LICENSE",
-	"README.md":                "README.md",
-	"CHANGELOG.md":             "CHANGELOG.md",
-	"deploy/tidemark.service":  "cmd/tidemark/deploy/tidemark.service",
-	"deploy/tidemark@.service": "cmd/tidemark/deploy/tidemark@.service",
-	"deploy/tidemark@.timer":   "cmd/tidemark/deploy/tidemark@.timer",
-	"deploy/Dockerfile":        "cmd/tidemark/deploy/Dockerfile",
-	"deploy/tidemark.sysusers": "cmd/tidemark/deploy/tidemark.sysusers",
-	"examples/tidemark.yaml":   "cmd/tidemark/starter/tidemark.yaml",
+// beside are the files that stand in every archive next to the program, by their names there.
+func beside() map[string]string {
+	return map[string]string{
+		"LICENSE":                  "LICENSE",
+		"README.md":                "README.md",
+		"CHANGELOG.md":             "CHANGELOG.md",
+		"deploy/tidemark.service":  "cmd/tidemark/deploy/tidemark.service",
+		"deploy/tidemark@.service": "cmd/tidemark/deploy/tidemark@.service",
+		"deploy/tidemark@.timer":   "cmd/tidemark/deploy/tidemark@.timer",
+		"deploy/Dockerfile":        "cmd/tidemark/deploy/Dockerfile",
+		"deploy/tidemark.sysusers": "cmd/tidemark/deploy/tidemark.sysusers",
+		"examples/tidemark.yaml":   "cmd/tidemark/starter/tidemark.yaml",
+	}
 }
 
 // release packs the programs, each given as PLATFORM=FILE.
@@ -99,7 +101,7 @@ func contents(program string) ([]member, error) {
 		return nil, err
 	}
 	files := []member{{filepath.Base(program), b, 0o755}}
-	for name, from := range beside {
+	for name, from := range beside() {
 		if b, err = os.ReadFile(filepath.FromSlash(from)); err != nil {
 			return nil, err
 		}
