@@ -43,7 +43,7 @@ func (z Size) withDefaults() Size {
 func NewPartner(seed uint64, z Size) *Partner {
 	z = z.withDefaults()
 	r := rand.New(rand.NewPCG(seed, 0x7469646d))
-	p := &Partner{TenantID: guid(r), Name: "Polder Cloud", MpnID: "4812345", Currencies: z.Currencies}
+	p := &Partner{TenantID: guid(r), Name: "Polder Cloud", MpnID: "4812345", Currencies: z.Currencies, Directory: newDirectory()}
 	for i := range z.Customers {
 		n := z.Azure / z.Customers
 		if i < z.Azure%z.Customers {

@@ -75,6 +75,9 @@ func (s *Server) serveGraph(w http.ResponseWriter, r *http.Request) {
 		s.graphError(w, r, 403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
 		return
 	}
+	if s.serveDirectory(w, r) {
+		return
+	}
 	path, ok := strings.CutPrefix(r.URL.Path, billing)
 	operation, isOperation := strings.CutPrefix(path, "/operations/")
 	manifest, isManifest := strings.CutPrefix(path, "/manifests/")

@@ -23,6 +23,10 @@ type Options struct {
 	Usage    UsageOptions
 	// DenyAPI and DenyGraph take the app's permission for a host away.
 	DenyAPI, DenyGraph bool
+	// Granted are the app's permissions for groups, users and directory roles; nil: all.
+	Granted []string
+	// DirectoryPage is the largest page of those; 0: as many as are asked for.
+	DirectoryPage int
 	// AppGraph gives the permission for Graph to the app alone: it refuses users.
 	AppGraph bool
 }

@@ -14,6 +14,7 @@ type Partner struct {
 	Currencies []string  // billing currencies that have usage
 	Invoices   []Invoice // billed months, oldest first
 	Usage      Usage     // daily rated usage; nil means none
+	Directory  Directory // the partner's own people
 }
 
 // Customer is a customer of the partner.
