@@ -44,7 +44,7 @@ func level(path string) (int, bool) {
 		return 15, true
 	case p == "jobs/microsoft":
 		return 16, true
-	case p == "transform", p == "data/archive", strings.HasPrefix(p, "jobs/source/"), p == "data/datatest":
+	case p == "transform", p == "data/archive", strings.HasPrefix(p, "jobs/source/"), p == "data/datatest", p == "jobs/entra":
 		return 20, true
 	case p == "transform/churn":
 		return 30, true
