@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http/httptest"
@@ -22,6 +23,7 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"tidemark/jobs/ledger"
+	"tidemark/jobs/source/partnercenter/fakemicrosoft"
 )
 
 // flaky is a relay that takes its time and drops one connection in forty after
@@ -68,10 +70,8 @@ func (s *flakySession) Data(r io.Reader) error {
 	return nil
 }
 
-const (
-	killRecipients = 300
-	killTimes      = 50
-)
+// killing is how many people are mailed, and how often the program is killed.
+type killing struct{ recipients, times int }
 
 // TestKill_NobodyIsMailedTwiceAndNobodyIsLost kills the program without warning,
 // again and again, while it delivers to 300 people over a relay that loses
@@ -80,12 +80,68 @@ const (
 func TestKill_NobodyIsMailedTwiceAndNobodyIsLost(t *testing.T) {
 	f := &flaky{taken: map[string]int{}, accepted: make(chan struct{}, 1)}
 	ca, port := f.serve(t)
+	killing{recipients: 300, times: 50}.run(t, f, map[string]any{
+		"mail": map[string]any{"kind": "smtp", "from": "usage@partner.example", "smtp": map[string]any{"host": "127.0.0.1", "port": port, "ca": "ca.pem"}},
+	}, ca)
+}
+
+// TestKill_ThroughGraph does the same with a mailbox of Exchange Online that loses
+// answers, fails for a moment and throttles.
+func TestKill_ThroughGraph(t *testing.T) {
+	f := &flaky{taken: map[string]int{}, accepted: make(chan struct{}, 1)}
+	p := fakemicrosoft.NewPartner(1, fakemicrosoft.Size{Customers: 1, Today: time.Now()})
+	s := fakemicrosoft.NewWith(p, time.Now, fakemicrosoft.Options{Accepted: func(m fakemicrosoft.Mail) {
+		f.mu.Lock()
+		for _, to := range m.To {
+			f.taken[to]++
+		}
+		f.mu.Unlock()
+		select {
+		case f.accepted <- struct{}{}:
+		default:
+		}
+		<-time.After(time.Duration(2+rand.IntN(10)) * time.Millisecond)
+	}})
+	lost := fakemicrosoft.Lost().On(fakemicrosoft.Graph, "sendMail").EveryNth(23)
+	s.Script(lost, fakemicrosoft.Refused(401, "").On(fakemicrosoft.Graph, "sendMail").EveryNth(19))
+	at, err := s.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("client-secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	killing{recipients: 120, times: 20}.run(t, f, map[string]any{
+		"mail": map[string]any{"kind": "graph", "from": "usage@partner.example", "pace": 1_000_000},
+		"microsoft": map[string]any{"tenant": p.TenantID, "client_id": fakemicrosoft.DefaultClient, "client_secret": "file:" + secret,
+			"endpoints": map[string]any{"login": at.Login, "graph": at.Graph}},
+	}, nil)
+	for _, r := range s.Requests() {
+		if r.Host == fakemicrosoft.Graph && r.Status == 0 {
+			f.dropped++
+		}
+	}
+	if f.dropped == 0 {
+		t.Error("no answer was lost")
+	}
+	t.Logf("%d answers lost, %d mails accepted", f.dropped, len(s.Mails()))
+}
+
+// run delivers over a next hop, with the configuration's part that names it.
+func (k killing) run(t *testing.T, f *flaky, hop map[string]any, ca []byte) {
+	t.Helper()
 	dir := t.TempDir()
 	bin := filepath.Join(dir, "tidemark")
 	if out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	writeKillInput(t, dir, ca, port)
+	k.writeInput(t, dir, hop, ca)
 	tidemark := func(args ...string) *exec.Cmd {
 		cmd := exec.Command(bin, append([]string{"--config", filepath.Join(dir, "tidemark.yaml"), "-q"}, args...)...)
 		cmd.Env = append(os.Environ(), "TIDEMARK_NOW=")
@@ -105,7 +161,7 @@ func TestKill_NobodyIsMailedTwiceAndNobodyIsLost(t *testing.T) {
 		}
 		ended := make(chan error, 1)
 		go func() { ended <- cmd.Wait() }()
-		if kills < killTimes {
+		if kills < k.times {
 			select {
 			case <-f.accepted:
 				select {
@@ -131,18 +187,18 @@ func TestKill_NobodyIsMailedTwiceAndNobodyIsLost(t *testing.T) {
 		default:
 		}
 	}
-	f.judge(t, dir, kills)
+	f.judge(t, dir, kills, k)
 }
 
 // judge compares what arrived with what the ledger says.
-func (f *flaky) judge(t *testing.T, dir string, kills int) {
+func (f *flaky) judge(t *testing.T, dir string, kills int, k killing) {
 	t.Helper()
 	l, err := ledger.Open(context.Background(), filepath.Join(dir, "tidemark.db"), ledger.Options{Now: time.Now, Owner: "judge"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	all, err := l.Deliveries(context.Background(), ledger.Query{Limit: 10 * killRecipients})
+	all, err := l.Deliveries(context.Background(), ledger.Query{Limit: 10 * k.recipients})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +218,7 @@ func (f *flaky) judge(t *testing.T, dir string, kills int) {
 		}
 	}
 	t.Logf("%d recipients, %d kills, %d answers dropped: %v, %d duplicates, %d lost; of the unknown %d arrived", len(all), kills, f.dropped, states, duplicates, lost, arrived)
-	if len(all) != killRecipients || duplicates+lost > 0 || states[ledger.Sent]+states[ledger.Unknown] != killRecipients || kills < killTimes {
+	if len(all) != k.recipients || duplicates+lost > 0 || states[ledger.Sent]+states[ledger.Unknown] != k.recipients || kills < k.times {
 		t.Fail()
 	}
 }
@@ -191,7 +247,7 @@ type quiet struct{}
 func (quiet) Printf(string, ...any) {}
 func (quiet) Println(...any)        {}
 
-func writeKillInput(t *testing.T, dir string, ca []byte, port int) {
+func (k killing) writeInput(t *testing.T, dir string, hop map[string]any, ca []byte) {
 	t.Helper()
 	var owners, people, customers, subscriptions, usage strings.Builder
 	owners.WriteString("customer_id,address\n")
@@ -199,7 +255,7 @@ func writeKillInput(t *testing.T, dir string, ca []byte, port int) {
 	customers.WriteString("customer_id,name\n")
 	subscriptions.WriteString("subscription_id,customer_id,status\n")
 	usage.WriteString("usage_date,customer_id,subscription_id,category,quantity,cost,currency\n")
-	for i := range killRecipients {
+	for i := range k.recipients {
 		fmt.Fprintf(&owners, "c%d,p%d@partner.example\n", i, i)
 		fmt.Fprintf(&people, "p%d@partner.example,Person %d,sales_agent\n", i, i)
 		fmt.Fprintf(&customers, "c%d,Customer %d\n", i, i)
@@ -208,12 +264,13 @@ func writeKillInput(t *testing.T, dir string, ca []byte, port int) {
 			fmt.Fprintf(&usage, "2026-11-%02d,c%d,s%d,Storage,1,1.00,EUR\n", day, i, i)
 		}
 	}
-	config, err := json.Marshal(map[string]any{
+	settings := map[string]any{
 		"source":     map[string]any{"kind": "tables", "path": "in", "settle_days": 0},
 		"recipients": map[string]any{"file": "people.csv"}, "ownership": map[string]any{"file": "owners.csv"},
-		"mail": map[string]any{"kind": "smtp", "from": "usage@partner.example", "smtp": map[string]any{"host": "127.0.0.1", "port": port, "ca": "ca.pem"}},
 		"jobs": []any{map[string]any{"name": "weekly", "cron": "0 7 * * MON", "do": "digest", "role": "sales_agent", "period": "2026-11-03..2026-11-09", "send": true}},
-	})
+	}
+	maps.Copy(settings, hop)
+	config, err := json.Marshal(settings)
 	if err != nil {
 		t.Fatal(err)
 	}

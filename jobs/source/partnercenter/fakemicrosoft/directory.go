@@ -320,6 +320,7 @@ func newDirectory() Directory {
 			{ID: id("05"), Name: "Gerda Global", Mail: "gerda@partner.example", UPN: "gerda@partner.example"},
 			{ID: id("06"), Name: "Otto Oud", Mail: "otto@partner.example", UPN: "otto@partner.example", Disabled: true},
 			{ID: id("07"), Name: "Gast", Mail: "gast@elsewhere.example", UPN: "gast_elsewhere.example#EXT#@partner.example", Guest: true},
+			{ID: id("08"), Name: "Azure usage", Mail: "usage@partner.example", UPN: "usage@partner.example"},
 		},
 		Groups: []*Group{
 			{ID: id("11"), Name: "SalesAgents", Members: []string{id("01"), id("13"), id("06"), id("07")}},

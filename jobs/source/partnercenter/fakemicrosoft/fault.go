@@ -9,7 +9,7 @@ import (
 
 // Fault is one thing that goes wrong. Host, Path and Method choose the requests,
 // Nth, Every and Times which of them; the first fault of the script that is due
-// strikes, one a request. Of what follows, Drop and Status replace the answer,
+// strikes, one a request. Of what follows, Drop, Lost and Status replace the answer,
 // the rest change it.
 //
 // Go's own transport repeats a GET by itself when a connection that was used
@@ -24,6 +24,7 @@ type Fault struct {
 	Times  int // how often it strikes; 0: once, or without end if Every is set; negative: without end
 
 	Drop      bool // close the connection before the header
+	Lost      bool // do what was asked, then close the connection without an answer
 	Status    int
 	Header    map[string]string
 	RetryDate time.Duration // Retry-After as an HTTP date so far ahead of the clock

@@ -52,6 +52,9 @@ func NoContentUntil(ahead time.Duration) Fault {
 // Dropped closes the connection before the header.
 func Dropped() Fault { return Fault{Name: "drop", Host: API, Drop: true} }
 
+// Lost does what was asked and closes the connection without an answer.
+func Lost() Fault { return Fault{Name: "lost", Host: API, Lost: true} }
+
 // CutAt closes the connection after n bytes of the body.
 func CutAt(n int) Fault { return Fault{Name: "cut", Host: API, Cut: n} }
 

@@ -75,7 +75,7 @@ func (s *Server) serveGraph(w http.ResponseWriter, r *http.Request) {
 		s.graphError(w, r, 403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
 		return
 	}
-	if s.serveDirectory(w, r) {
+	if s.serveDirectory(w, r) || s.serveMailbox(w, r) {
 		return
 	}
 	path, ok := strings.CutPrefix(r.URL.Path, billing)

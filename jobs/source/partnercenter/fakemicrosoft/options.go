@@ -23,8 +23,14 @@ type Options struct {
 	Usage    UsageOptions
 	// DenyAPI and DenyGraph take the app's permission for a host away.
 	DenyAPI, DenyGraph bool
-	// Granted are the app's permissions for groups, users and directory roles; nil: all.
+	// Granted are the app's permissions for mail, groups, users and directory roles;
+	// nil: all.
 	Granted []string
+	// SendAs are the mailboxes that the app may send from; nil: any.
+	SendAs []string
+	// Accepted is told of each mail before its answer goes out, by one goroutine a
+	// request; nil: nobody is.
+	Accepted func(Mail)
 	// DirectoryPage is the largest page of those; 0: as many as are asked for.
 	DirectoryPage int
 	// AppGraph gives the permission for Graph to the app alone: it refuses users.

@@ -45,6 +45,7 @@ type Server struct {
 	waiting map[string]int    // utilization records: how often not ready
 	reports insights
 	files   container
+	mails   []Mail
 }
 
 // New makes a server with the options' defaults. The clock decides when tokens,
@@ -153,6 +154,10 @@ func (s *Server) answer(host string, rep *reply, r *http.Request, h http.Handler
 		h(rep, r)
 		return
 	case f.Drop:
+		rep.status = 0
+		panic(http.ErrAbortHandler)
+	case f.Lost:
+		h(nowhere{http.Header{}}, r)
 		rep.status = 0
 		panic(http.ErrAbortHandler)
 	case f.Status != 0:
