@@ -31,6 +31,7 @@ type Digests struct {
 	Portfolio  *reports.Portfolio
 	Role       reports.Role
 	Recipients []reports.Recipient // all of them; those of the role are taken
+	Found      *Found              // where they come from; nil: all from the configuration
 	Only       string              // one address of the role, empty for all
 	Ownership  *reports.Ownership  // who owns which customer; required for sales_agent
 	Partner    reports.Partner

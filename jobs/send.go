@@ -32,8 +32,9 @@ type Sending struct {
 
 // SendResult is what a run says about itself; the ledger keeps it.
 type SendResult struct {
-	Batch     *Batch    `json:"batch,omitempty"`    // what the brake compares the next batch with
-	Narrowed  bool      `json:"narrowed,omitempty"` // a person asked for one recipient: no batch to compare
+	Batch     *Batch    `json:"batch,omitempty"`      // what the brake compares the next batch with
+	Narrowed  bool      `json:"narrowed,omitempty"`   // a person asked for one recipient: no batch to compare
+	Found     *Found    `json:"recipients,omitempty"` // who was who when the run began; nil: who the configuration names
 	Delivered Delivered `json:"delivered"`
 	Already   []string  `json:"already_delivered,omitempty"` // who has this report already
 	Open      []string  `json:"not_delivered,omitempty"`     // who neither has it nor gets it from this run, and why
@@ -43,6 +44,23 @@ type SendResult struct {
 	Failed    []string  `json:"failed,omitempty"`    // copies that could not be built
 	Held      []string  `json:"held,omitempty"`      // why the run waits for release or drop
 	Samples   []string  `json:"samples,omitempty"`
+}
+
+// Found is who had which role, as a directory outside said it.
+type Found struct {
+	Source  string              `json:"source"` // e.g. "entra"
+	At      time.Time           `json:"at"`
+	Kept    bool                `json:"kept,omitempty"`    // it could not be asked: this is what it said last
+	Roles   map[string][]string `json:"roles"`             // addresses, those of the configuration among them
+	Emptied []string            `json:"emptied,omitempty"` // roles that somebody had before and nobody has
+}
+
+// from says in a line where the recipients come from; "" for the configuration.
+func (f *Found) from() string {
+	if f == nil {
+		return ""
+	}
+	return f.Source + " " + f.At.UTC().Format(time.RFC3339)
 }
 
 // ErrNotAccepted says that some mail is not in a good final state.
@@ -137,7 +155,7 @@ func (s Sending) prepare(ctx context.Context, d Digests) (out SendResult, err er
 	if err != nil {
 		return out, err
 	}
-	out.Narrowed = d.Only != ""
+	out.Narrowed, out.Found = d.Only != "", d.Found
 	if before != nil && d.Divert == "" && !out.Narrowed {
 		out.Held = s.Brake.Check(batch, *before)
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -58,7 +59,7 @@ func (a *app) check(ctx context.Context, c *config) error {
 	k.ok("configuration %s", c.file)
 	k.source(ctx, c)
 	k.archive(ctx, c)
-	k.people(c)
+	k.people(ctx, c)
 	k.jobs(c)
 	k.relay(ctx, c)
 	if _, ok := templates.ChartScript(); !ok {
@@ -178,12 +179,23 @@ func (k *checks) archive(ctx context.Context, c *config) {
 	}
 }
 
-func (k *checks) people(c *config) {
-	recipients, err := c.recipients()
-	if err != nil {
+func (k *checks) people(ctx context.Context, c *config) {
+	to, err := k.a.recipients(ctx, c, false)
+	switch {
+	case err != nil:
 		k.problem(err)
-	} else {
-		k.ok("%d recipients", len(recipients))
+	case to.entra != nil && to.entra.Failed != nil:
+		k.problem(fmt.Errorf("recipients.entra: %w; until it can be read those of %s are mailed", to.entra.Failed, to.found.At.Format(time.RFC3339)))
+	default:
+		k.ok("%d recipients", len(to.all))
+		for _, w := range to.warnings {
+			k.warn("recipients: %s", w)
+		}
+		for _, j := range c.Jobs {
+			if role := reports.Role(j.Role); j.Do == "digest" && len(jobs.WithRole(to.all, role)) == 0 {
+				k.warn("job %s: nobody is %s, so nobody is mailed", j.Name, role)
+			}
+		}
 	}
 	switch ownership, err := c.ownership(c.localDay(k.a.now())); {
 	case err != nil:
@@ -196,7 +208,7 @@ func (k *checks) people(c *config) {
 	if _, err := c.logo(); err != nil {
 		k.problem(err)
 	}
-	k.covers(c, recipients)
+	k.covers(c, to.all)
 	if charts, err := newCharts(c); err != nil {
 		k.problem(err)
 	} else {

@@ -341,8 +341,6 @@ func mappingType(t reflect.Type) reflect.Type {
 		t = t.Elem()
 	}
 	switch {
-	case t == reflect.TypeFor[recipientsConfig]():
-		return reflect.TypeFor[fileConfig]()
 	case t != nil && (t.Kind() == reflect.Struct || t.Kind() == reflect.Map):
 		return t
 	}

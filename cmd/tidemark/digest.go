@@ -133,7 +133,11 @@ func (a *app) writeDigests(ctx context.Context, f figures, roleText, only string
 		return err
 	}
 	defer p.Release()
-	d, err := a.digests(ctx, c, arc, p, role)
+	to, err := a.recipients(ctx, c, false)
+	if err != nil {
+		return err
+	}
+	d, err := a.digests(ctx, c, arc, p, to, role)
 	if err != nil {
 		return err
 	}

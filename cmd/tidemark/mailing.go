@@ -114,7 +114,14 @@ func (a *app) runDigest(ctx context.Context, c *config, l *ledger.Ledger, run *l
 		return out, err
 	}
 	defer p.Release()
-	d, err := a.digests(ctx, c, arc, p, m.role)
+	to, err := a.recipients(ctx, c, true)
+	if err != nil {
+		return out, err
+	}
+	if err := a.tellOfEmptyRoles(ctx, c, l, to.found); err != nil {
+		return out, err
+	}
+	d, err := a.digests(ctx, c, arc, p, to, m.role)
 	if err != nil {
 		return out, err
 	}

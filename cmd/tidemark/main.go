@@ -113,7 +113,7 @@ New here?  tidemark demo            the whole pipeline on a built-in sample
 	}
 	root.AddCommand(a.demoCommand(), a.initCommand(), a.extractCommand(), a.metricsCommand(), a.churnCommand(),
 		a.reportCommand(), a.previewCommand(), a.digestCommand(), a.runCommand(), a.serveCommand(), a.jobsCommand(), a.runsCommand(),
-		a.deliveriesCommand(), a.releaseCommand(), a.dropCommand(), a.statusCommand(), a.ownersCommand(), a.archiveCommand(), a.reproduceCommand(), a.checkCommand(),
+		a.deliveriesCommand(), a.releaseCommand(), a.dropCommand(), a.statusCommand(), a.ownersCommand(), a.recipientsCommand(), a.archiveCommand(), a.reproduceCommand(), a.checkCommand(),
 		a.versionCommand(), exitHelp())
 	root.InitDefaultCompletionCmd()
 	wrapUsage(root)

@@ -101,11 +101,11 @@ func (a *app) ownersCheckCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			recipients, err := c.recipients()
+			to, err := a.recipients(cmd.Context(), c, false)
 			if err != nil {
 				return err
 			}
-			found := ownership.Check(slices.Sorted(maps.Keys(doc.Background.Customers)), jobs.WithRole(recipients, reports.SalesAgent))
+			found := ownership.Check(slices.Sorted(maps.Keys(doc.Background.Customers)), jobs.WithRole(to.all, reports.SalesAgent))
 			if format == "json" {
 				err = a.printJSON(ownersReport{found.Unassigned, found.Unknown, found.Departed})
 			} else {

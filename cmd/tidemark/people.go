@@ -14,8 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml"
-
 	"tidemark/data"
 	"tidemark/data/archive"
 	"tidemark/jobs"
@@ -27,29 +25,19 @@ import (
 // defaultFrom stands in where no mail.from is set; nothing can be sent from it.
 const defaultFrom = "tidemark <tidemark@localhost.localdomain>"
 
-// recipientsConfig is a list of recipients, or the file that holds them.
-type recipientsConfig struct {
-	List []recipientConfig
-	File string
-}
-
-func (r *recipientsConfig) UnmarshalYAML(b []byte) error {
-	if yaml.Unmarshal(b, &r.List) == nil {
-		return nil
-	}
-	var f fileConfig
-	err := yaml.Unmarshal(b, &f)
-	r.File = f.File
-	return err
-}
-
-// recipients returns everybody who may get a report.
+// recipients returns the recipients that the configuration itself names, each once
+// for a role.
 func (c *config) recipients() ([]reports.Recipient, error) {
 	list := c.Recipients.List
 	if c.Recipients.File != "" {
-		var err error
-		if list, err = readRecipients(c.path(c.Recipients.File)); err != nil {
+		file, err := readRecipients(c.path(c.Recipients.File))
+		if err != nil {
 			return nil, err
+		}
+		for _, r := range file {
+			if !slices.ContainsFunc(c.Recipients.List, func(o recipientConfig) bool { return o.Role == r.Role && mail.Key(o.Address) == mail.Key(r.Address) }) {
+				list = append(list, r)
+			}
 		}
 	}
 	all := make([]reports.Recipient, 0, len(list))
@@ -278,11 +266,7 @@ func (a *app) mailedBefore(ctx context.Context, c *config, arc *archive.Archive,
 }
 
 // digests wires the build of one role's digests.
-func (a *app) digests(ctx context.Context, c *config, arc *archive.Archive, p *reports.Portfolio, role reports.Role) (jobs.Digests, error) {
-	recipients, err := c.recipients()
-	if err != nil {
-		return jobs.Digests{}, err
-	}
+func (a *app) digests(ctx context.Context, c *config, arc *archive.Archive, p *reports.Portfolio, to people, role reports.Role) (jobs.Digests, error) {
 	today := c.localDay(a.now())
 	ownership, err := c.ownership(today)
 	if err != nil && role.Policy().OwnOnly {
@@ -294,11 +278,12 @@ func (a *app) digests(ctx context.Context, c *config, arc *archive.Archive, p *r
 	if err != nil {
 		return jobs.Digests{}, fmt.Errorf("mail.from: %w", err)
 	}
-	d := jobs.Digests{Portfolio: p, Role: role, Recipients: recipients, Ownership: ownership, Partner: c.partner(),
+	d := jobs.Digests{Portfolio: p, Role: role, Recipients: to.all, Found: to.found, Ownership: ownership, Partner: c.partner(),
 		HideMoney: c.Roles[string(role)].Money == "hide", From: *from, Date: a.now().UTC()}
 	if role.Policy().OwnOnly {
-		d.Covers = c.covers(today, recipients)
+		d.Covers = c.covers(today, to.all)
 	}
+	d.Without = append(d.Without, to.warnings...)
 	if d.Partner.Logo, err = c.logo(); err != nil { // no reason to mail nobody
 		d.Without = append(d.Without, fmt.Sprintf("the logo cannot be used; mails go without it: %v", err))
 	}

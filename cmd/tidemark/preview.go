@@ -82,10 +82,14 @@ func (a *app) gallery(ctx context.Context, f figures) (*gallery, error) {
 	}
 	defer p.Release()
 	period := p.Inputs.Period
+	to, err := a.recipients(ctx, c, false)
+	if err != nil {
+		return nil, err
+	}
 	g := &gallery{files: map[string]galleryFile{}, Period: period.From.String() + " – " + period.To.String()}
 	for _, role := range reports.Roles() {
 		shown := galleryRole{Role: role}
-		d, err := a.digests(ctx, c, arc, p, role)
+		d, err := a.digests(ctx, c, arc, p, to, role)
 		if err != nil {
 			shown.Problem = err.Error()
 			g.Roles = append(g.Roles, shown)

@@ -88,7 +88,7 @@ func (a *app) runJob(ctx context.Context, c *config, name string, slot time.Time
 		return a.runStored(ctx, r, name, slot)
 	}
 	if only != "" || again != "" {
-		if err := a.canNarrow(c, c.Jobs[i], only); err != nil {
+		if err := a.canNarrow(ctx, c, c.Jobs[i], only); err != nil {
 			return err
 		}
 	}
@@ -138,19 +138,19 @@ func (a *app) backfill(ctx context.Context, c *config, name string, days data.Pe
 }
 
 // canNarrow refuses what --only and --again cannot mean for a job.
-func (a *app) canNarrow(c *config, j jobConfig, only string) error {
+func (a *app) canNarrow(ctx context.Context, c *config, j jobConfig, only string) error {
 	if j.Do != "digest" {
 		return usagef("job %s makes no mails: --only and --again are for digests", j.Name)
 	}
 	m, err := a.mailing(c, j)
+	if err != nil || only == "" {
+		return err
+	}
+	to, err := a.recipients(ctx, c, false)
 	if err != nil {
 		return err
 	}
-	recipients, err := c.recipients()
-	if err != nil {
-		return err
-	}
-	if only != "" && !slices.ContainsFunc(jobs.WithRole(recipients, m.role), func(r reports.Recipient) bool { return strings.EqualFold(r.Address, only) }) {
+	if !slices.ContainsFunc(jobs.WithRole(to.all, m.role), func(r reports.Recipient) bool { return strings.EqualFold(r.Address, only) }) {
 		return usagef("--only %s: job %s mails no such recipient", only, j.Name)
 	}
 	return nil

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"tidemark/jobs/source/partnercenter/fakemicrosoft"
 )
 
 func TestMain(m *testing.M) {
@@ -31,6 +33,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("TIDEMARK_NOW", "2026-11-16T07:00:00Z")
+			env.Values[tenantKey{}] = new(*fakemicrosoft.Server)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -38,6 +41,7 @@ func TestScripts(t *testing.T) {
 			"deliveryid": deliveryIDCommand,
 			"edit":       editCommand,
 			"gzip":       gzipCommand,
+			"microsoft":  microsoftCommand,
 			"parquetcsv": parquetCSVCommand,
 			"reportid":   reportIDCommand,
 			"storage":    storageCommand,

@@ -54,6 +54,9 @@ func (c *config) usesTenant() []string {
 	if c.Mail.Kind == "smtp" && c.Mail.SMTP.Auth == "xoauth2" {
 		uses = append(uses, "mail.smtp.auth")
 	}
+	if c.Recipients.Entra != nil {
+		uses = append(uses, "recipients.entra")
+	}
 	return uses
 }
 

@@ -46,6 +46,7 @@ func (c *config) validate() []problem {
 	k.retention()
 	k.partner()
 	k.people()
+	k.entra()
 	k.tenant()
 	k.mail()
 	k.jobs()
@@ -98,7 +99,7 @@ func (k *checker) partner() {
 func (k *checker) people() {
 	seen := map[string]string{}
 	for i, r := range k.c.Recipients.List {
-		key := fmt.Sprintf("recipients[%d]", i)
+		key := k.c.Recipients.place(i)
 		k.address(key+".address", r.Address, true)
 		k.role(key+".role", r.Role)
 		k.oneOf(key+".locale", r.Locale, templates.Languages()...)

@@ -23,6 +23,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"tidemark/jobs/microsoft"
 	"tidemark/reports/mail"
@@ -167,6 +168,7 @@ func (r *reading) sort(found map[string]user, via map[string][]string) (Role, er
 	by := map[string]string{} // ids by address
 	for _, id := range slices.Sorted(maps.Keys(found)) {
 		u := found[id]
+		u.Name = clean(u.Name)
 		if u.Name == "" && u.Mail == "" && u.Principal == "" && u.Enabled == nil {
 			return role, errors.New("Graph names people by their ids only: give the app registration the application permission User.Read.All, and grant admin consent")
 		}
@@ -209,6 +211,16 @@ func (r *reading) addressOf(u user) (address, why string, odd bool) {
 		return "", fmt.Sprintf("%s is not in mail.allow_domains", address), true
 	}
 	return address, "", false
+}
+
+// clean is a name without what would break a line or a header.
+func clean(name string) string {
+	const most = 100
+	name = strings.Join(strings.FieldsFunc(name, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) || unicode.In(r, unicode.Cf) }), " ")
+	if r := []rune(name); len(r) > most {
+		return string(r[:most])
+	}
+	return name
 }
 
 // allowed reports whether mail may go to an address.

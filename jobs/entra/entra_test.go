@@ -302,6 +302,31 @@ func TestKeeper_TheLastListAnswersTheSameQuestion(t *testing.T) {
 	}
 }
 
+// TestKeeper_WhenNobodyAnswers has every request broken off, for as long as it is tried.
+func TestKeeper_WhenNobodyAnswers(t *testing.T) {
+	e := newTenant(t, fake.Options{})
+	e.must(t)
+	e.Script(fake.Dropped().On(fake.Graph, "").Repeated(-1))
+	began := e.clock
+	a := e.must(t)
+	if a.Failed == nil || who(a.List)["sales_agent"] != "anna bram" {
+		t.Errorf("%+v", a)
+	}
+	e.ClearScript()
+	e.Script(fake.TooMany(900).On(fake.Graph, "").Repeated(-1)) // asks for longer than a reading may take
+	if a := e.must(t); a.Failed == nil || e.clock.Sub(began) > 10*time.Minute {
+		t.Errorf("%v after %s", a.Failed, e.clock.Sub(began))
+	}
+}
+
+func TestRead_CleansNames(t *testing.T) {
+	e := newTenant(t, fake.Options{})
+	e.Update(func(p *fake.Partner) { p.Directory.Users[0].Name = "  Anna\r\nBcc:\u202e eve " + strings.Repeat("x", 500) })
+	if name := e.must(t).Roles["sales_agent"].People[0].Name; strings.ContainsAny(name, "\r\n\u202e") || !strings.HasPrefix(name, "Anna Bcc: eve x") || len(name) != 100 {
+		t.Errorf("%q", name)
+	}
+}
+
 func TestKeeper_ABrokenFileIsNoReasonToMailNobody(t *testing.T) {
 	e := newTenant(t, fake.Options{})
 	if err := os.WriteFile(e.Path, []byte(`{"at": `), 0o600); err != nil {

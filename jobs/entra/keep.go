@@ -21,6 +21,7 @@ type Keeper struct {
 	*Directory
 	Path   string        // of the file
 	MaxAge time.Duration // 0 means DefaultMaxAge
+	Look   bool          // nothing is kept
 }
 
 // Answer is a list, and what there is to say about it.
@@ -95,6 +96,9 @@ func (k Keeper) last() (*List, error) {
 }
 
 func (k Keeper) keep(l List) error {
+	if k.Look {
+		return nil
+	}
 	b, err := json.MarshalIndent(l, "", " ")
 	if err != nil {
 		return err
