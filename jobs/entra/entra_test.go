@@ -321,7 +321,9 @@ func TestKeeper_WhenNobodyAnswers(t *testing.T) {
 
 func TestRead_CleansNames(t *testing.T) {
 	e := newTenant(t, fake.Options{})
-	e.Update(func(p *fake.Partner) { p.Directory.Users[0].Name = "  Anna\r\nBcc:\u202e eve " + strings.Repeat("x", 500) })
+	e.Update(func(p *fake.Partner) {
+		p.Directory.Users[0].Name = "  Anna\r\nBcc:\u202e eve " + strings.Repeat("x", 500)
+	})
 	if name := e.must(t).Roles["sales_agent"].People[0].Name; strings.ContainsAny(name, "\r\n\u202e") || !strings.HasPrefix(name, "Anna Bcc: eve x") || len(name) != 100 {
 		t.Errorf("%q", name)
 	}

@@ -134,6 +134,9 @@ func (f *flags) serve(ctx context.Context, stdout io.Writer, now func() time.Tim
 		counts += fmt.Sprintf(" %s %d", host, s.Count(host))
 	}
 	_, _ = fmt.Fprintf(stdout, "\nrequests:%s\n", counts)
+	for _, m := range s.Mails() {
+		_, _ = fmt.Fprintf(stdout, "mail from %s to %s\n", m.Mailbox, strings.Join(m.To, ", "))
+	}
 	for _, l := range s.Leaks() {
 		_, _ = fmt.Fprintf(stdout, "leak: a token made for %q went to %s%s\n", l.Token, l.Host, l.Path)
 	}
@@ -159,4 +162,6 @@ source:
     login: %s
     api: %s
     graph: %s
+recipients: {entra: {}}
+mail: {kind: graph, from: "Azure usage <usage@partner.example>", allow_domains: [partner.example]}
 `
