@@ -29,7 +29,7 @@ type SMTPOptions struct {
 	Password string
 	// Token returns an access token for xoauth2, another one than was refused; empty: any.
 	Token func(ctx context.Context, refused string) (string, error)
-	Hello    string // name given in EHLO; empty: localhost
+	Hello string // name given in EHLO; empty: localhost
 
 	Now        func() time.Time // the clock that deadlines count from; required
 	Timeout    time.Duration    // of each step before the final dot; 0 means 1 minute
