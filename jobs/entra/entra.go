@@ -170,7 +170,7 @@ func (r *reading) sort(found map[string]user, via map[string][]string) (Role, er
 		u := found[id]
 		u.Name = clean(u.Name)
 		if u.Name == "" && u.Mail == "" && u.Principal == "" && u.Enabled == nil {
-			return role, errors.New("Graph names people by their ids only: give the app registration the application permission User.Read.All, and grant admin consent")
+			return role, errors.New("people are named by their ids only: give the app registration the application permission User.Read.All, and grant admin consent")
 		}
 		address, why, odd := r.addressOf(u)
 		if why == "" && by[mail.Key(address)] != "" {

@@ -289,7 +289,10 @@ func (s *Server) writePage(w http.ResponseWriter, r *http.Request, kind string, 
 	from := 0
 	if token := q.Get("$skiptoken"); token != "" {
 		b, err := base64.RawURLEncoding.DecodeString(token)
-		if from, err = strconv.Atoi(string(b)); err != nil || from > len(all) {
+		if err == nil {
+			from, err = strconv.Atoi(string(b))
+		}
+		if err != nil || from < 0 || from > len(all) {
 			s.graphError(w, r, 400, "Directory_ExpiredPageToken", "The specified page token value has expired.")
 			return
 		}
