@@ -34,7 +34,7 @@ func people() fake.Directory {
 			{ID: admins, Name: "AdminAgents", Members: []string{ada}},
 		},
 		Roles: []*fake.DirectoryRole{
-			{ID: "role-1", Template: fake.GlobalAdministrator, Name: "Globale beheerder", Members: []string{gerda, admins, "an-app"}},
+			{ID: "role-1", Template: fake.GlobalAdministrator, Name: "Globale beheerder", Members: []string{gerda, ada, admins, "an-app"}},
 			{ID: "role-2", Template: "00000000-0000-4000-8000-000000000099", Name: "Helpdesk Administrator", Members: []string{umut}},
 		},
 	}
@@ -111,6 +111,9 @@ func TestRead_FindsEverybodyOfEachRole(t *testing.T) {
 	if p := a.Roles["sales_agent"].People[0]; p.Language != "nl-NL" || p.Name != "Anna" || !slices.Equal(p.Via, []string{"group SalesAgents"}) {
 		t.Errorf("%+v", p)
 	}
+	if via := a.Roles["global_admin"].People[0].Via; len(via) != 1 { // herself, and by a group that has the role
+		t.Errorf("ada by %q", via)
+	}
 	info, err := os.Stat(e.Path)
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the file: %v, %v", info, err)
@@ -152,6 +155,7 @@ func TestRead_LeavesOutWhoCannotBeMailed(t *testing.T) {
 		"mail elsewhere":                       {func(u *fake.User) { u.Mail = "anna@elsewhere.example" }, "mail.allow_domains", true, false},
 		"mail that looks allowed":              {func(u *fake.User) { u.Mail = "anna@elsewhere.example@partner.example" }, "none that every mail server takes", true, false},
 		"an address with another one behind":   {func(u *fake.User) { u.Mail = "anna@partner.example, eve@partner.example" }, "none that every mail server takes", true, false},
+		"an address with a name":               {func(u *fake.User) { u.Mail = "Eve <anna@partner.example>" }, "none that every mail server takes", true, false},
 		"an address with a line break":         {func(u *fake.User) { u.Mail = "anna@partner.example\r\nBcc: eve@partner.example" }, "none that every mail server takes", true, false},
 		"the address of somebody else":         {func(u *fake.User) { u.Mail = "BRAM@partner.example" }, "", false, false}, // Bram's id comes later
 	}
