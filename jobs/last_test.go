@@ -26,7 +26,7 @@ func weekly(t *testing.T, l *lab, e estate, d Deliverer, run *ledger.Run, end da
 	}
 	defer p.Release()
 	mails := e.mails(t, p, reports.SalesAgent)
-	mails.Date = d.Now()
+	mails.Date = d.Now().Add(-time.Duration(end%2) * 12 * time.Hour) // every other week the evening before it is stored
 	if mails.Last, err = LastMails(ctx, d.Ledger, l.arc, reports.SalesAgent, p.Inputs.Period); err != nil {
 		t.Fatal(err)
 	}

@@ -97,6 +97,10 @@ func noKnownDay(view *archive.View, in transform.Inputs) error {
 
 // noUsage says that no day of usage is archived, and what to do about it.
 func noUsage(view *archive.View) error {
+	if days := view.ArchivedDays(); len(days) > 0 && days[len(days)-1].Awaits != "" {
+		last := days[len(days)-1]
+		return fmt.Errorf("%w: usage is archived up to %s, and none of its days counts yet, since they wait for %s; see what the last extraction warned of", transform.ErrNoKnownDay, last.Day, last.Awaits)
+	}
 	if days := view.Snapshots(archive.Customers); len(days) > 0 {
 		return fmt.Errorf("%w: customers are archived, the newest on %s, and no usage; extract days on which they used something", transform.ErrNoKnownDay, days[len(days)-1])
 	}

@@ -69,7 +69,7 @@ func (p *plan) reaches(copies [][]*run) map[string]*reach {
 		}
 		at.unready[newest.month] = newest.unready != ""
 		for _, r := range runs {
-			if r.unready == "" {
+			if r.unready == "" && !p.passed[r.key()] && !p.isEmpty(r) {
 				at.add(r.month, r.through())
 			}
 		}
@@ -92,12 +92,6 @@ func (p *plan) reaches(copies [][]*run) map[string]*reach {
 	return all
 }
 
-// mayHave reports whether something that cannot be told to be of any run may be of one
-// of a month, which a file that is written over is until its copy is whole.
-func (p *plan) mayHave(month data.Day) bool {
-	return slices.ContainsFunc(p.lost, func(l lost) bool { return l.mayBe(month) })
-}
-
 // monthOf is the first day of a billing period, 0 for what is none.
 func monthOf(period string) data.Day {
 	day, err := data.ParseDay(period + "-01")
@@ -113,15 +107,16 @@ func monthOf(period string) data.Day {
 // not whole, until that is. A scope is not waited for whose customer is excluded,
 // or of which a wider scope has the days.
 func (p *plan) await(all map[string]*reach, excluded map[string]bool) {
-	if len(all) == 0 || p.covers == nil {
+	if len(all) == 0 {
 		return
 	}
-	var horizon data.Day
 	for _, r := range all {
 		if len(r.months) > 0 {
-			horizon = max(horizon, r.last())
+			p.horizon = max(p.horizon, r.last())
 		}
 	}
+	horizon := p.horizon
+	p.awaitLost()
 	var behind, given, gone []string // what is waited for, what is no more, and what nobody is told of any more
 	holes, forgoneBy := map[data.Period][]string{}, map[data.Period][]string{}
 	for _, scope := range slices.Sorted(maps.Keys(all)) {
@@ -177,6 +172,23 @@ func (p *plan) await(all map[string]*reach, excluded map[string]bool) {
 	for _, days := range inOrder(holes) {
 		p.notes = append(p.notes, fmt.Sprintf("%s to %s are in no run of the export of %s, and therefore not known: run it for that month once more", days.From, days.To, several(holes[days])))
 	}
+}
+
+// isEmpty reports whether a run states that it has no row, of a month that the archive has
+// rows of: that stays, and is not told to be all there is.
+func (p *plan) isEmpty(r *run) bool {
+	_, archived := p.archived[r.key()]
+	return archived && (len(r.Blobs) == 0 || r.Rows != nil && *r.Rows == 0)
+}
+
+// beyond has days wait that were asked for and that no run has yet.
+func (p *plan) beyond(want *data.Period) {
+	if want == nil || p.horizon == 0 || want.To <= p.horizon {
+		return
+	}
+	days := data.Period{From: max(want.From, p.horizon+1), To: want.To}
+	p.awaits = append(p.awaits, data.Awaited{Days: days, Scope: "every export"})
+	p.warn("no run of an export has %s to %s yet, they reach %s: these days are not known, extract them again once they are there", days.From, days.To, p.horizon)
 }
 
 // inOrder are the periods of a map, the earliest first.

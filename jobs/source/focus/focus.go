@@ -68,6 +68,7 @@ func New(o Options) (*Source, error) {
 	for _, id := range o.Exclude {
 		s.excluded[data.CleanID(id)] = true
 	}
+	delete(s.excluded, "") // no customer: a wider scope is of none
 	if o.Providers == nil {
 		s.wanted["microsoft"] = true
 	}
@@ -91,6 +92,16 @@ func (s *Source) Archived(has []data.Restated) {
 	}
 }
 
+// hasRuns reports whether the archive has usage of runs, which say when they were made.
+func (s *Source) hasRuns() bool {
+	for _, has := range s.archived {
+		if !has.AsOf.IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
 // Kind is "focus".
 func (s *Source) Kind() string { return "focus" }
 
@@ -104,6 +115,7 @@ func (s *Source) Usage(ctx context.Context, want *data.Period, tally *data.Tally
 			yield(data.Usage{}, err)
 			return
 		}
+		plan.beyond(want)
 		for reason, n := range plan.leftOut {
 			for range n {
 				tally.Skip(reason)

@@ -68,6 +68,12 @@ func (r *run) key() string {
 
 func keyOf(scope, period string) string { return strings.ToLower(scope) + "|" + period }
 
+// isNone reports whether what was read is no manifest of an export, but a file that happens to
+// have that name.
+func (r *run) isNone() bool {
+	return r.unready == "" && r.Export.Resource == "" && r.Export.Name == "" && r.Run.Start == "" && r.Run.ID == "" && len(r.Blobs) == 0 && r.Rows == nil
+}
+
 // describe names the run for messages.
 func (r *run) describe() string {
 	at := "of unknown time"

@@ -25,6 +25,8 @@ type plan struct {
 	notes    []string                 // worth telling, with nothing that must be done
 	archived map[string]data.Restated // what the archive has, by the key of a run
 	lost     []lost                   // what may be of a newer run than those that can be read
+	passed   map[string]bool          // keys of which the archive has something newer than every run: none is read
+	horizon  data.Day                 // last day that a run says it has; 0 where none says so
 }
 
 // exported is one file of an export.
@@ -82,6 +84,7 @@ func (s *Source) plan(ctx context.Context) (*plan, error) {
 	}
 	files := map[string]object{}
 	var runs []*run
+	var foreign []string
 	for _, o := range all {
 		switch {
 		case strings.EqualFold(path.Base(o.name), manifestName):
@@ -89,14 +92,24 @@ func (s *Source) plan(ctx context.Context) (*plan, error) {
 			if err != nil {
 				return nil, err
 			}
+			if r.isNone() {
+				foreign = append(foreign, r.place)
+				continue
+			}
 			runs = append(runs, r)
 		case flatfile.Form(o.name) != "":
 			files[o.name] = o
 		}
 	}
 	slices.SortFunc(runs, func(a, b *run) int { return cmp.Compare(a.dir, b.dir) })
-	p := &plan{leftOut: map[string]int{}, archived: s.archived}
+	p := &plan{leftOut: map[string]int{}, archived: s.archived, passed: map[string]bool{}}
+	if len(foreign) > 0 {
+		p.notes = append(p.notes, "manifest.json of something that is no export, left out: "+several(foreign))
+	}
 	if len(runs) == 0 {
+		if s.hasRuns() {
+			return nil, fmt.Errorf("%s holds no manifest, and the archive has usage by runs of exports, which have one: what lies there is not all of them, so nothing is read; copy the exports again with their manifest.json, or run again once they have come", s.store.place(""))
+		}
 		for _, o := range files {
 			p.files = append(p.files, exported{object: o})
 		}
@@ -143,7 +156,7 @@ func (p *plan) choose(runs []*run, files map[string]object, excluded map[string]
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(copies)) {
-		if err := p.newest(copies[key], why); err != nil {
+		if err := p.newest(copies[key], why, excluded[customerOf(copies[key][0].scope)]); err != nil {
 			return err
 		}
 	}
@@ -166,8 +179,9 @@ func (p *plan) warn(format string, args ...any) {
 	p.warnings = append(p.warnings, fmt.Sprintf(format, args...))
 }
 
-// newest takes the newest whole run of several copies of one scope and month.
-func (p *plan) newest(copies []*run, why map[string]string) error {
+// newest takes the newest whole run of several copies of one scope and month. Nobody need
+// mend those of a customer who is excluded.
+func (p *plan) newest(copies []*run, why map[string]string, excluded bool) error {
 	for _, r := range copies {
 		if len(copies) > 1 && r.submitted.IsZero() {
 			return fmt.Errorf("%s does not say when it was submitted, and %s is of the same export and month: keep the newer one only",
@@ -186,6 +200,7 @@ func (p *plan) newest(copies []*run, why map[string]string) error {
 	passed, by := false, ""
 	if at >= 0 {
 		passed, by = p.archivedAfter(copies[at], at > 0)
+		p.passed[copies[at].key()] = passed
 	}
 	for i, r := range copies {
 		switch {
@@ -198,6 +213,7 @@ func (p *plan) newest(copies []*run, why map[string]string) error {
 		}
 	}
 	switch newest := copies[0]; {
+	case excluded:
 	case passed && at > 0:
 		p.warn("%s is not whole: it %s; %s stays as it is archived, which is from a newer run than that of %s: copy it again", newest.describe(), newest.unready,
 			period(newest.month), stamp(copies[at].submitted))
@@ -241,48 +257,6 @@ func (p *plan) archivedAfter(r *run, newer bool) (after bool, by string) {
 		return true, p.lost[at].name
 	}
 	return false, ""
-}
-
-// lost is a manifest that cannot be read, or a file without one.
-type lost struct {
-	name  string
-	month data.Day // 0 where the name does not say
-}
-
-func (l lost) mayBe(month data.Day) bool { return l.month == 0 || l.month == month }
-
-// lose notes what may be of a run that is not among those that can be read.
-func (p *plan) lose(runs []*run, files map[string]object) {
-	dirs, listed := map[string]bool{}, map[string]bool{}
-	for _, r := range runs {
-		dirs[r.dir] = true
-		for _, f := range r.files {
-			listed[f.name] = true
-		}
-		if r.key() == "" && (r.unready != "" || len(r.Blobs) == 0) {
-			p.lost = append(p.lost, lost{r.place, monthIn(r.dir)})
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		if !listed[name] && !governed(dirs, name) {
-			p.lost = append(p.lost, lost{name, monthIn(name)})
-		}
-	}
-}
-
-// monthIn is the month that one of the folders of a name is of, as in
-// exports/20261001-20261031/part.csv; 0 for none.
-func monthIn(name string) data.Day {
-	for folder := range strings.SplitSeq(name, "/") {
-		from, to, found := strings.Cut(folder, "-")
-		if !found || len(from) != len("20261001") || len(to) != len(from) {
-			continue
-		}
-		if at, err := time.Parse("20060102", from); err == nil {
-			return data.MonthOf(data.DayOf(at)).From
-		}
-	}
-	return 0
 }
 
 // stamp is a time in messages.

@@ -34,6 +34,8 @@ type report struct {
 	bare                         bool     // its manifest is still to come
 	cut                          bool     // its last part is not there
 	torn                         bool     // its manifest breaks off
+	other                        bool     // its manifest is something else's
+	undated                      bool     // its manifest does not say its month
 }
 
 // files are the report's files by name.
@@ -66,9 +68,16 @@ func (r report) files() map[string]string {
 			files[name] = text
 		}
 	}
-	b, err := json.Marshal(map[string]any{"blobCount": len(blobs), "dataRowCount": rows, "blobs": blobs,
-		"exportConfig": map[string]any{"exportName": "e", "resourceId": r.scope + "/providers/Microsoft.CostManagement/exports/e", "type": "FocusCost"},
-		"runInfo":      map[string]any{"submittedTime": r.submitted, "startDate": r.month + "-01T00:00:00", "endDate": r.month + "-28T00:00:00", "runId": r.dir}})
+	info := map[string]any{"submittedTime": r.submitted, "startDate": r.month + "-01T00:00:00", "endDate": r.month + "-28T00:00:00", "runId": r.dir}
+	if r.undated {
+		info = map[string]any{"runId": r.dir}
+	}
+	manifest := map[string]any{"blobCount": len(blobs), "dataRowCount": rows, "blobs": blobs, "runInfo": info,
+		"exportConfig": map[string]any{"exportName": "e", "resourceId": r.scope + "/providers/Microsoft.CostManagement/exports/e", "type": "FocusCost"}}
+	if r.other {
+		manifest, files = map[string]any{"name": "app", "icons": []string{}}, map[string]string{}
+	}
+	b, err := json.Marshal(manifest)
 	if err != nil {
 		panic(err)
 	}
@@ -355,6 +364,23 @@ func TestExtract_AScopeThatIsBehindMakesNoDaysWithoutUsage(t *testing.T) {
 			"2026-10-01..2026-11-04", "warning: " + behind + "2026-11-04"},
 		"all there is of it is written over, its customer is excluded": {[][]report{fourth, {of(ofC1, one, "2026-11", "2026-11-15", 14), changed(of(ofC2, two, "2026-11", "2026-11-15", 14), func(r *report) { r.bare = true })}}, "C2",
 			"2026-10-01..2026-11-14", "files without a manifest"},
+		"a new one's manifest breaks off": {[][]report{{of(ofC1, one, "2026-11", "2026-11-15", 14), changed(of(ofC2, two, "2026-11", "2026-11-15", 14), func(r *report) { r.torn = true })}}, "",
+			"", "not a manifest"},
+		"a new one's manifest is still to come": {[][]report{{of(ofC1, one, "2026-11", "2026-11-15", 14), changed(of(ofC2, two, "2026-11", "2026-11-15", 14), func(r *report) { r.bare, r.dir = true, "c2/20261101-20261130/run" })}}, "",
+			"", "files without a manifest"},
+		"a new one's part is cut, and then its manifest": {[][]report{
+			{of(ofC1, one, "2026-11", "2026-11-15", 14), changed(of(ofC2, two, "2026-11", "2026-11-15", 14), func(r *report) { r.parts, r.cut = 2, true })},
+			{of(ofC1, one, "2026-11", "2026-11-16", 15), changed(of(ofC2, two, "2026-11", "2026-11-16", 15), func(r *report) { r.torn = true })}}, "", "", "not a manifest"},
+		"a run that failed left a file": {[][]report{{changed(of(ofC1, one, "2026-11", "2026-11-15", 14), func(r *report) { r.dir = "c1/20261101-20261130/second" }),
+			changed(of(ofC1, one, "2026-11", "2026-11-14", 13), func(r *report) { r.bare, r.dir = true, "c1/20261101-20261130/first" })}}, "", "2026-11-01..2026-11-14", "files without a manifest"},
+		"its newest run has no row any more": {[][]report{fourth, {of(ofC1, one, "2026-11", "2026-11-15", 14), of(ofC2, two, "2026-11", "2026-11-15", 0)}}, "",
+			"2026-10-01..2026-11-04", "has no row: what the archive has of its month stays"},
+		"an excluded customer's run is cut": {[][]report{{of(ofC1, one, "2026-11", "2026-11-15", 14), changed(of(ofC2, two, "2026-11", "2026-11-15", 14), func(r *report) { r.parts, r.cut = 2, true })}}, "C2",
+			"2026-11-01..2026-11-14", ""},
+		"a manifest of something else": {[][]report{{of(ofC1, one, "2026-11", "2026-11-15", 14), of(ofC2, two, "2026-11", "2026-11-05", 4), {dir: "app", other: true}}}, "",
+			"2026-11-01..2026-11-04", "note: manifest.json of something that is no export, left out: "},
+		"a run that does not say its month": {[][]report{{of(ofC1, one, "2026-11", "2026-11-15", 14), of(ofC2, two, "2026-11", "2026-11-05", 4), {dir: "all", scope: ofAccount, month: "2026-10", undated: true, to: 31, charges: []string{"c3/s3"}}}}, "",
+			"2026-10-01..2026-11-04", "an export is behind"},
 		"its only run is not whole": {[][]report{{start[0], of(ofC1, one, "2026-11", "2026-11-15", 14), changed(of(ofC2, two, "2026-11", "2026-11-15", 14), func(r *report) { r.parts, r.cut = 2, true })}}, "",
 			"2026-10-01..2026-10-31", "warning: an export is behind, others reach 2026-11-14: " + ofC2 + ", of which no run is whole yet"},
 		"its only run is not whole, of a month in which others have no day yet": {[][]report{{start[0], changed(of(ofC2, two, "2026-11", "2026-11-01", 14), func(r *report) { r.parts, r.cut = 2, true })}}, "",
@@ -420,7 +446,57 @@ func TestExtract_ADayReadAloneMakesNoOthersKnown(t *testing.T) {
 		{fourth, nil, "2026-11-01..2026-11-04"},
 		{all, &data.Period{From: date("2026-11-12"), To: date("2026-11-12")}, "2026-11-01..2026-11-04 2026-11-12..2026-11-12"},
 		{[]report{all[0], changed(all[1], func(r *report) { r.torn = true })}, nil, "2026-11-01..2026-11-04 2026-11-12..2026-11-12"},
+		{all, &data.Period{From: date("2026-11-13"), To: date("2026-11-20")}, "2026-11-01..2026-11-04 2026-11-12..2026-11-14"},
 		{all, nil, "2026-11-01..2026-11-14"},
+	} {
+		if _, err := n.extractDays(Options{Path: lay(t, night.reports...)}, night.days); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(night.known, strings.Join(n.known(), " ")); diff != "" {
+			t.Errorf("days that are known: want -, got +:\n%s", diff)
+		}
+	}
+}
+
+// TestExtract_WithoutAnyManifestNothingIsRead has a store that is written over, in which the
+// manifests come last.
+func TestExtract_WithoutAnyManifestNothingIsRead(t *testing.T) {
+	n := newNights(t)
+	n.now = date("2026-11-16").Time()
+	whole := report{dir: "c1", scope: ofC1, month: "2026-11", submitted: "2026-11-14T04:00:00Z", to: 13, charges: []string{"c1/s1"}}
+	if err := n.night(whole); err != nil {
+		t.Fatal(err)
+	}
+	before := n.cents()
+	half := changed(whole, func(r *report) { r.bare, r.to = true, 14 })
+	if err := n.night(half); err == nil || !strings.Contains(err.Error(), "holds no manifest, and the archive has usage by runs of exports") {
+		t.Errorf("err = %v", err)
+	}
+	if diff := cmp.Diff(before, n.cents()); diff != "" {
+		t.Errorf("the archive changed:\n%s", diff)
+	}
+}
+
+// TestExtract_ARunThatIsNotReadDeliversNothing has an older run in the store than the archive
+// has some days of.
+func TestExtract_ARunThatIsNotReadDeliversNothing(t *testing.T) {
+	of := func(scope, charge, submitted string, to int) report {
+		return report{dir: charge, scope: scope, month: "2026-11", submitted: submitted, to: to, charges: []string{charge}}
+	}
+	n := newNights(t)
+	n.now = date("2026-11-26").Time()
+	first := of(ofC1, "c1/s1", "2026-11-16T04:00:00Z", 15)
+	newer, older := of(ofC1, "c1/s1", "2026-11-24T04:00:00Z", 23), of(ofC1, "c1/s1", "2026-11-22T04:00:00Z", 21)
+	other := of(ofC2, "c2/s2", "2026-11-24T04:00:00Z", 23)
+	for _, night := range []struct {
+		reports []report
+		days    *data.Period
+		known   string
+	}{
+		{[]report{first, of(ofC2, "c2/s2", "2026-11-16T04:00:00Z", 15)}, nil, "2026-11-01..2026-11-15"},
+		{[]report{newer, of(ofC2, "c2/s2", "2026-11-16T04:00:00Z", 15)}, &data.Period{From: date("2026-11-22"), To: date("2026-11-22")}, "2026-11-01..2026-11-15"},
+		{[]report{older, other}, nil, "2026-11-01..2026-11-15"},
+		{[]report{newer, other}, nil, "2026-11-01..2026-11-23"},
 	} {
 		if _, err := n.extractDays(Options{Path: lay(t, night.reports...)}, night.days); err != nil {
 			t.Fatal(err)

@@ -79,11 +79,32 @@ func (s *Source) fetchAll(ctx context.Context, want *data.Period, tally *data.Ta
 	}
 	s.await(want, tally, feeds, billed, months)
 	today := data.DayOf(s.o.Now().UTC())
+	s.beyond(want, tally, feeds, firstOfMonth(today))
 	tally.Covers = []data.Period{}
 	for _, first := range sorted(months) {
 		tally.Covers = append(tally.Covers, data.Period{From: first, To: max(first, min(data.MonthOf(first).To, today))})
 	}
 	return feeds, nil
+}
+
+// beyond has days of the current month wait that were asked for and that no export has
+// usage of yet: it comes a day or more late, and a day alone is not read again by itself.
+func (s *Source) beyond(want *data.Period, tally *data.Tally, feeds []*feed, current data.Day) {
+	if want == nil || want.To < current {
+		return
+	}
+	last := current - 1
+	for _, f := range feeds {
+		for day := range f.allDays() {
+			if d, err := data.ParseDay(day); err == nil {
+				last = max(last, d)
+			}
+		}
+	}
+	if days := (data.Period{From: max(want.From, last+1), To: want.To}); days.From <= days.To {
+		tally.Awaits = append(tally.Awaits, data.Awaited{Days: days, Scope: data.CleanID(s.o.Tenant)})
+		tally.Warnings = append(tally.Warnings, fmt.Sprintf("there is no usage of %s to %s yet: these days are not known, extract them again once there is", days.From, days.To))
+	}
 }
 
 // sorted returns the first days of months in order.
@@ -182,14 +203,17 @@ func (s *Source) isBoth(f *feed, before string) bool {
 	return 2*len(days) > int(data.MonthOf(first).Days())
 }
 
-// days counts the days that an export has usage on.
-func (f *feed) days() int {
+// allDays are the days that an export has usage on.
+func (f *feed) allDays() map[string]bool {
 	all := map[string]bool{}
 	for _, b := range f.blobs {
 		maps.Copy(all, b.Days)
 	}
-	return len(all)
+	return all
 }
+
+// days counts them.
+func (f *feed) days() int { return len(f.allDays()) }
 
 func monthOf(d data.Day) string { return d.Time().Format("2006-01") }
 
