@@ -37,6 +37,7 @@ type Deliverer struct {
 	Trouble    func(ctx context.Context, run, reply string)
 	Works      func(ctx context.Context)
 	DailyLimit int // mails in 24 hours, over all runs; 0: no limit
+	Steps      Steps
 	Now        func() time.Time
 	Log        *slog.Logger
 }
@@ -95,7 +96,12 @@ func (d Deliverer) Deliver(ctx context.Context, run string, name func(ledger.Del
 
 func (d Deliverer) deliver(ctx context.Context, run string, name func(ledger.Delivery) string) error {
 	stuck, left := 0, false
-	for {
+	counts, err := d.Ledger.Counts(ctx, run)
+	if err != nil {
+		return err
+	}
+	for done := 0; ; done++ {
+		d.Steps.at("deliver mails", done, counts[ledger.Pending])
 		if err := d.holdToLimits(ctx, run); err != nil {
 			return err
 		}

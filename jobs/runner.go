@@ -56,6 +56,7 @@ type Runner struct {
 	// Deliver goes on with a run whose mails are stored and may leave, of whatever
 	// job it is. Required where there are such runs.
 	Deliver func(ctx context.Context, run *ledger.Run) (Outcome, error)
+	Watch   Watch
 
 	Keep   time.Duration // how long history is kept; 0 means DefaultKeep
 	Window time.Duration // slots missed longer ago are not caught up; 0 means seven days
@@ -173,6 +174,7 @@ func (r *Runner) Serve(ctx context.Context, tick time.Duration) error {
 				}
 			})
 		}
+		r.Watch.ticked()
 		if err := wait(ctx, r.Now().Add(tick)); err != nil {
 			return nil
 		}
@@ -218,6 +220,7 @@ func (r *Runner) Execute(ctx context.Context, j Job, run *ledger.Run) (jobErr, e
 	if !run.Cleared {
 		r.Alarms.Started(ctx, j.Name)
 	}
+	r.Watch.began(*run)
 	held := *run // the job notes its progress in the run
 	runCtx, stop := context.WithCancelCause(ctx)
 	renewed := make(chan struct{})
@@ -228,7 +231,9 @@ func (r *Runner) Execute(ctx context.Context, j Job, run *ledger.Run) (jobErr, e
 	out, jobErr := r.guarded(runCtx, j, run)
 	stop(nil)
 	<-renewed
-	return jobErr, r.settle(context.WithoutCancel(ctx), j, run, out, jobErr)
+	err = r.settle(context.WithoutCancel(ctx), j, run, out, jobErr)
+	r.Watch.ended(Stop{Run: *run, Result: out.Result, At: r.Now()})
+	return jobErr, err
 }
 
 // renew holds the lease until the context ends, and ends it when the lease is
@@ -297,6 +302,7 @@ func (r *Runner) settle(ctx context.Context, j Job, run *ledger.Run, out Outcome
 	var permanent Permanent
 	var later Later
 	state, note := ledger.Done, ""
+	run.State = ledger.Queued // unless it ends here
 	switch {
 	case jobErr == nil && len(out.Warnings) > 0:
 		state, note = ledger.Warned, out.Warnings[0]
@@ -322,6 +328,7 @@ func (r *Runner) settle(ctx context.Context, j Job, run *ledger.Run, out Outcome
 	if err := r.Ledger.Finish(ctx, run, state, note, run.Result); err != nil {
 		return err
 	}
+	run.State = state
 	r.Log.Info("run ended", "run", run.ID, "state", state, "note", note)
 	known := slices.ContainsFunc(r.Jobs, func(known Job) bool { return known.Name == j.Name })
 	return r.Alarms.Ended(ctx, r.Ledger, Ending{Run: *run, State: state, Note: note, Known: known})

@@ -28,6 +28,7 @@ type Sending struct {
 	// there is nothing newer. Zero: nobody is.
 	Previous time.Time
 	Recorder Recorder // keeps what was built, before the first mail leaves
+	Steps    Steps
 }
 
 // SendResult is what a run says about itself; the ledger keeps it.
@@ -216,8 +217,11 @@ func (s Sending) build(ctx context.Context, d Digests, out *SendResult) (mails [
 		}
 		return mine
 	}
+	made := 0
 	for r, b := range inOrder(wanted, func(r reports.Recipient) outcome { return outcomeOf(of(r).build(r)) }) {
 		address, err := strings.ToLower(r.Address), b.err
+		made++
+		s.Steps.at("make mails", made, len(wanted))
 		switch {
 		case ctx.Err() != nil:
 			return nil, 0, ctx.Err()
