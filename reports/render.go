@@ -56,11 +56,20 @@ func Render(d Digest, charts *raster.Renderer) (Rendered, error) {
 	if r.Text, err = renderText(d); err != nil {
 		return Rendered{}, fmt.Errorf("render report %s: %w", d.ReportID, err)
 	}
-	script, _ := templates.ChartScript()
-	if r.Page, err = renderPage(d, script); err != nil {
-		return Rendered{}, fmt.Errorf("render report %s: %w", d.ReportID, err)
+	if r.Page, err = RenderPage(d); err != nil {
+		return Rendered{}, err
 	}
 	return r, nil
+}
+
+// RenderPage lays out the interactive page of a digest alone.
+func RenderPage(d Digest) ([]byte, error) {
+	script, _ := templates.ChartScript()
+	page, err := renderPage(d, script)
+	if err != nil {
+		return nil, fmt.Errorf("render report %s: %w", d.ReportID, err)
+	}
+	return page, nil
 }
 
 func renderHTML(d Digest) (string, error) {

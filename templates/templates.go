@@ -1,6 +1,7 @@
 // Package templates holds what reports are laid out with: the template files,
-// the message catalogues of each language with its number and date formats, and
-// the chart script of the interactive page. It decides nothing.
+// the message catalogues of each language with its number and date formats, the
+// chart script of the interactive page, and the pages of the console. It decides
+// nothing.
 //
 // A further language is one file: locales/LANGUAGE.json with the keys of
 // locales/en.json. The chart script is built by `make assets`; without it
@@ -19,6 +20,9 @@ import (
 //go:embed *.tmpl
 var layouts embed.FS
 
+//go:embed console
+var console embed.FS
+
 //go:embed locales/*.json
 var locales embed.FS
 
@@ -33,6 +37,16 @@ func Layout(name string) string {
 		panic(fmt.Sprintf("layout %s: %v", name, err))
 	}
 	return string(b)
+}
+
+// Console returns the templates, style and script of the pages that a serving
+// tidemark shows.
+func Console() fs.FS {
+	files, err := fs.Sub(console, "console")
+	if err != nil {
+		panic(err) // the folder is fixed
+	}
+	return files
 }
 
 // Licences returns the licences of the chart script and of the fonts that charts

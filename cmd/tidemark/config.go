@@ -33,6 +33,7 @@ type config struct {
 	Charts     chartsConfig          `yaml:"charts"`
 	Operators  operatorsConfig       `yaml:"operators"`
 	Jobs       []jobConfig           `yaml:"jobs"`
+	Web        webConfig             `yaml:"web"`
 
 	text  []byte              // the file as it is
 	file  string              // path of the file, for messages

@@ -54,6 +54,8 @@ func level(path string) (int, bool) {
 		return 50, true
 	case p == "cmd/tidemark/deploy/release": // a program of its own
 		return 0, true
+	case p == "jobs/console":
+		return 55, true
 	case p == "cmd/tidemark":
 		return 60, true
 	}

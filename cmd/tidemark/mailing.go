@@ -101,6 +101,7 @@ func (a *app) deliverer(c *config, l *ledger.Ledger) (jobs.Deliverer, func() err
 }
 
 func (a *app) runDigest(ctx context.Context, c *config, l *ledger.Ledger, run *ledger.Run, m mailing) (out jobs.Outcome, err error) {
+	a = a.watched(run)
 	arc, err := a.openArchive(ctx, c, true)
 	if err != nil {
 		return out, err
@@ -136,7 +137,8 @@ func (a *app) runDigest(ctx context.Context, c *config, l *ledger.Ledger, run *l
 		return out, err
 	}
 	defer func() { err = errors.Join(err, done()) }()
-	s := jobs.Sending{Ledger: l, Run: run, Again: m.again, Brake: c.brake(), Deliverer: deliverer, Recorder: recorder, Within: c.within()}
+	deliverer.Steps = a.steps()
+	s := jobs.Sending{Ledger: l, Run: run, Again: m.again, Brake: c.brake(), Deliverer: deliverer, Recorder: recorder, Within: c.within(), Steps: deliverer.Steps}
 	if m.period.FollowsWatermark() {
 		s.Previous = m.previous
 	}
@@ -148,11 +150,13 @@ func (a *app) runDigest(ctx context.Context, c *config, l *ledger.Ledger, run *l
 // goOn delivers the stored mails of a run that was stopped, or released, or whose
 // mails wait for another try.
 func (a *app) goOn(ctx context.Context, c *config, l *ledger.Ledger, run *ledger.Run) (out jobs.Outcome, err error) {
+	a = a.watched(run)
 	deliverer, done, err := a.deliverer(c, l)
 	if err != nil {
 		return out, err
 	}
 	defer func() { err = errors.Join(err, done()) }()
+	deliverer.Steps = a.steps()
 	result, err := jobs.Sending{Ledger: l, Run: run, Deliverer: deliverer}.Resume(ctx)
 	return a.sent(ctx, c, l, result, err)
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tidemark/data/archive"
+	"tidemark/jobs/console"
 )
 
 func main() {
@@ -49,6 +50,9 @@ type app struct {
 	logFormat  string
 	quiet      bool
 	verbose    bool
+
+	board  *console.Board                    // shows what serve does; nil: nothing is shown
+	report func(step string, done, of int64) // how far the run is that this app executes; nil: nobody is told
 }
 
 // run executes one command line and returns the exit code.

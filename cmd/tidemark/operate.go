@@ -185,6 +185,9 @@ func (a *app) runner(ctx context.Context, c *config) (*jobs.Runner, func() error
 	}
 	r := &jobs.Runner{Ledger: l, Now: a.now, Log: a.log(), Alarms: alarms,
 		Deliver: func(ctx context.Context, run *ledger.Run) (jobs.Outcome, error) { return a.goOn(ctx, c, l, run) }}
+	if a.board != nil {
+		r.Watch = a.board.Watch()
+	}
 	for _, j := range c.Jobs {
 		job, err := a.job(c, l, j)
 		if err != nil {
@@ -259,6 +262,7 @@ func (a *app) job(c *config, l *ledger.Ledger, j jobConfig) (jobs.Job, error) {
 }
 
 func (a *app) runExtract(ctx context.Context, c *config, run *ledger.Run) (jobs.Outcome, error) {
+	a = a.watched(run)
 	arc, err := a.openArchive(ctx, c, false)
 	if err != nil {
 		return jobs.Outcome{}, err
@@ -267,6 +271,7 @@ func (a *app) runExtract(ctx context.Context, c *config, run *ledger.Run) (jobs.
 	if err != nil {
 		return jobs.Outcome{}, err
 	}
+	x.Progress = a.tellTally
 	out, err := a.extract(ctx, x)
 	if errors.Is(err, jobs.ErrRefused) {
 		err = jobs.Permanent{Err: err}

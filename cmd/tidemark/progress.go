@@ -49,6 +49,7 @@ func (a *app) steps() func(what string, done, of int) {
 	return func(what string, done, of int) {
 		mu.Lock()
 		defer mu.Unlock()
+		a.tell(what, int64(done), int64(of))
 		if bar.name != what {
 			bar.done()
 			bar = a.progress(what)
@@ -70,4 +71,11 @@ func (p *progress) done() {
 // onTerminal reports whether stderr is a terminal and output is wanted.
 func (a *app) onTerminal() bool {
 	return !a.quiet && isTerminal(a.stderr)
+}
+
+// tell tells whoever looks how far a run is with one of its steps.
+func (a *app) tell(step string, done, of int64) {
+	if a.report != nil {
+		a.report(step, done, of)
+	}
 }

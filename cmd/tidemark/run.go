@@ -13,6 +13,7 @@ import (
 
 	"tidemark/data"
 	"tidemark/jobs"
+	"tidemark/jobs/console"
 	"tidemark/jobs/ledger"
 	"tidemark/reports"
 )
@@ -265,7 +266,10 @@ func (a *app) serveCommand() *cobra.Command {
 		Long: `Run the configured jobs on their schedules until SIGINT or SIGTERM. What has
 begun to leave is then finished, the rest goes on at the next start. Mails that
 wait are delivered whatever began them. No job waits for another, unless it has
-an after. Several processes may serve one ledger.`,
+an after. Several processes may serve one ledger.
+
+With web.listen in the configuration there are pages about all that, health for
+monitors and metrics for Prometheus, on an address of this machine alone.`,
 		Example: "  tidemark serve",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
@@ -273,14 +277,22 @@ an after. Several processes may serve one ledger.`,
 			if err != nil {
 				return err
 			}
+			if tick <= 0 {
+				return usagef("--tick %s: want a duration above 0", tick)
+			}
+			if c.Web.Listen != "" {
+				a.board = console.NewBoard(a.now)
+			}
 			r, done, err := a.runner(cmd.Context(), c)
 			if err != nil {
 				return err
 			}
 			defer func() { err = errors.Join(err, done()) }()
-			if tick <= 0 {
-				return usagef("--tick %s: want a duration above 0", tick)
+			closeWeb, err := a.serveWeb(cmd.Context(), c, tick)
+			if err != nil {
+				return err
 			}
+			defer func() { err = errors.Join(err, closeWeb()) }()
 			a.log().Info("serving", "jobs", len(r.Jobs))
 			return r.Serve(cmd.Context(), tick)
 		},

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tidemark/data"
+	"tidemark/data/archive"
 	"tidemark/jobs"
 	"tidemark/jobs/ledger"
 )
@@ -81,8 +82,13 @@ be read).`,
 }
 
 func (a *app) status(ctx context.Context, c *config, l *ledger.Ledger) (status, error) {
+	return a.statusOf(ctx, c, l, func() (*archive.View, error) { return a.view(ctx, c, nil) })
+}
+
+// statusOf is status for whoever has the archive open.
+func (a *app) statusOf(ctx context.Context, c *config, l *ledger.Ledger, newest func() (*archive.View, error)) (status, error) {
 	s := status{Jobs: []jobStatus{}, Broken: []string{}}
-	view, err := a.view(ctx, c, nil)
+	view, err := newest()
 	switch {
 	case err == nil:
 		s.Watermark, s.Seal = jobs.Watermark(view, c.settleDays()), view.Seal()

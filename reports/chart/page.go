@@ -92,13 +92,12 @@ func Page(in PageInput) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("page layout: %w", err)
 	}
-	data := pageData{PageInput: in, Policy: "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"}
+	data := pageData{PageInput: in, Policy: Policy(in.Script)}
 	if len(in.Script) > 0 {
 		if bytes.Contains(bytes.ToLower(in.Script), []byte("</script")) || bytes.Contains(in.Script, []byte("<!--")) {
 			return nil, errors.New("page: the chart script would end its own element")
 		}
 		data.Library, data.Start = template.JS(in.Script), template.JS(start)
-		data.Policy += "; script-src " + hash(in.Script) + " " + hash([]byte(start))
 	}
 	for _, f := range in.Figures {
 		if f.Height == 0 {
@@ -116,6 +115,16 @@ func Page(in PageInput) ([]byte, error) {
 		return nil, fmt.Errorf("page: %w", err)
 	}
 	return out.Bytes(), nil
+}
+
+// Policy is the content security policy of a page with a chart script; nil: with
+// none. It allows that script and the one that starts it, and nothing else.
+func Policy(script []byte) string {
+	p := "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+	if len(script) > 0 {
+		p += "; script-src " + hash(script) + " " + hash([]byte(start))
+	}
+	return p
 }
 
 // hash is a source of a content security policy that allows one script.
