@@ -74,7 +74,7 @@ func (c *Console) runs(r *http.Request) (page, error) {
 	}
 	p := runsPage{meta: meta{"runs", "Runs", "runs"}, Job: note(q.Job), States: choices(ledger.RunStates(), q.State)}
 	for _, j := range status.Jobs {
-		p.Jobs = append(p.Jobs, choice{j.Name, j.Name == q.Job})
+		p.Jobs = append(p.Jobs, choice{note(j.Name), j.Name == q.Job})
 	}
 	if len(all) > pageRows {
 		all = all[:pageRows]
