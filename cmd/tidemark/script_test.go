@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"os"
+	"os/signal"
+	"syscall"
 	"testing"
 	"time"
 
@@ -19,7 +21,9 @@ func TestMain(m *testing.M) {
 	}
 	testscript.Main(m, map[string]func(){
 		"tidemark": func() {
-			os.Exit(run(context.Background(), os.Args[1:], environment{
+			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+			defer stop()
+			os.Exit(run(ctx, os.Args[1:], environment{
 				stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, now: time.Now,
 			}))
 		},
@@ -34,16 +38,21 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("TIDEMARK_NOW", "2026-11-16T07:00:00Z")
 			env.Values[tenantKey{}] = new(*fakemicrosoft.Server)
+			env.Values[serving{}] = &servedBy{}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"await":      awaitCommand,
 			"exitcode":   exitCodeCommand,
 			"deliveryid": deliveryIDCommand,
 			"edit":       editCommand,
+			"fetch":      fetchCommand,
 			"gzip":       gzipCommand,
 			"microsoft":  microsoftCommand,
 			"parquetcsv": parquetCSVCommand,
 			"reportid":   reportIDCommand,
+			"serve":      serveCommand,
+			"stopserve":  stopCommand,
 			"storage":    storageCommand,
 			"truncate":   truncateCommand,
 

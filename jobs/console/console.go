@@ -51,6 +51,7 @@ type Console struct {
 	pages   map[string]*template.Template
 	handler http.Handler
 
+	unwell  unwell
 	stop    sync.Once
 	stopped chan struct{} // closed by Stop
 	streams chan struct{} // holds one for each open event stream

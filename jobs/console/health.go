@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -70,10 +71,31 @@ func (c *Console) say(w http.ResponseWriter, r *http.Request, checks map[string]
 		default:
 			status = http.StatusServiceUnavailable
 			fmt.Fprintf(&text, "not ok %s\n", name)
-			c.o.Log.Warn("console: not well", "path", r.URL.Path, "check", name, "err", err)
+		}
+		if asked && c.unwell.changed(r.URL.Path+" "+name, err != nil) {
+			c.o.Log.Warn("console: health changed", "path", r.URL.Path, "check", name, "err", err)
 		}
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
 	_, _ = w.Write([]byte(text.String())) // the reader may have gone
+}
+
+// unwell remembers which checks failed, so that the log says it once however often
+// a monitor asks. Its zero value is ready: all is well.
+type unwell struct {
+	mu     sync.Mutex
+	failed map[string]bool
+}
+
+// changed notes how a check went, and reports whether it went otherwise before.
+func (u *unwell) changed(check string, failed bool) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.failed == nil {
+		u.failed = map[string]bool{}
+	}
+	was := u.failed[check]
+	u.failed[check] = failed
+	return was != failed
 }
