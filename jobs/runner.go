@@ -64,6 +64,7 @@ type Runner struct {
 	Grace  time.Duration // a slot this late still counts as on time; 0 means ten minutes
 
 	extraction turn
+	before     *Runner // the first one that this one took over from; nil: none
 }
 
 // DefaultKeep is how long the ledger remembers runs and deliveries. What must be
@@ -145,12 +146,21 @@ func orDefault(d, standard time.Duration) time.Duration {
 // Serve plans and works until the context ends. It then finishes what it has
 // begun to send and gives the rest back. No job waits for another: each run that
 // is due has a goroutine, and of one job the ledger lets one run go on at a time.
-func (r *Runner) Serve(ctx context.Context, tick time.Duration) error {
+//
+// A Runner that comes from next, of the same ledger, takes over with the next tick;
+// what the one before has begun ends as it began. nil: none comes.
+func (r *Runner) Serve(ctx context.Context, tick time.Duration, next <-chan *Runner) error {
 	var working sync.WaitGroup
 	defer working.Wait()
 	wait := Sleep(r.Now)
 	pruned := time.Time{}
 	for {
+		select {
+		case later := <-next:
+			later.before = r.first()
+			r = later
+		default:
+		}
 		if err := r.Plan(ctx); err != nil && ctx.Err() == nil {
 			r.Log.Error("plan", "err", err)
 		}
@@ -168,6 +178,7 @@ func (r *Runner) Serve(ctx context.Context, tick time.Duration) error {
 			if run == nil {
 				break
 			}
+			r := r
 			working.Go(func() {
 				if err := r.work(ctx, run); err != nil && ctx.Err() == nil {
 					r.Log.Error("work", "run", run.ID, "err", err)
@@ -179,6 +190,14 @@ func (r *Runner) Serve(ctx context.Context, tick time.Duration) error {
 			return nil
 		}
 	}
+}
+
+// first is the Runner that the extractions of all that took over from it keep their turn by.
+func (r *Runner) first() *Runner {
+	if r.before != nil {
+		return r.before
+	}
+	return r
 }
 
 // Work claims one run that is due and executes it; worked is false when there is
@@ -263,7 +282,7 @@ func (r *Runner) guarded(ctx context.Context, j Job, run *ledger.Run) (out Outco
 		}
 	}()
 	if j.Do == "extract" {
-		done, err := r.extraction.take(ctx)
+		done, err := r.first().extraction.take(ctx)
 		if err != nil {
 			return out, err
 		}

@@ -334,7 +334,7 @@ func TestServe_NoJobWaitsForAnother(t *testing.T) {
 	p.turn()
 	p.pass(18*time.Hour + time.Minute) // the slow one is due
 	served := make(chan error)
-	go func() { served <- p.runner.Serve(ctx, time.Millisecond) }()
+	go func() { served <- p.runner.Serve(ctx, time.Millisecond, nil) }()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for began := false; !began; p.pass(time.Second) {
@@ -692,5 +692,65 @@ func TestBrake_HoldsWhatLooksWrong(t *testing.T) {
 		if (why == "") != (c.held == "") || !strings.Contains(why, c.held) {
 			t.Errorf("%s: %q, want %q", c.name, why, c.held)
 		}
+	}
+}
+
+// TestServe_AnotherRunnerTakesOver has a run of a job go on that the next configuration has
+// no more, and an extraction of that wait for it all the same.
+func TestServe_AnotherRunnerTakesOver(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	began, release, later := make(chan struct{}), make(chan struct{}), make(chan bool, 1)
+	slow := testJob(t, "slow", "0 7 * * *", nil)
+	slow.Do, slow.Execute = "extract", func(context.Context, *ledger.Run) (Outcome, error) { close(began); <-release; return Outcome{}, nil }
+	p := newPlant(t, time.Date(2026, 11, 15, 12, 0, 0, 0, time.UTC), slow)
+	p.turn()
+	released := false
+	next := testJob(t, "next", "0 7 * * *", nil)
+	next.Do, next.Execute = "extract", func(context.Context, *ledger.Run) (Outcome, error) { later <- released; return Outcome{}, nil }
+	if err := p.ledger.Skip(ctx, "next", p.now(), "known before"); err != nil {
+		t.Fatal(err)
+	}
+	p.pass(18*time.Hour + time.Minute)
+	runners, served := make(chan *Runner, 1), make(chan error)
+	go func() { served <- p.runner.Serve(ctx, time.Millisecond, runners) }()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	until := func(what string, done func() bool) {
+		for range 20_000 {
+			if done() {
+				return
+			}
+			p.pass(2 * time.Millisecond) // less than a lease in all
+			<-tick.C
+		}
+		t.Fatal(what)
+	}
+	until("the slow job does not begin", func() bool {
+		select {
+		case <-began:
+			return true
+		default:
+			return false
+		}
+	})
+	runners <- &Runner{Ledger: p.ledger, Jobs: []Job{next}, Now: p.now, Log: p.runner.Log}
+	until("the other runner's job does not begin", func() bool {
+		r, err := p.ledger.LastIn(ctx, "next", ledger.Running)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r != nil
+	})
+	released = true
+	close(release)
+	if waited := <-later; !waited {
+		t.Error("two extractions ran at a time")
+	}
+	cancel()
+	if err := <-served; err != nil {
+		t.Fatal(err)
+	}
+	if r, err := p.ledger.LastIn(t.Context(), "slow", ledger.Done); err != nil || r == nil {
+		t.Errorf("the run of the job that is no more: %v, %v", r, err)
 	}
 }

@@ -39,7 +39,7 @@ func TestWatch_IsToldOfEveryBeginningAndEnd(t *testing.T) {
 	ticks := 0
 	ctx, stop := context.WithCancel(t.Context())
 	p.runner.Watch = Watch{Ticked: func() { ticks++; stop() }}
-	if err := p.runner.Serve(ctx, time.Hour); err != nil || ticks != 1 {
+	if err := p.runner.Serve(ctx, time.Hour, nil); err != nil || ticks != 1 {
 		t.Errorf("serve ended with %v after %d ticks, want 1", err, ticks)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -71,7 +72,10 @@ func (s *flakySession) Data(r io.Reader) error {
 }
 
 // killing is how many people are mailed, and how often the program is killed.
-type killing struct{ recipients, times int }
+type killing struct {
+	recipients, times int
+	gently            bool // it is asked to end, and may finish what it has begun
+}
 
 // TestKill_NobodyIsMailedTwiceAndNobodyIsLost kills the program without warning,
 // again and again, while it delivers to 300 people over a relay that loses
@@ -80,9 +84,86 @@ type killing struct{ recipients, times int }
 func TestKill_NobodyIsMailedTwiceAndNobodyIsLost(t *testing.T) {
 	f := &flaky{taken: map[string]int{}, accepted: make(chan struct{}, 1)}
 	ca, port := f.serve(t)
-	killing{recipients: 300, times: 50}.run(t, f, map[string]any{
+	killing{recipients: 300, times: 50}.run(t, f, overRelay(port), ca)
+}
+
+// TestKill_AskedToEndNothingIsLeftUnknown sends SIGTERM in the middle of it: what has begun
+// to leave is finished, so that only the answers which the relay loses are not known.
+func TestKill_AskedToEndNothingIsLeftUnknown(t *testing.T) {
+	f := &flaky{taken: map[string]int{}, accepted: make(chan struct{}, 1)}
+	ca, port := f.serve(t)
+	killing{recipients: 100, times: 15, gently: true}.run(t, f, overRelay(port), ca)
+}
+
+// TestKill_ReadingTheConfigurationAgainDisturbsNoDelivery sends SIGHUP to serve while it
+// delivers, with a configuration that is wrong every other time.
+func TestKill_ReadingTheConfigurationAgainDisturbsNoDelivery(t *testing.T) {
+	f := &flaky{taken: map[string]int{}, accepted: make(chan struct{}, 1)}
+	ca, port := f.serve(t)
+	k := killing{recipients: 100, times: 1, gently: true}
+	dir := t.TempDir()
+	bin := k.build(t, dir)
+	k.writeInput(t, dir, overRelay(port), ca)
+	file := filepath.Join(dir, "tidemark.yaml")
+	good, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tidemark := func(args ...string) *exec.Cmd {
+		cmd := exec.Command(bin, append([]string{"--config", file}, args...)...)
+		cmd.Env = append(os.Environ(), "TIDEMARK_NOW=")
+		return cmd
+	}
+	if out, err := tidemark("extract").CombinedOutput(); err != nil {
+		t.Fatalf("extract: %v\n%s", err, out)
+	}
+	begun := tidemark("run", "weekly", "--slot", "2026-11-16T06:00:00Z")
+	if err := begun.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-f.accepted
+	_ = begun.Process.Signal(syscall.SIGTERM)
+	_ = begun.Wait() // it was stopped, and says so
+	serve := tidemark("serve", "--tick", "20ms")
+	var log strings.Builder
+	serve.Stderr = &log
+	if err := serve.Start(); err != nil {
+		t.Fatal(err)
+	}
+	reloads := 0
+	for ended := false; !ended; {
+		select {
+		case <-f.accepted:
+			content := good
+			if reloads++; reloads%2 == 0 {
+				content = []byte("source: {kind: nonsense}\n")
+			}
+			if err := os.WriteFile(file, content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_ = serve.Process.Signal(syscall.SIGHUP)
+		case <-time.After(2 * time.Second): // nothing leaves any more
+			ended = true
+		}
+	}
+	_ = serve.Process.Signal(syscall.SIGTERM)
+	if err := serve.Wait(); err != nil {
+		t.Errorf("serve: %v\n%s", err, log.String())
+	}
+	for _, want := range []string{"configuration read again", "the configuration stays as it was", "nonsense"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log lacks %q:\n%s", want, log.String())
+		}
+	}
+	t.Logf("%d reloads", reloads)
+	f.judge(t, dir, 1, k)
+}
+
+// overRelay is the part of the configuration that names the relay.
+func overRelay(port int) map[string]any {
+	return map[string]any{
 		"mail": map[string]any{"kind": "smtp", "from": "usage@partner.example", "smtp": map[string]any{"host": "127.0.0.1", "port": port, "ca": "ca.pem"}},
-	}, ca)
+	}
 }
 
 // TestKill_ThroughGraph does the same with a mailbox of Exchange Online that loses
@@ -137,11 +218,24 @@ func TestKill_ThroughGraph(t *testing.T) {
 func (k killing) run(t *testing.T, f *flaky, hop map[string]any, ca []byte) {
 	t.Helper()
 	dir := t.TempDir()
-	bin := filepath.Join(dir, "tidemark")
+	bin := k.build(t, dir)
+	k.writeInput(t, dir, hop, ca)
+	k.until(t, f, dir, bin)
+}
+
+// build builds the program into a folder.
+func (killing) build(t *testing.T, dir string) (bin string) {
+	t.Helper()
+	bin = filepath.Join(dir, "tidemark")
 	if out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	k.writeInput(t, dir, hop, ca)
+	return bin
+}
+
+// until runs the program until it ends by itself.
+func (k killing) until(t *testing.T, f *flaky, dir, bin string) {
+	t.Helper()
 	tidemark := func(args ...string) *exec.Cmd {
 		cmd := exec.Command(bin, append([]string{"--config", filepath.Join(dir, "tidemark.yaml"), "-q"}, args...)...)
 		cmd.Env = append(os.Environ(), "TIDEMARK_NOW=")
@@ -169,7 +263,11 @@ func (k killing) run(t *testing.T, f *flaky, hop map[string]any, ca []byte) {
 				case <-ended:
 					t.Fatalf("ended after %d kills: %s", kills, out.String())
 				}
-				_ = cmd.Process.Kill()
+				if k.gently {
+					_ = cmd.Process.Signal(syscall.SIGTERM)
+				} else {
+					_ = cmd.Process.Kill()
+				}
 				<-ended
 				kills++
 				return false
@@ -218,6 +316,9 @@ func (f *flaky) judge(t *testing.T, dir string, kills int, k killing) {
 		}
 	}
 	t.Logf("%d recipients, %d kills, %d answers dropped: %v, %d duplicates, %d lost; of the unknown %d arrived", len(all), kills, f.dropped, states, duplicates, lost, arrived)
+	if k.gently && states[ledger.Unknown] > f.dropped {
+		t.Error("asked to end, the program left mails of which nobody knows whether they arrived")
+	}
 	if len(all) != k.recipients || duplicates+lost > 0 || states[ledger.Sent]+states[ledger.Unknown] != k.recipients || kills < k.times {
 		t.Fail()
 	}

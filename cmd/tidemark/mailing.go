@@ -55,6 +55,7 @@ func (m mailing) at(slot time.Time) mailing {
 const (
 	alarmMail       = "mail"
 	alarmStandstill = "standstill"
+	alarmReload     = "reload"
 )
 
 // deliverer wires the delivery; the function closes its connection.

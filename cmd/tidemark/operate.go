@@ -158,7 +158,7 @@ func (a *app) mailOperators(ctx context.Context, c *config, subject, text string
 		if err != nil {
 			return err
 		}
-		name := fmt.Sprintf("alarm-%s-%d", now.Format("20060102t150405"), i)
+		name := fmt.Sprintf("alarm-%s-%d", now.Format("20060102t150405.000000"), i)
 		if r := sender.Send(ctx, mail.Envelope{From: from.Address, To: to, Name: name}, eml, func() error { return nil }); r.Err != nil {
 			failed = append(failed, fmt.Errorf("to %s: %w", to, r.Err))
 		}
@@ -179,9 +179,18 @@ func (a *app) runner(ctx context.Context, c *config) (*jobs.Runner, func() error
 	if err != nil {
 		return nil, nil, err
 	}
-	alarms, err := a.alarms(c)
+	r, err := a.runnerOn(c, l)
 	if err != nil {
 		return nil, nil, errors.Join(err, l.Close())
+	}
+	return r, l.Close, nil
+}
+
+// runnerOn wires the configured jobs to an open ledger.
+func (a *app) runnerOn(c *config, l *ledger.Ledger) (*jobs.Runner, error) {
+	alarms, err := a.alarms(c)
+	if err != nil {
+		return nil, err
 	}
 	r := &jobs.Runner{Ledger: l, Now: a.now, Log: a.log(), Alarms: alarms,
 		Deliver: func(ctx context.Context, run *ledger.Run) (jobs.Outcome, error) { return a.goOn(ctx, c, l, run) }}
@@ -191,18 +200,18 @@ func (a *app) runner(ctx context.Context, c *config) (*jobs.Runner, func() error
 	for _, j := range c.Jobs {
 		job, err := a.job(c, l, j)
 		if err != nil {
-			return nil, nil, errors.Join(err, l.Close())
+			return nil, err
 		}
 		r.Jobs = append(r.Jobs, job)
 	}
 	if len(c.Jobs) > 0 && (alarms.Mail != nil || alarms.Webhook != "") {
 		heartbeat, err := a.heartbeat(c, l, alarms)
 		if err != nil {
-			return nil, nil, errors.Join(err, l.Close())
+			return nil, err
 		}
 		r.Jobs = append(r.Jobs, heartbeat)
 	}
-	return r, l.Close, nil
+	return r, nil
 }
 
 // heartbeat is the job that tells the operators once a week that tidemark is

@@ -13,7 +13,6 @@ import (
 
 	"tidemark/data"
 	"tidemark/jobs"
-	"tidemark/jobs/console"
 	"tidemark/jobs/ledger"
 	"tidemark/reports"
 )
@@ -256,49 +255,6 @@ func (a *app) printRun(r ledger.Run) {
 	if r.State == ledger.Held {
 		a.printf("  decide: tidemark release %s   or: tidemark drop %[1]s\n", r.ID)
 	}
-}
-
-func (a *app) serveCommand() *cobra.Command {
-	var tick time.Duration
-	cmd := &cobra.Command{
-		Use:   "serve",
-		Short: "Run the configured jobs on their schedules until told to stop",
-		Long: `Run the configured jobs on their schedules until SIGINT or SIGTERM. What has
-begun to leave is then finished, the rest goes on at the next start. Mails that
-wait are delivered whatever began them. No job waits for another, unless it has
-an after. Several processes may serve one ledger.
-
-With web.listen in the configuration there are pages about all that, health for
-monitors and metrics for Prometheus, on an address of this machine alone.`,
-		Example: "  tidemark serve",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			c, err := a.config()
-			if err != nil {
-				return err
-			}
-			if tick <= 0 {
-				return usagef("--tick %s: want a duration above 0", tick)
-			}
-			if c.Web.Listen != "" {
-				a.board = console.NewBoard(a.now)
-			}
-			r, done, err := a.runner(cmd.Context(), c)
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, done()) }()
-			closeWeb, err := a.serveWeb(cmd.Context(), c, tick)
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, closeWeb()) }()
-			a.log().Info("serving", "jobs", len(r.Jobs))
-			return r.Serve(cmd.Context(), tick)
-		},
-	}
-	cmd.Flags().DurationVar(&tick, "tick", 5*time.Second, "how often to look for due slots")
-	return cmd
 }
 
 // completeJobs completes the names of configured jobs.

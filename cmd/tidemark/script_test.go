@@ -43,11 +43,13 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"await":      awaitCommand,
+			"awaitlog":   awaitLogCommand,
 			"exitcode":   exitCodeCommand,
 			"deliveryid": deliveryIDCommand,
 			"edit":       editCommand,
 			"fetch":      fetchCommand,
 			"gzip":       gzipCommand,
+			"hangup":     hangupCommand,
 			"microsoft":  microsoftCommand,
 			"parquetcsv": parquetCSVCommand,
 			"reportid":   reportIDCommand,

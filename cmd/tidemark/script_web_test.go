@@ -9,8 +9,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -20,7 +22,7 @@ import (
 // served is a `tidemark serve` that a script has started.
 type served struct {
 	process *exec.Cmd
-	log     *strings.Builder
+	log     *sharedLog
 	ended   chan error
 }
 
@@ -36,7 +38,7 @@ func serveCommand(ts *testscript.TestScript, neg bool, args []string) {
 			program = filepath.Join(dir, "tidemark")
 		}
 	}
-	s := &served{process: exec.Command(program, append([]string{"serve"}, args...)...), log: &strings.Builder{}, ended: make(chan error, 1)}
+	s := &served{process: exec.Command(program, append([]string{"serve"}, args...)...), log: &sharedLog{}, ended: make(chan error, 1)}
 	s.process.Dir = ts.MkAbs(".")
 	s.process.Env = append(os.Environ(), "TIDEMARK_NOW="+ts.Getenv("TIDEMARK_NOW"))
 	stderr, err := s.process.StderrPipe()
@@ -47,7 +49,7 @@ func serveCommand(ts *testscript.TestScript, neg bool, args []string) {
 		lines := bufio.NewScanner(stderr)
 		found := regexp.MustCompile(`msg=web url=(\S+)/`)
 		for lines.Scan() {
-			s.log.WriteString(lines.Text() + "\n")
+			s.log.add(lines.Text())
 			if m := found.FindStringSubmatch(lines.Text()); m != nil {
 				url <- m[1]
 			}
@@ -62,6 +64,24 @@ func serveCommand(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Setenv("URL", at)
 	ts.Defer(func() { _ = s.stop() }) // stopserve says how it ended
+}
+
+// sharedLog is written by one goroutine and read by another.
+type sharedLog struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *sharedLog) add(line string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text.WriteString(line + "\n")
+}
+
+func (l *sharedLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // serving is the key of a script's servedBy.
@@ -87,6 +107,28 @@ func stopCommand(ts *testscript.TestScript, neg bool, args []string) {
 	err := s.stop()
 	_, _ = io.WriteString(ts.Stderr(), s.log.String())
 	ts.Check(err)
+}
+
+// hangupCommand is `hangup`: serve is told to read its configuration again.
+func hangupCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 0 {
+		ts.Fatalf("usage: hangup")
+	}
+	ts.Check(ts.Value(serving{}).(*servedBy).now.process.Process.Signal(syscall.SIGHUP))
+}
+
+// awaitLogCommand is `awaitlog REGEXP`: it waits until serve has logged that.
+func awaitLogCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: awaitlog REGEXP")
+	}
+	want, s := regexp.MustCompile("(?m)"+args[0]), ts.Value(serving{}).(*servedBy).now
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); runtime.Gosched() {
+		if want.MatchString(s.log.String()) {
+			return
+		}
+	}
+	ts.Fatalf("serve has not logged %q within a minute:\n%s", args[0], s.log)
 }
 
 // fetch asks the served pages and returns the status, the headers and the body.

@@ -34,10 +34,13 @@ func (k *checker) web() {
 
 // serveWeb serves the pages of a configuration that wants them, until the
 // returned function is called.
-func (a *app) serveWeb(ctx context.Context, c *config, tick time.Duration) (done func() error, err error) {
+//
+// current is the configuration in force.
+func (a *app) serveWeb(ctx context.Context, current func() *config, tick time.Duration) (done func() error, err error) {
 	if a.board == nil {
 		return func() error { return nil }, nil
 	}
+	c := current()
 	l, err := ledger.OpenReadOnly(ctx, c.ledgerPath(), ledger.Options{Now: a.now})
 	if err != nil {
 		return nil, err
@@ -48,7 +51,7 @@ func (a *app) serveWeb(ctx context.Context, c *config, tick time.Duration) (done
 	}
 	open := a.archiveOnce(c)
 	pages, err := console.New(console.Options{Ledger: l, Archive: open, Board: a.board, Tick: tick, Version: currentVersion().Version, Now: a.now, Zone: zone, Log: a.log(),
-		Status: func(ctx context.Context) (console.Status, error) { return a.webStatus(ctx, c, l, open) }})
+		Status: func(ctx context.Context) (console.Status, error) { return a.webStatus(ctx, current(), l, open) }})
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
