@@ -45,6 +45,7 @@ func browser(t *testing.T) context.Context {
 // tab is one tab that notes whatever a page must not do.
 type tab struct {
 	ctx context.Context
+	own string // start of the addresses that may be asked for; empty: none may
 
 	mu     sync.Mutex
 	faults []string
@@ -80,11 +81,15 @@ func (tb *tab) note(event any) {
 	defer tb.mu.Unlock()
 	switch e := event.(type) {
 	case *runtime.EventExceptionThrown:
-		tb.faults = append(tb.faults, "exception: "+e.ExceptionDetails.Text)
+		text := "exception: " + e.ExceptionDetails.Text
+		if x := e.ExceptionDetails.Exception; x != nil {
+			text += " " + x.Description
+		}
+		tb.faults = append(tb.faults, text)
 	case *log.EventEntryAdded:
 		tb.faults = append(tb.faults, "console: "+e.Entry.Text)
 	case *network.EventRequestWillBeSent:
-		if !strings.HasPrefix(e.Request.URL, "file://") && !strings.HasPrefix(e.Request.URL, "data:") && !strings.HasPrefix(e.Request.URL, "blob:") {
+		if (tb.own == "" || !strings.HasPrefix(e.Request.URL, tb.own)) && !strings.HasPrefix(e.Request.URL, "file://") && !strings.HasPrefix(e.Request.URL, "data:") && !strings.HasPrefix(e.Request.URL, "blob:") {
 			tb.faults = append(tb.faults, "request: "+e.Request.URL)
 		}
 	}
@@ -93,13 +98,19 @@ func (tb *tab) note(event any) {
 // open shows a file at a width, in light or dark mode.
 func (tb *tab) open(t *testing.T, file string, width int64, scheme string) {
 	t.Helper()
+	tb.visit(t, "file://"+file, width, scheme)
+}
+
+// visit is open for any address.
+func (tb *tab) visit(t *testing.T, url string, width int64, scheme string) {
+	t.Helper()
 	_, err := chromedp.Call(tb.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
 	if err == nil {
-		err = chromedp.Do(tb.ctx, chromedp.EmulateViewport(width, 667), chromedp.Navigate("file://"+file))
+		err = chromedp.Do(tb.ctx, chromedp.EmulateViewport(width, 667), chromedp.Navigate(url))
 	}
 	if err != nil {
-		t.Fatalf("open %s: %v", file, err)
+		t.Fatalf("open %s: %v", url, err)
 	}
 }
 

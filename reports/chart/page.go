@@ -103,6 +103,9 @@ func Page(in PageInput) ([]byte, error) {
 		if f.Height == 0 {
 			f.Height = 300
 		}
+		if string(f.Option) == "null" { // how none is archived
+			f.Option = nil
+		}
 		var option bytes.Buffer
 		json.HTMLEscape(&option, f.Option)
 		if len(f.Option) > 0 && !json.Valid(f.Option) {
