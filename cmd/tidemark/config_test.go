@@ -53,6 +53,7 @@ cover: [{absent: anna@partner.example, by: bram@partner.example, from: 2026-12-2
 mail: {kind: smtp, out: ./outbox, from: "Polder Cloud <usage@partner.example>", allow_domains: [partner.example], divert: ops@partner.example,
   smtp: {host: mail.partner.example, port: 587, tls: starttls, username: u, password: env:SMTP_PASSWORD}}
 operators: {mail: [ops@partner.example], webhook: env:TEAMS_URL, ping: env:PING_URL}
+web: {listen: "127.0.0.1:8440"}
 jobs:
   - {name: nightly, cron: "30 2 * * *", do: extract}
   - {name: weekly-sales, cron: "0 7 * * MON", timezone: Europe/Amsterdam, do: digest, role: sales_agent, period: latest-7d,

@@ -260,6 +260,28 @@ func TestPage_PolicyAllowsNothingElse(t *testing.T) {
 	}
 }
 
+// TestPage_FromTheArchiveDrawsTheSameCharts has the figures as JSON, in which one
+// without a chart says null.
+func TestPage_FromTheArchiveDrawsTheSameCharts(t *testing.T) {
+	in := PageInput{Layout: layout(t), Script: []byte(library), Lang: "en", Figures: []Figure{{ID: "drawn", Option: json.RawMessage(`{"series":[]}`)}, {ID: "numbers"}}}
+	text, err := json.Marshal(in.Figures)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := Page(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.Figures = nil
+	if err := json.Unmarshal(text, &in.Figures); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Page(in)
+	if err != nil || !bytes.Equal(got, want) || bytes.Count(got, []byte("data-option=")) != 1+bytes.Count([]byte(start+library), []byte("data-option=")) {
+		t.Errorf("%v; the page is another one: %d charts", err, bytes.Count(got, []byte("data-option=")))
+	}
+}
+
 func TestPage_WithoutScriptHasTablesAndSaysSo(t *testing.T) {
 	page := string(hostilePage(t, "Noordzee", nil))
 	if strings.Contains(page, "<script") || !strings.Contains(page, "no charts") || strings.Count(page, "<table") != 7 {
