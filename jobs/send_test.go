@@ -4,10 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"tidemark/data"
 	"tidemark/jobs/ledger"
@@ -22,6 +25,7 @@ type mailroom struct {
 	sender *scripted
 	brake  Brake
 	roles  []reports.Recipient
+	steps  Steps
 }
 
 // holdsAll is a brake that holds whatever it is asked about: any number of
@@ -50,7 +54,8 @@ func newMailroom(t *testing.T) *mailroom {
 	d, plant := post(t, 0, m.sender)
 	m.plant = plant
 	sending := func(run *ledger.Run) Sending {
-		return Sending{Ledger: plant.ledger, Run: run, Deliverer: d, Recorder: l.recorder(), Again: run.Again, Brake: m.brake}
+		d.Steps = m.steps
+		return Sending{Steps: m.steps, Ledger: plant.ledger, Run: run, Deliverer: d, Recorder: l.recorder(), Again: run.Again, Brake: m.brake}
 	}
 	plant.runner.Deliver = func(ctx context.Context, run *ledger.Run) (Outcome, error) {
 		out, err := sending(run).Resume(ctx)
@@ -285,5 +290,19 @@ func TestBrake_RemembersALongTime(t *testing.T) {
 	m.roles = m.roles[:1]
 	if _, err := m.ask(t.Context(), "weekly", "", "again"); !errors.Is(err, ErrHeld) {
 		t.Errorf("a third of the recipients after 1100 runs: %v, want it held", err)
+	}
+}
+
+// TestSend_TellsHowFarItIs makes and delivers three mails.
+func TestSend_TellsHowFarItIs(t *testing.T) {
+	m := newMailroom(t)
+	var told []string
+	m.steps = func(step string, done, of int) { told = append(told, fmt.Sprintf("%s %d/%d", step, done, of)) }
+	if _, err := m.ask(t.Context(), "weekly", "", ""); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"make mails 1/3", "make mails 2/3", "make mails 3/3", "deliver mails 0/3", "deliver mails 1/3", "deliver mails 2/3", "deliver mails 3/3"}
+	if diff := cmp.Diff(want, told); diff != "" {
+		t.Error(diff)
 	}
 }

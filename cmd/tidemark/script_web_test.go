@@ -26,8 +26,8 @@ type served struct {
 	ended   chan error
 }
 
-// serveCommand is `serve [ARG…]`: it starts `tidemark serve` and sets $URL once
-// its pages can be asked for.
+// serveCommand is `serve [ARG…]`: it starts `tidemark serve` and sets $URL, and
+// $ADDRESS without its scheme, once its pages can be asked for.
 func serveCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg {
 		ts.Fatalf("usage: serve [ARG…]")
@@ -63,6 +63,7 @@ func serveCommand(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("serve ended: %v\n%s", <-s.ended, s.log)
 	}
 	ts.Setenv("URL", at)
+	ts.Setenv("ADDRESS", strings.TrimPrefix(at, "http://"))
 	ts.Defer(func() { _ = s.stop() }) // stopserve says how it ended
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/html"
 
 	"tidemark/jobs/ledger"
@@ -116,6 +117,12 @@ func TestPages_ShowHostileTextsAsText(t *testing.T) {
 func TestLinks_LeadSomewhere(t *testing.T) {
 	p := newPlant(t)
 	links := regexp.MustCompile(`(?:href|action)="(/[^"]*)"`)
+	before := p.remembered()
+	defer func() {
+		if diff := cmp.Diff(before, p.remembered()); diff != "" {
+			t.Errorf("looking at pages changed the ledger:\n%s", diff)
+		}
+	}()
 	seen, todo := map[string]bool{"/": true}, []string{"/"}
 	for len(todo) > 0 {
 		path := todo[0]

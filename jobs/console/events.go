@@ -9,11 +9,11 @@ import (
 
 // The limits of event streams.
 const (
-	maxStreams   = 16
-	streamLife   = 10 * time.Minute       // browsers then open the next by themselves
-	streamPause  = 500 * time.Millisecond // between two events
-	streamQuiet  = 15 * time.Second       // after which a comment shows that the stream is alive
-	streamPeriod = 10 * time.Second       // in which what is written must have left
+	maxStreams     = 16
+	streamLife     = 10 * time.Minute       // browsers then open the next by themselves
+	streamPause    = 500 * time.Millisecond // between two events
+	streamQuiet    = 15 * time.Second       // after which a comment shows that the stream is alive
+	streamPatience = 10 * time.Second       // in which what is written must have left
 )
 
 // workRow is a run that goes on, as the page and its script show it.
@@ -78,7 +78,7 @@ func (c *Console) events(w http.ResponseWriter, r *http.Request) {
 			said = string(text)
 			event = "event: running\ndata: " + said + "\n\n"
 		}
-		if !send(w, control, event) || !c.pause(r, life, changed) {
+		if !send(w, control, event, streamPatience) || !c.pause(r, life, changed) {
 			return
 		}
 	}
@@ -109,8 +109,8 @@ func (c *Console) pause(r *http.Request, life *time.Timer, changed <-chan struct
 }
 
 // send writes an event; a reader that does not take it in time is cut off.
-func send(w http.ResponseWriter, control *http.ResponseController, event string) bool {
-	late := time.AfterFunc(streamPeriod, func() { _ = control.SetWriteDeadline(time.Unix(1, 0)) }) // which has passed
+func send(w http.ResponseWriter, control *http.ResponseController, event string, patience time.Duration) bool {
+	late := time.AfterFunc(patience, func() { _ = control.SetWriteDeadline(time.Unix(1, 0)) }) // which has passed
 	defer late.Stop()
 	_, err := fmt.Fprint(w, event)
 	return err == nil && control.Flush() == nil

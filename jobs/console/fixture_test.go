@@ -188,3 +188,13 @@ func (p *plant) pages() []string {
 }
 
 var errTest = fmt.Errorf("read %s: %w", "/secret/path", fs.ErrPermission)
+
+// remembered is everything that the ledger remembers.
+func (p *plant) remembered() (all []any) {
+	p.t.Helper()
+	runs, err := p.owner.Runs(p.t.Context(), "", 1000)
+	check(p.t, err)
+	deliveries, err := p.owner.Deliveries(p.t.Context(), ledger.Query{})
+	check(p.t, err)
+	return append(all, runs, deliveries)
+}

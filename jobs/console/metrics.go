@@ -64,7 +64,7 @@ func newScrape(c *Console) *scrape {
 		rows:       d("archive_rows", "Rows of the newest version of a table.", "table"),
 		bytes:      d("archive_size_bytes", "Size of the files of the newest version of a table.", "table"),
 		version:    d("archive_table_version", "Newest version of a table.", "table"),
-		disk:       d("disk_free_bytes", "Bytes that are free where the archive lies."),
+		disk:       d("disk_free_bytes", "Bytes that are free on the disk that the configuration lies on."),
 	}
 }
 

@@ -2,11 +2,14 @@ package console
 
 import (
 	"net/http"
+	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
@@ -117,5 +120,32 @@ func TestMetrics_HaveSoManySeriesAndNoMore(t *testing.T) {
 	}
 	if n, err := testutil.GatherAndCount(reg, "tidemark_runs_ended_total"); err != nil || n != maxJobs+1 {
 		t.Errorf("%d series, %v, want %d", n, err, maxJobs+1)
+	}
+}
+
+// TestMetrics_AreDocumentedWithTheirTypes compares docs/web.md with what is scraped,
+// in both directions.
+func TestMetrics_AreDocumentedWithTheirTypes(t *testing.T) {
+	p := newPlant(t)
+	watch, started := p.o.Board.Watch(), p.now()
+	watch.Ticked()
+	watch.Ended(jobs.Stop{Run: ledger.Run{Job: "nightly", State: ledger.Done, Started: &started}, At: started, Result: jobs.Extracted{Quarantined: map[string]int64{"usage": 1}}})
+	b, err := os.ReadFile("../../docs/web.md")
+	check(t, err)
+	documented := map[string]string{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `(tidemark_[a-z_]+)` \\| ([a-z]+) \\|").FindAllStringSubmatch(string(b), -1) {
+		documented[m[1]] = m[2]
+	}
+	scraped := map[string]string{}
+	for _, m := range regexp.MustCompile("(?m)^# TYPE (tidemark_[a-z_]+) ([a-z]+)$").FindAllStringSubmatch(p.get("/metrics").Body.String(), -1) {
+		scraped[m[1]] = m[2]
+	}
+	if diff := cmp.Diff(documented, scraped); diff != "" || len(scraped) < 20 {
+		t.Errorf("documented and scraped (-documented +scraped):\n%s", diff)
+	}
+	for _, name := range regexp.MustCompile("tidemark_[a-z_]+").FindAllString(string(b), -1) {
+		if scraped[name] == "" {
+			t.Errorf("the documentation names %s, which is not scraped", name)
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -149,6 +150,29 @@ func TestEvents_TellWhatGoesOnForLongerThanAnyTimeout(t *testing.T) {
 	}
 	if err := lines.Err(); err != nil {
 		t.Errorf("after the end: %v", err)
+	}
+}
+
+// TestEvents_CutOffWhoDoesNotRead sends more than any buffer on the way holds to
+// somebody who takes none of it.
+func TestEvents_CutOffWhoDoesNotRead(t *testing.T) {
+	sent := make(chan bool, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		sent <- send(w, http.NewResponseController(w), strings.Repeat("x", 64<<20), 50*time.Millisecond)
+	}))
+	defer server.Close()
+	c, err := net.Dial("tcp", server.Listener.Addr().String())
+	check(t, err)
+	defer func() { check(t, c.Close()) }()
+	_, err = io.WriteString(c, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	check(t, err)
+	select {
+	case ok := <-sent:
+		if ok {
+			t.Error("it was all sent to somebody who does not read")
+		}
+	case <-time.After(bound):
+		t.Fatal("it waits for ever")
 	}
 }
 
