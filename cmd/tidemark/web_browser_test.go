@@ -57,7 +57,7 @@ jobs:
 	pages = fillConsole(t, a, c)
 	log := &strings.Builder{}
 	a.quiet, a.stderr = false, log
-	done, err := a.serveWeb(t.Context(), c, 5*time.Second)
+	done, err := a.serveWeb(t.Context(), func() *config { return c }, 5*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
