@@ -15,7 +15,9 @@ import (
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asTidemark) != "" {
-		os.Exit(run(context.Background(), os.Args[1:], environment{
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+		defer stop()
+		os.Exit(run(ctx, os.Args[1:], environment{
 			stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, now: time.Now, wrap: dyingBucket,
 		}))
 	}
