@@ -2,6 +2,7 @@ package transform
 
 import (
 	"errors"
+	"math/big"
 	"slices"
 	"strings"
 	"testing"
@@ -165,26 +166,30 @@ func TestDetails_OfDaysAddUpToTheCostOfThePeriodPerCurrency(t *testing.T) {
 			rt.Fatal(err)
 		}
 		defer tables.Release()
-		want := map[string]data.Decimal{}
+		want := map[string]string{}
 		for _, line := range lines(tables.Cost) {
 			if cells := strings.Split(line, "|"); cells[1] != "null" && !dec(cells[1]).IsZero() {
-				want[cells[0]] = *dec(cells[1])
+				want[cells[0]] = rational(cells[1]).RatString()
 			}
 		}
 		for name, series := range map[string]arrow.Record{"category": tables.Details.CostByDayCategory, "customer": tables.Details.CostByDayCustomer} {
-			got := map[string]data.Decimal{}
+			sums := map[string]*big.Rat{} // which takes what on the way to the sum has too many digits
 			for _, line := range lines(series) {
 				cells := strings.Split(line, "|")
 				if len(cells) != 5 {
 					rt.Fatalf("line %q", line)
 				}
+				if sums[cells[2]] == nil {
+					sums[cells[2]] = new(big.Rat)
+				}
 				if cells[3] != "null" {
-					got[cells[2]] = sumOf(got[cells[2]], *dec(cells[3]))
+					sums[cells[2]].Add(sums[cells[2]], rational(cells[3]))
 				}
 			}
-			for currency, v := range got {
-				if v.IsZero() {
-					delete(got, currency)
+			got := map[string]string{}
+			for currency, v := range sums {
+				if v.Sign() != 0 {
+					got[currency] = v.RatString()
 				}
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
@@ -192,6 +197,14 @@ func TestDetails_OfDaysAddUpToTheCostOfThePeriodPerCurrency(t *testing.T) {
 			}
 		}
 	})
+}
+
+func rational(text string) *big.Rat {
+	r, ok := new(big.Rat).SetString(text)
+	if !ok {
+		panic("no number: " + text)
+	}
+	return r
 }
 
 func TestDetails_AreNotComputedUnlessAskedFor(t *testing.T) {
