@@ -103,6 +103,7 @@ func unmailed(run ledger.Run, state ledger.RunState, deliveries []ledger.Deliver
 	}{
 		{"not sent yet", append(who[ledger.Pending], who[ledger.Sending]...)},
 		{"failed", who[ledger.Refused]},
+		{"came back", who[ledger.Bounced]},
 		{"unknown, may have arrived", append(who[ledger.Unknown], who[ledger.Dot]...)},
 		{"could not be made", out.Failed},
 		{"open from before", out.Open},

@@ -189,7 +189,7 @@ func (d Deliverer) free(ctx context.Context, limit int, within time.Duration) (u
 // counted returns how the run's deliveries stand.
 func (d Deliverer) counted(ctx context.Context, run string) (Delivered, error) {
 	counts, err := d.Ledger.Counts(context.WithoutCancel(ctx), run)
-	return Delivered{Sent: counts[ledger.Sent], Failed: counts[ledger.Refused], Unknown: counts[ledger.Unknown] + counts[ledger.Dot],
+	return Delivered{Sent: counts[ledger.Sent], Failed: counts[ledger.Refused] + counts[ledger.Bounced], Unknown: counts[ledger.Unknown] + counts[ledger.Dot],
 		Pending: counts[ledger.Pending] + counts[ledger.Sending], Diverted: counts[ledger.Diverted]}, err
 }
 

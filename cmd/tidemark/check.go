@@ -62,6 +62,7 @@ func (a *app) check(ctx context.Context, c *config) error {
 	k.people(ctx, c)
 	k.jobs(c)
 	k.relay(ctx, c)
+	k.inbox(ctx, c)
 	if _, ok := templates.ChartScript(); !ok {
 		a.printf("note     charts are missing: this build has no chart script, pages show tables only; build with `make build`\n")
 	}

@@ -112,6 +112,7 @@ type mailConfig struct {
 	Divert       string      `yaml:"divert"`
 	SMTP         smtpConfig  `yaml:"smtp"`
 	Graph        graphConfig `yaml:"graph"`
+	Inbox        inboxConfig `yaml:"inbox"`
 	DKIM         dkimConfig  `yaml:"dkim"`
 	DailyLimit   int         `yaml:"daily_limit"`    // mails in 24 hours; 0: no limit
 	Pace         int         `yaml:"pace"`           // mails a minute; 0: 25 for Exchange Online, no limit elsewhere

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -258,7 +259,7 @@ func (a *app) deliveryShowCommand() *cobra.Command {
 func (a *app) deliveryResendCommand() *cobra.Command {
 	var why string
 	cmd := &cobra.Command{
-		Use: "resend ID", Short: "Send a failed or unknown delivery once more, with the same Message-ID", Args: cobra.ExactArgs(1),
+		Use: "resend ID", Short: "Send a failed, bounced or unknown delivery once more, with the same Message-ID", Args: cobra.ExactArgs(1),
 		Example: "  tidemark deliveries resend abc@partner.example --why 'not in her mailbox'",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.config()
@@ -323,11 +324,11 @@ func (a *app) deliveryMarkCommand() *cobra.Command {
 func (a *app) deliveryGiveUpCommand() *cobra.Command {
 	var why string
 	cmd := &cobra.Command{
-		Use: "give-up ID", Short: "Leave a failed or unknown delivery at that: status warns of it no more", Args: cobra.ExactArgs(1),
+		Use: "give-up ID", Short: "Leave a failed, bounced or unknown delivery at that: status warns of it no more", Args: cobra.ExactArgs(1),
 		Example: "  tidemark deliveries give-up abc@partner.example --why 'has left the company'",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withLedger(cmd.Context(), func(c *config, l *ledger.Ledger) error {
-				if err := l.Mark(cmd.Context(), args[0], ledger.GivenUp, "given up: "+why, ledger.Refused, ledger.Unknown); err != nil {
+				if err := l.Mark(cmd.Context(), args[0], ledger.GivenUp, "given up: "+why, ledger.Refused, ledger.Bounced, ledger.Unknown); err != nil {
 					return err
 				}
 				return a.decided(cmd.Context(), c, l)
@@ -361,7 +362,17 @@ func (a *app) unsuppressCommand() *cobra.Command {
 		Use: "unsuppress ADDRESS", Short: "Mail an address again", Args: cobra.ExactArgs(1),
 		Example: "  tidemark deliveries unsuppress anna@partner.example",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withLedger(cmd.Context(), func(_ *config, l *ledger.Ledger) error { return l.Unsuppress(cmd.Context(), args[0]) })
+			return a.withLedger(cmd.Context(), func(c *config, l *ledger.Ledger) error {
+				if err := l.Unsuppress(cmd.Context(), args[0]); err != nil {
+					return err
+				}
+				alarms, err := a.alarms(c)
+				if err != nil {
+					return err
+				}
+				address := strings.ToLower(args[0])
+				return alarms.Clear(cmd.Context(), l, jobs.AlarmOfSuppressed(address), "tidemark: "+address+" is mailed again", address+" is mailed again.")
+			})
 		},
 	}
 }

@@ -42,6 +42,8 @@ func level(path string) (int, bool) {
 		return 10, true
 	case p == "jobs/source/flatfile", p == "jobs/microsoft/retry": // what sources stand on
 		return 15, true
+	case p == "jobs/inbox":
+		return 20, true
 	case p == "jobs/microsoft":
 		return 16, true
 	case p == "transform", p == "data/archive", strings.HasPrefix(p, "jobs/source/"), p == "data/datatest", p == "jobs/entra":

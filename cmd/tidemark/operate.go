@@ -254,6 +254,10 @@ func (a *app) job(c *config, l *ledger.Ledger, j jobConfig) (jobs.Job, error) {
 		job.Execute = func(ctx context.Context, run *ledger.Run) (jobs.Outcome, error) { return a.runTrain(ctx, c, run) }
 		return job, nil
 	}
+	if j.Do == "inbox" {
+		job.Execute = func(ctx context.Context, _ *ledger.Run) (jobs.Outcome, error) { return a.runInbox(ctx, c, l) }
+		return job, nil
+	}
 	m, err := a.mailing(c, j)
 	if err != nil {
 		return job, err

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	netmail "net/mail"
 	"os"
@@ -152,4 +153,18 @@ func storageCommand(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("CONTAINER", at.Storage+"/"+fakemicrosoft.Container)
 	ts.Setenv("EXPORTS_SAS", s.ContainerSAS(time.Hour))
 	ts.Setenv("OLD_SAS", s.ContainerSAS(-time.Hour))
+}
+
+// bounceCommand is `bounce FILE ID ADDRESS STATUS`: it writes the notice of a mail server
+// (RFC 3464) that the mail with that Message-ID did not reach the address.
+func bounceCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 4 {
+		ts.Fatalf("usage: bounce FILE ID ADDRESS STATUS")
+	}
+	const form = "From: MAILER-DAEMON@mx.example\r\nTo: usage@partner.example\r\nSubject: Undelivered Mail Returned to Sender\r\nAuto-Submitted: auto-replied\r\n" +
+		"Message-ID: <%[1]s@mx.example>\r\nMIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n" +
+		"--b\r\nContent-Type: text/plain\r\n\r\nIt could not be delivered.\r\n" +
+		"--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.example\r\n\r\nFinal-Recipient: rfc822; %[3]s\r\nAction: failed\r\nStatus: %[4]s\r\nDiagnostic-Code: smtp; 550 no such user\r\n" +
+		"--b\r\nContent-Type: text/rfc822-headers\r\n\r\nMessage-ID: <%[2]s>\r\n--b--\r\n"
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), fmt.Appendf(nil, form, filepath.Base(args[0]), args[1], args[2], args[3]), 0o600))
 }

@@ -262,6 +262,9 @@ func (s status) level() (int, []string) {
 	if n := s.Mail[ledger.Refused]; n > 0 {
 		raise(1, "%d deliveries failed", n)
 	}
+	if n := s.Mail[ledger.Bounced]; n > 0 {
+		raise(1, "%d deliveries came back", n)
+	}
 	return level, why
 }
 
@@ -335,7 +338,7 @@ func (a *app) printStatus(s status) {
 		}
 		a.printf("%-20s last success %-20s next %-22s %s\n", printable(j.Name), success+j.upTo(), j.Next.Format("Mon 2006-01-02 15:04 MST"), last)
 	}
-	for _, state := range []ledger.DeliveryState{ledger.Unknown, ledger.Dot, ledger.Refused, ledger.Pending, ledger.Sending, ledger.Sent, ledger.Diverted} {
+	for _, state := range []ledger.DeliveryState{ledger.Unknown, ledger.Dot, ledger.Refused, ledger.Bounced, ledger.Pending, ledger.Sending, ledger.Sent, ledger.Diverted} {
 		if n := s.Mail[state]; n > 0 {
 			a.printf("deliveries %-9s %d\n", state, n)
 		}

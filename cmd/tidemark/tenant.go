@@ -51,6 +51,9 @@ func (c *config) usesTenant() []string {
 	if c.Mail.Kind == "graph" {
 		uses = append(uses, "mail.kind")
 	}
+	if c.Mail.Inbox.Kind == "graph" {
+		uses = append(uses, "mail.inbox.kind")
+	}
 	if c.Mail.Kind == "smtp" && c.Mail.SMTP.Auth == "xoauth2" {
 		uses = append(uses, "mail.smtp.auth")
 	}
@@ -123,11 +126,15 @@ func (a *app) graphSender(c *config) (*mail.Graph, error) {
 	if err != nil {
 		return nil, err
 	}
-	mailbox := c.Mail.Graph.Mailbox
-	if from, err := netmail.ParseAddress(c.Mail.From); err == nil && mailbox == "" {
-		mailbox = from.Address
+	return mail.NewGraph(mail.GraphOptions{Client: tenant.Client(), Host: tenant.Host(), Mailbox: c.mailbox(c.Mail.Graph.Mailbox), Now: a.now})
+}
+
+// mailbox is the one that is named, else that of mail.from.
+func (c *config) mailbox(named string) string {
+	if from, err := netmail.ParseAddress(c.Mail.From); err == nil && named == "" {
+		return from.Address
 	}
-	return mail.NewGraph(mail.GraphOptions{Client: tenant.Client(), Host: tenant.Host(), Mailbox: mailbox, Now: a.now})
+	return named
 }
 
 // isExchange reports whether mail leaves through Exchange Online, which takes so many

@@ -49,6 +49,7 @@ func (c *config) validate() []problem {
 	k.entra()
 	k.tenant()
 	k.mail()
+	k.inbox()
 	k.jobs()
 	k.web()
 	return k.problems
@@ -241,9 +242,9 @@ func (k *checker) jobs() {
 			k.report(key+".cron", err.Error(), `want five fields, e.g. "0 7 * * MON"`)
 		}
 		if j.Do == "" {
-			k.report(key, "has no do", "add do: extract, digest or train")
+			k.report(key, "has no do", "add do: extract, digest, inbox or train")
 		}
-		k.oneOf(key+".do", j.Do, "extract", "digest", "train")
+		k.oneOf(key+".do", j.Do, "extract", "digest", "inbox", "train")
 		if j.Do == "digest" {
 			k.role(key+".role", j.Role)
 			if _, err := data.ParsePeriod(j.Period); err != nil {

@@ -78,7 +78,7 @@ func (c *Console) delivery(r *http.Request) (page, error) {
 	if d.State == ledger.Unknown {
 		p.Decide = append(p.Decide, "tidemark deliveries mark-sent "+d.ID)
 	}
-	if d.State == ledger.Unknown || d.State == ledger.Refused {
+	if d.State == ledger.Unknown || d.State == ledger.Refused || d.State == ledger.Bounced {
 		p.Decide = append(p.Decide, "tidemark deliveries resend "+d.ID+" --why REASON", "tidemark deliveries give-up "+d.ID+" --why REASON")
 	}
 	return p, nil

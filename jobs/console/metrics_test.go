@@ -31,6 +31,7 @@ tidemark_alarms 1
 tidemark_archive_watermark_timestamp_seconds 1.7945280e+09
 # HELP tidemark_deliveries Deliveries that the ledger remembers, by state.
 # TYPE tidemark_deliveries gauge
+tidemark_deliveries{state="bounced"} 1
 tidemark_deliveries{state="diverted"} 1
 tidemark_deliveries{state="dot"} 1
 tidemark_deliveries{state="dropped"} 1

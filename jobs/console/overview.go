@@ -65,7 +65,7 @@ func (c *Console) overview(r *http.Request) (page, error) {
 	}
 	for _, n := range stateCounts(s.Mail, "") {
 		switch ledger.DeliveryState(n.State.Text) {
-		case ledger.Unknown, ledger.Dot, ledger.Refused:
+		case ledger.Unknown, ledger.Dot, ledger.Refused, ledger.Bounced:
 			p.NeedsOne = append(p.NeedsOne, n)
 		default:
 			p.Others = append(p.Others, n)

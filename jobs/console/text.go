@@ -125,7 +125,7 @@ func deliveryBadge(s ledger.DeliveryState) Badge {
 		return Badge{string(s), "good"}
 	case ledger.Unknown, ledger.Dot, ledger.Diverted:
 		return Badge{string(s), "warn"}
-	case ledger.Refused:
+	case ledger.Refused, ledger.Bounced:
 		return Badge{string(s), "bad"}
 	case ledger.Sending:
 		return Badge{string(s), "busy"}

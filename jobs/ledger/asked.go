@@ -95,8 +95,8 @@ func (l *Ledger) Again(ctx context.Context, id string, deadline time.Time, note 
 			return fmt.Errorf("delivery %s: %w", id, ErrNotFound)
 		case err != nil:
 			return err
-		case d.State != Refused && d.State != Unknown:
-			return fmt.Errorf("delivery %s is %s: only a failed or an unknown one is sent again", id, d.State)
+		case d.State != Refused && d.State != Unknown && d.State != Bounced:
+			return fmt.Errorf("delivery %s is %s: only a failed, bounced or unknown one is sent again", id, d.State)
 		}
 		r, err := scanRun(tx.QueryRowContext(ctx, `SELECT `+runColumns+` FROM runs WHERE id = $1`, d.Run))
 		switch {

@@ -21,6 +21,7 @@ const (
 	Dot      DeliveryState = "dot"      // the final dot may be out
 	Sent     DeliveryState = "sent"     // accepted by the next hop
 	Refused  DeliveryState = "failed"   // refused for good, or not before its deadline
+	Bounced  DeliveryState = "bounced"  // it was sent, and came back
 	Unknown  DeliveryState = "unknown"  // it may have arrived; a person decides
 	Diverted DeliveryState = "diverted" // went to the operator instead; never counts as sent
 	GivenUp  DeliveryState = "given_up" // it failed or was unknown, and a person leaves it at that
@@ -29,7 +30,7 @@ const (
 
 // DeliveryStates are all of them.
 func DeliveryStates() []DeliveryState {
-	return []DeliveryState{Pending, Sending, Dot, Sent, Refused, Unknown, Diverted, GivenUp, Dropped}
+	return []DeliveryState{Pending, Sending, Dot, Sent, Refused, Bounced, Unknown, Diverted, GivenUp, Dropped}
 }
 
 // Delivery is one mail to one person, with its outcome. Kind, role, period,
@@ -332,7 +333,7 @@ func (l *Ledger) Waiting(ctx context.Context, before time.Time) (n int, err erro
 // left among them, and when the first of them did.
 func (l *Ledger) SentSince(ctx context.Context, t time.Time) (n int, first time.Time, err error) {
 	var ms sql.NullInt64
-	err = l.db.QueryRowContext(ctx, `SELECT count(*), min(updated) FROM deliveries WHERE state IN ('sent', 'diverted', 'unknown', 'dot') AND updated >= $1`, t.UnixMilli()).Scan(&n, &ms)
+	err = l.db.QueryRowContext(ctx, `SELECT count(*), min(updated) FROM deliveries WHERE state IN ('sent', 'diverted', 'unknown', 'dot', 'bounced') AND updated >= $1`, t.UnixMilli()).Scan(&n, &ms)
 	if err != nil {
 		err = fmt.Errorf("count sent mails: %w", err)
 	}

@@ -96,6 +96,25 @@ func (a *API) Do(ctx context.Context, r retry.Request, v any) (http.Header, erro
 	return header, a.explain(err)
 }
 
+// Bytes reads an answer that is no JSON, up to a number of bytes.
+func (a *API) Bytes(ctx context.Context, u *url.URL, most int64) (content []byte, err error) {
+	err = a.Client.Do(ctx, retry.Request{URL: u, Header: http.Header{}, ID: a.ID, Limited: a.Limited}, func(resp *http.Response) error {
+		content, err = io.ReadAll(io.LimitReader(resp.Body, most))
+		return err
+	})
+	return content, a.explain(err)
+}
+
+// Patch changes what an address names; it may be sent twice.
+func (a *API) Patch(ctx context.Context, u *url.URL, changes any) error {
+	body, err := json.Marshal(changes)
+	if err != nil {
+		return err
+	}
+	_, err = a.Do(ctx, retry.Request{Method: http.MethodPatch, URL: u, Header: http.Header{"Content-Type": {"application/json"}}, Body: body, ID: a.ID, Limited: a.Limited}, nil)
+	return err
+}
+
 // Resolve makes an address of a link, which may be absolute or relative, with
 // or without the version. Another host is refused here, before any request.
 func (a *API) Resolve(link string) (*url.URL, error) {
