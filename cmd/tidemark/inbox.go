@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"os"
 
 	"tidemark/jobs"
 	"tidemark/jobs/inbox"
@@ -11,21 +14,33 @@ import (
 
 // inboxConfig is the mailbox that answers and bounces come to.
 type inboxConfig struct {
-	Kind    string `yaml:"kind"`    // maildir or graph; empty: none is read
+	Kind    string `yaml:"kind"`    // maildir, imap or graph; empty: none is read
 	Path    string `yaml:"path"`    // maildir
 	Mailbox string `yaml:"mailbox"` // graph: its address; default: the address of mail.from
+
+	Host     string `yaml:"host"` // imap
+	Port     int    `yaml:"port"`
+	TLS      string `yaml:"tls"` // tls, the default, or starttls
+	CA       string `yaml:"ca"`
+	Username string `yaml:"username"`
+	Password string `yaml:"password"` // env:NAME or file:PATH
+	Folder   string `yaml:"folder"`   // default: INBOX
 }
 
 func (k *checker) inbox() {
 	box := k.c.Mail.Inbox
-	k.oneOf("mail.inbox.kind", box.Kind, "maildir", "graph")
+	k.oneOf("mail.inbox.kind", box.Kind, "maildir", "imap", "graph")
+	k.oneOf("mail.inbox.tls", box.TLS, "tls", "starttls")
+	k.secret("mail.inbox.password", box.Password)
 	switch {
 	case box.Kind == "maildir" && box.Path == "":
 		k.report("mail.inbox", "has no path", "add the folder that holds new, cur and tmp")
 	case box.Kind == "graph" && box.Mailbox == "" && k.c.Mail.From == "":
 		k.report("mail.inbox", "has no mailbox", "add its address, or mail.from, whose address it then is")
+	case box.Kind == "imap" && (box.Host == "" || box.Username == "" || box.Password == ""):
+		k.report("mail.inbox", "lacks host, username or password", "add them, the password as env:NAME or file:PATH")
 	case box.Kind == "" && box != (inboxConfig{}):
-		k.report("mail.inbox", "has no kind", "want maildir or graph")
+		k.report("mail.inbox", "has no kind", "want maildir, imap or graph")
 	}
 	for i, j := range k.c.Jobs {
 		if j.Do == "inbox" && box.Kind == "" {
@@ -36,8 +51,11 @@ func (k *checker) inbox() {
 
 // inbox opens the mailbox of the configuration. Nothing is read yet.
 func (a *app) inbox(c *config) (inbox.Box, error) {
-	if c.Mail.Inbox.Kind == "maildir" {
+	switch c.Mail.Inbox.Kind {
+	case "maildir":
 		return inbox.Maildir{Dir: c.path(c.Mail.Inbox.Path)}, nil
+	case "imap":
+		return a.imap(c)
 	}
 	tenant, err := a.tenant(c)
 	if err != nil {
@@ -46,11 +64,35 @@ func (a *app) inbox(c *config) (inbox.Box, error) {
 	return inbox.NewGraph(tenant.Graph(), c.mailbox(c.Mail.Inbox.Mailbox)), nil
 }
 
-func (a *app) runInbox(ctx context.Context, c *config, l *ledger.Ledger) (jobs.Outcome, error) {
+func (a *app) imap(c *config) (inbox.Box, error) {
+	b := c.Mail.Inbox
+	password, err := a.secret(c, "mail.inbox.password", b.Password)
+	if err != nil {
+		return nil, err
+	}
+	var ca []byte
+	if b.CA != "" {
+		if ca, err = os.ReadFile(c.path(b.CA)); err != nil {
+			return nil, fmt.Errorf("mail.inbox.ca: %w", err)
+		}
+	}
+	return inbox.NewIMAP(inbox.IMAPOptions{Host: b.Host, Port: b.Port, TLS: b.TLS, CA: ca, Username: b.Username, Password: password, Folder: b.Folder})
+}
+
+// closed ends the connection of a box that has one.
+func closed(box inbox.Box) error {
+	if c, ok := box.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}
+
+func (a *app) runInbox(ctx context.Context, c *config, l *ledger.Ledger) (result jobs.Outcome, err error) {
 	box, err := a.inbox(c)
 	if err != nil {
 		return jobs.Outcome{}, err
 	}
+	defer func() { err = errors.Join(err, closed(box)) }()
 	alarms, err := a.alarms(c)
 	if err != nil {
 		return jobs.Outcome{}, err
@@ -73,12 +115,12 @@ func (k *checks) inbox(ctx context.Context, c *config) {
 		k.problem(err)
 		return
 	}
-	for _, err := range box.Messages(ctx) {
-		if err != nil {
-			k.problem(fmt.Errorf("mail.inbox: %w", err))
-			return
-		}
+	for _, err = range box.Messages(ctx) {
 		break
+	}
+	if err := errors.Join(err, closed(box)); err != nil {
+		k.problem(fmt.Errorf("mail.inbox: %w", err))
+		return
 	}
 	k.ok("inbox %s can be read", c.Mail.Inbox.Kind)
 }
