@@ -42,8 +42,9 @@ func docCommands(t *testing.T, page string) []docCommand {
 	shell, joined := false, ""
 	for i, line := range strings.Split(string(b), "\n") {
 		switch {
-		case strings.HasPrefix(line, "```"):
-			shell = line == "```sh" || line == "```console"
+		case strings.HasPrefix(strings.TrimSpace(line), "```"): // also of a list's item
+			kind := strings.TrimSpace(line)
+			shell = kind == "```sh" || kind == "```console"
 			continue
 		case !shell:
 			continue
@@ -78,6 +79,7 @@ func notRun() map[string]string {
 		"chmod":            "of files that only a real machine has",
 		"curl":             "asks another machine",
 		"ssh":              "asks another machine",
+		"openssl":          "a program that may not be there",
 		"docker":           "needs its daemon",
 		"systemctl":        "needs systemd as the first process",
 		"systemd-sysusers": "makes a user of this machine",
@@ -339,6 +341,9 @@ func checkNamed(t *testing.T, page string, root *cobra.Command, text string) {
 		}
 		t.Errorf("%s names `tidemark %s`: %v", page, text, err)
 		return
+	}
+	if cmd.HasSubCommands() && len(rest) > 0 && !strings.HasPrefix(rest[0], "-") {
+		t.Errorf("%s names `tidemark %s`: there is no %s", page, text, rest[0])
 	}
 	for _, word := range rest {
 		flag, _, _ := strings.Cut(strings.TrimRight(word, ",;)]"), "=")
