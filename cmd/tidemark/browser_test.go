@@ -349,6 +349,11 @@ func (tb *tab) checkPrint(t *testing.T) {
 	if err := chromedp.Do(tb.ctx, chromedp.EmulateViewport(720, 1000)); err != nil { // A4 with its margins
 		t.Fatal(err)
 	}
+	// Charts follow the size in the next frame.
+	const twoFrames = `new Promise(yes => requestAnimationFrame(() => requestAnimationFrame(() => yes(true))))`
+	if _, err := chromedp.Run(tb.ctx, chromedp.Evaluate[bool](twoFrames, chromedp.EvalAwaitPromise)); err != nil {
+		t.Fatal(err)
+	}
 	if cut := eval[int](t, tb, `[...document.querySelectorAll('.scroll')].filter(s => s.scrollWidth > s.clientWidth).length`); cut > 0 {
 		t.Errorf("on paper %d tables are cut off", cut)
 	}
