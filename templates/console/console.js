@@ -41,13 +41,13 @@
     box.replaceChildren(list);
   }
 
-  let first = null;
+  // What went on when the page was made: a run may begin before the stream does.
+  const first = Array.from(box.querySelectorAll("[data-run]"), (li) => li.dataset.run).join("\n");
   const events = new EventSource(box.dataset.events);
   events.addEventListener("running", function (event) {
     const all = JSON.parse(event.data);
     show(all);
     const runs = all.map((run) => run.run).join("\n");
-    if (first === null) first = runs;
     if (runs !== first && stale.childElementCount === 0) {
       const link = part("a", "Reload");
       link.href = "";
