@@ -242,9 +242,9 @@ func (l *Ledger) Delivery(ctx context.Context, id string) (Delivery, error) {
 
 // Query selects deliveries; an empty field means any.
 type Query struct {
-	Run, Recipient, Kind, Role, Period string
-	State                              DeliveryState
-	Limit                              int // 0 means 1000
+	Run, Recipient, Kind, Role, Period, Report string
+	State                                      DeliveryState
+	Limit                                      int // 0 means 1000
 }
 
 // Deliveries returns the deliveries that a query selects, the newest first.
@@ -254,9 +254,9 @@ func (l *Ledger) Deliveries(ctx context.Context, q Query) ([]Delivery, error) {
 	}
 	rows, err := l.db.QueryContext(ctx, `SELECT `+deliveryColumns+` FROM deliveries
 		WHERE (run = $1 OR $1 = '') AND (recipient = $2 OR $2 = '') AND (state = $3 OR $3 = '') AND (kind = $4 OR $4 = '')
-		AND (role = $5 OR $5 = '') AND (period = $6 OR $6 = '')
+		AND (role = $5 OR $5 = '') AND (period = $6 OR $6 = '') AND (report = $8 OR $8 = '')
 		ORDER BY created DESC, recipient, edition DESC LIMIT $7`,
-		q.Run, strings.ToLower(q.Recipient), string(q.State), q.Kind, q.Role, q.Period, q.Limit)
+		q.Run, strings.ToLower(q.Recipient), string(q.State), q.Kind, q.Role, q.Period, q.Limit, q.Report)
 	if err != nil {
 		return nil, fmt.Errorf("list deliveries: %w", err)
 	}
