@@ -57,6 +57,7 @@ func (b *builder) hand() (s Section, todo []string, err error) {
 	} else if err := b.addUnassigned(&s, &todo); err != nil {
 		return s, nil, err
 	}
+	b.addQuestions(&s, &todo)
 	if len(s.Lines) == 0 {
 		s.Lines = []string{b.t("hand.nothing")}
 	}

@@ -12,6 +12,7 @@ import (
 	"tidemark/data"
 	"tidemark/reports/chart"
 	"tidemark/templates"
+	"tidemark/transform/churn"
 )
 
 // BuildInput is what a digest is made of.
@@ -28,6 +29,7 @@ type BuildInput struct {
 	Outcome   *Outcome    // for the global admin: what became of earlier scores; nil: none is old enough
 	PageBase  string      // address of the folder that the interactive pages are in; empty: no link
 	Last      *LastMail   // what this person was sent before; nil: nothing that is known
+	Answers   *Answers    // to earlier reports, and to this one; nil: none
 	Still     *Still      // this person has the report already, and there is nothing newer; mostly nil
 }
 
@@ -37,7 +39,9 @@ type LastMail struct {
 	Sent     data.Day // when it left
 	Until    data.Day // last day of its period
 	Risk     map[data.SubscriptionID]PreviousRisk
-	Scope    map[data.CustomerID]bool // the customers that it was about
+	Scope    map[data.CustomerID]bool       // the customers that it was about
+	Bands    map[data.CustomerID]churn.Band // the highest of each customer with a score
+	Counted  map[string]churn.Band          // the band from which each answer counted, by its id
 }
 
 // Cover says for whom somebody stands in, and how long.
@@ -90,6 +94,11 @@ type builder struct {
 	// the previous period.
 	before map[data.SubscriptionID]PreviousRisk
 	known  bool // there is something to compare with
+
+	// What the reader's answers make of risks.
+	list  []customerRisk             // those that are listed
+	noted map[data.CustomerID]string // what is noted at them
+	aside aside                      // the others
 }
 
 // Build puts a document into the words of its role and of the recipient's
@@ -107,6 +116,7 @@ func Build(in BuildInput) (Digest, error) {
 	if b.risks, err = rankCustomers(in.Document, b.before); err != nil {
 		return Digest{}, fmt.Errorf("build report for %s: %w", in.Recipient.Address, err)
 	}
+	b.heed()
 	d := Digest{Lang: loc.Tag(), Role: in.Role, ReportID: b.reportID(), Partner: short(in.Partner.Name), Logo: in.Partner.Logo, Accent: accent(in.Partner.Accent)}
 	if in.Still != nil {
 		return b.still(d), nil
@@ -155,6 +165,7 @@ func (b *builder) reportID() string {
 	if b.in.Last != nil { // what it is compared with
 		h.Write(fmt.Appendf(nil, "after %s,", b.in.Last.ReportID))
 	}
+	h.Write([]byte(b.in.Answers.id()))
 	for _, table := range slices.Sorted(maps.Keys(b.doc.Versions)) {
 		h.Write(fmt.Appendf(nil, "%d:%s=%d,", len(table), table, b.doc.Versions[table]))
 	}

@@ -31,11 +31,12 @@ const (
 // calls returns the customers to call as a section: as many as the words allow, in the
 // fullest form in which all of them fit.
 func (b *builder) calls(spent int) (Section, error) {
-	s := Section{ID: "calls"}
+	s := Section{ID: "calls", Aside: b.asideLines(), Hint: b.answerHint()}
+	spent += len(strings.Fields(strings.Join(s.Aside, " ")))
 	for _, rest := range []detail{compact, terse} {
 		s.Calls = nil
 		left := wordBudget - spent
-		for i, risk := range b.risks[:min(len(b.risks), maxCalls)] {
+		for i, risk := range b.list[:min(len(b.list), maxCalls)] {
 			c := b.call(i+1, risk, rest)
 			var err error
 			if c.Pulse, err = b.pulse(i+1, risk); err != nil {
@@ -47,11 +48,11 @@ func (b *builder) calls(spent int) (Section, error) {
 			}
 			s.Calls = append(s.Calls, c)
 		}
-		if len(s.Calls) == min(len(b.risks), maxCalls) {
+		if len(s.Calls) == min(len(b.list), maxCalls) {
 			break
 		}
 	}
-	if rest := len(b.risks) - len(s.Calls); rest > 0 {
+	if rest := len(b.list) - len(s.Calls); rest > 0 {
 		s.More = b.t("more.attachment", rest)
 	}
 	return s, nil
@@ -60,7 +61,7 @@ func (b *builder) calls(spent int) (Section, error) {
 // call describes one call; those after the full ones get as much detail as rest says.
 func (b *builder) call(rank int, r customerRisk, rest detail) Call {
 	top, told := r.risky[0], full
-	if rank > fullCalls || rank > 1 && len(b.risks) > longList {
+	if rank > fullCalls || rank > 1 && len(b.list) > longList {
 		told = rest
 	}
 	c := Call{Rank: rank, Name: b.customer(r.id), Band: b.band(r.band), Colour: colourOf(level(r.band)), Percent: b.loc.Percent(r.score),
@@ -106,6 +107,7 @@ func (b *builder) call(rank int, r customerRisk, rest detail) Call {
 	default:
 		c.Action = b.t("call.nobody")
 	}
+	c.Noted, c.Answers = b.noted[r.id], b.answerLinks(r.id)
 	return c
 }
 
@@ -180,8 +182,11 @@ func level(band churn.Band) string { return strings.ToLower(string(band)) }
 
 // words counts the words of a call as a reader does.
 func words(c Call) int {
-	all := []string{c.Name, c.Band, c.Percent, c.Before, c.Odds, c.Money, c.Step, c.Action, strings.Join(c.Reasons, " ")}
+	all := []string{c.Name, c.Band, c.Percent, c.Before, c.Odds, c.Money, c.Step, c.Action, c.Noted, strings.Join(c.Reasons, " ")}
 	n := 1 + len(strings.Fields(strings.Join(all, " ")))
+	for _, l := range c.Answers {
+		n += len(strings.Fields(l.Text))
+	}
 	if !c.Compact {
 		n += len(c.Reasons) // their bullets
 		if c.Pulse != nil {
@@ -219,21 +224,24 @@ func (b *builder) headline() (string, error) {
 	if len(b.risks) == 0 {
 		return b.t("headline.quiet"), nil
 	}
-	loss, err := totalLoss(b.risks)
+	if len(b.list) == 0 {
+		return b.t("headline.aside", b.aside.count()), nil
+	}
+	loss, err := totalLoss(b.list)
 	if err != nil {
 		return "", err
 	}
 	if len(loss) == 0 {
-		return b.t("headline.calls", len(b.risks)), nil
+		return b.t("headline.calls", len(b.list)), nil
 	}
-	return b.t("headline.calls.money", len(b.risks), b.money(loss)), nil
+	return b.t("headline.calls.money", len(b.list), b.money(loss)), nil
 }
 
 // preheader names the first call with its strongest finding, and good news.
 func (b *builder) preheader(recovered int) string {
 	var parts []string
-	if len(b.risks) > 0 {
-		first := b.risks[0]
+	if len(b.list) > 0 {
+		first := b.list[0]
 		line := b.customer(first.id)
 		if found := b.findings(first); len(found) > 0 {
 			line = fmt.Sprintf("%s: %s", line, lowerFirst(found[0]))
@@ -275,12 +283,12 @@ func (b *builder) sales(d *Digest) error {
 	changes.silent, changes.ended = nil, slices.DeleteFunc(changes.ended, b.over) // named there already
 	since := b.since(changes)
 	d.Headline, d.Subject, d.Preheader = headline, b.subject(headline), b.preheader(len(changes.recovered))
-	idle, long := b.withoutUsage(), len(b.risks) > longList
+	idle, long := b.withoutUsage(), len(b.list) > longList
 	above := idle
 	if long {
 		above = Section{}
 	}
-	around := []string{headline, short(b.in.Partner.Name), "·", b.lead(), b.covering(), b.t("more.attachment", len(b.risks)),
+	around := []string{headline, short(b.in.Partner.Name), "·", b.lead(), b.covering(), b.t("more.attachment", len(b.list)),
 		b.t("summary.title"), b.mainFinding()} // above the first chart
 	calls, err := b.calls(len(strings.Fields(strings.Join(around, " "))) + wordsOf(lost) + wordsOf(since) + wordsOf(above))
 	if err != nil {
@@ -355,9 +363,10 @@ func (b *builder) orQuiet(s Section) Section {
 	switch {
 	case !b.bg.Scored:
 		s.Lines = []string{b.noScore()}
+	case len(s.Calls) == 0 && len(s.Aside) > 0: // they say it
 	case len(s.Calls) == 0:
 		s.Lines = []string{b.t("calls.quiet", len(b.bg.Customers))}
-	case b.risks[0].risky[0].Quiet:
+	case b.list[0].risky[0].Quiet:
 		s.Note = strings.TrimSpace(s.Note + " " + b.t("calls.holiday"))
 	}
 	return s

@@ -41,9 +41,11 @@ type Section struct {
 	Pictures []Picture
 	Tables   []Table
 	Groups   []BarGroup
-	More     string // e.g. "nog 50 in de bijlage"
-	Note     string // a quieter last line
-	Metric   bool   // belongs to the numbers, below what must be acted on
+	Aside    []string `json:",omitempty"` // which customers are not among the calls, and why
+	Hint     string   `json:",omitempty"` // in the plain text only: how to answer
+	More     string   // e.g. "nog 50 in de bijlage"
+	Note     string   // a quieter last line
+	Metric   bool     // belongs to the numbers, below what must be acted on
 }
 
 // Call is one customer to call.
@@ -63,7 +65,12 @@ type Call struct {
 	Dial    string // digits with an optional leading +, of the link; empty: no number
 	Action  string // e.g. "Bel Jan Jansen: 010 555 01 23", the text of the telephone link
 	Compact bool   // one finding only
+	Noted   string `json:",omitempty"` // what the reader answered before
+	Answers []Link `json:",omitempty"` // ways to answer now
 }
+
+// Link is a link in a mail.
+type Link struct{ Text, URL string }
 
 // Table is a table of at most three columns.
 type Table struct {
