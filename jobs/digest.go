@@ -46,9 +46,10 @@ type Digests struct {
 	Outcome *reports.Outcome // for the global admins: what became of earlier scores
 	// Last is what each address was sent before of this role; empty: nothing that
 	// is known.
-	Last   map[string]reports.LastMail
-	Covers map[string][]reports.Cover // by address: for whom that person stands in
-	Still  *reports.Still             // when set, there is nothing newer than what was sent
+	Last    map[string]reports.LastMail
+	Answers *Answers                   // nil: nobody answered, and nobody can
+	Covers  map[string][]reports.Cover // by address: for whom that person stands in
+	Still   *reports.Still             // when set, there is nothing newer than what was sent
 	// Without is what all mails go without, and why: it is told to the operators.
 	Without []string
 	Charts  *raster.Renderer // draws the charts of the mails; nil: they have none
@@ -74,6 +75,8 @@ type Built struct {
 	Edition   int
 	Still     *reports.Still // as Digests has it
 	EML       []byte         // the sealed message
+
+	answers *reports.Answers // that the digest was built from
 }
 
 // Build yields the digest of one recipient after the other. An error concerns
@@ -199,6 +202,8 @@ func (d Digests) build(r reports.Recipient) (Built, error) {
 	if last, found := d.Last[strings.ToLower(r.Address)]; found {
 		in.Last = &last
 	}
+	in.Answers = d.answers(r, doc, in.Last)
+	b.answers = in.Answers
 	if b.Digest, err = reports.Build(in); err != nil {
 		return b, err
 	}

@@ -11,6 +11,7 @@ import (
 	"tidemark/data/archive"
 	"tidemark/jobs/ledger"
 	"tidemark/reports"
+	"tidemark/transform/churn"
 )
 
 // LastMails returns, by address, the last digest of a role that each person was
@@ -131,11 +132,13 @@ func statedRisks(row data.Report) ([]reports.AtRisk, error) {
 // lastMail is what a recorded report says as somebody's last.
 func lastMail(row data.Report, sent data.Day) (reports.LastMail, error) {
 	last := reports.LastMail{ReportID: row.ReportID, Sent: sent, Until: row.PeriodTo,
-		Risk: map[data.SubscriptionID]reports.PreviousRisk{}, Scope: map[data.CustomerID]bool{}}
+		Risk: map[data.SubscriptionID]reports.PreviousRisk{}, Scope: map[data.CustomerID]bool{},
+		Counted: map[string]churn.Band{}}
 	stated, err := statedRisks(row)
 	if err != nil {
 		return last, err
 	}
+	last.Bands = reports.Bands(stated)
 	var scope []data.CustomerID
 	if err := json.Unmarshal([]byte(row.Scope), &scope); err != nil {
 		return last, fmt.Errorf("read scope of report %s: %w", row.ReportID, err)
@@ -149,6 +152,15 @@ func lastMail(row data.Report, sent data.Day) (reports.LastMail, error) {
 			risk.Band = *a.Band
 		}
 		last.Risk[a.SubscriptionID] = risk
+	}
+	var req request
+	if err := json.Unmarshal([]byte(row.Request), &req); err != nil && row.Request != "" {
+		return last, fmt.Errorf("read request of report %s: %w", row.ReportID, err)
+	}
+	if req.Answers != nil {
+		for _, f := range req.Answers.Given {
+			last.Counted[f.ID] = f.Stood.Band
+		}
 	}
 	return last, nil
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // weekly sends the sales agents' digest of the week that ends on a day.
-func weekly(t *testing.T, l *lab, e estate, d Deliverer, run *ledger.Run, end data.Day) SendResult {
+func weekly(t *testing.T, l *lab, e estate, d Deliverer, run *ledger.Run, end data.Day, also ...func(*Digests)) SendResult {
 	t.Helper()
 	ctx := context.Background()
 	spec, err := data.ParsePeriod(data.Period{From: end - 6, To: end}.String())
@@ -29,6 +29,9 @@ func weekly(t *testing.T, l *lab, e estate, d Deliverer, run *ledger.Run, end da
 	mails.Date = d.Now().Add(-time.Duration(end%2) * 12 * time.Hour) // every other week the evening before it is stored
 	if mails.Last, err = LastMails(ctx, d.Ledger, l.arc, reports.SalesAgent, p.Inputs.Period); err != nil {
 		t.Fatal(err)
+	}
+	for _, f := range also {
+		f(&mails)
 	}
 	recorder := l.recorder()
 	recorder.SettleDays = 0

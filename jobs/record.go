@@ -50,6 +50,8 @@ type request struct {
 	PreviousSent *data.Day        `json:"previous_sent,omitempty"` // when the report before left that this one compares with
 
 	RecipientsFrom string `json:"recipients_from,omitempty"` // e.g. "entra 2026-11-16T07:00:00Z"; empty: the configuration
+
+	Answers *recordedAnswers `json:"answers,omitempty"` // to earlier reports, and how this one can be answered
 }
 
 // Recording is the reports of one run. It must end with Finish or Abort.
@@ -153,7 +155,7 @@ func (r *Recording) row(b Built) (data.Report, error) {
 	if r.Slot != nil {
 		row.Slot = new(r.Slot.UTC().Format(time.RFC3339))
 	}
-	req := request{r.SettleDays, d.HideMoney, b.Recipient, d.Partner, d.From, d.ReplyTo, d.Date, d.Divert, d.Charts != nil, d.Pages.Base, d.Mailed, d.Outcome, d.Covers[strings.ToLower(b.Recipient.Address)], b.Still, nil, d.Found.from()}
+	req := request{r.SettleDays, d.HideMoney, b.Recipient, d.Partner, d.From, d.ReplyTo, d.Date, d.Divert, d.Charts != nil, d.Pages.Base, d.Mailed, d.Outcome, d.Covers[strings.ToLower(b.Recipient.Address)], b.Still, nil, d.Found.from(), d.record(b)}
 	if last, found := d.Last[strings.ToLower(b.Recipient.Address)]; found {
 		row.Previous, req.PreviousSent = &last.ReportID, &last.Sent
 	}

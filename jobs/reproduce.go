@@ -297,7 +297,7 @@ func rebuilder(ctx context.Context, a *archive.Archive, row data.Report) (Digest
 		return Digests{}, req, fmt.Errorf("its request: %w", err)
 	}
 	d := Digests{Role: reports.Role(row.Role), Partner: req.Partner, HideMoney: req.HideMoney, From: req.From, ReplyTo: req.ReplyTo,
-		Date: req.Date, Edition: int(row.Edition), Divert: req.Divert, Mailed: req.Mailed, Outcome: req.Outcome, Still: req.Still, Pages: Pages{Base: req.PageBase},
+		Date: req.Date, Edition: int(row.Edition), Divert: req.Divert, Mailed: req.Mailed, Outcome: req.Outcome, Still: req.Still, Pages: Pages{Base: req.PageBase}, Answers: req.Answers.again(req.Recipient.Address),
 		Covers: map[string][]reports.Cover{strings.ToLower(req.Recipient.Address): req.Covers}}
 	if row.Recipients != nil {
 		b, err := a.Kept(ctx, archive.Inputs, *row.Recipients)

@@ -37,11 +37,11 @@ const (
 // can be answered.
 type Answers struct {
 	On        data.Day   // day of the mail
-	Given     []Feedback // by this recipient alone
+	Given     []Feedback // by this recipient alone, the newest first
 	Questions []Question // for the admin agent
 	To        string     // address that answers go to; empty: none can be given
-	// Token proves an answer to this report.
-	Token func(data.CustomerID, Action) string
+	// Token proves an answer to a report. It is the same for the same arguments.
+	Token func(report string, customer data.CustomerID, a Action) string
 }
 
 // Feedback is one answer.
@@ -58,7 +58,7 @@ type Feedback struct {
 // worse than that is news.
 type Stood struct {
 	Band  churn.Band                       `json:"band"`            // the highest of the subscriptions'; empty: none had a score
-	Stops map[data.SubscriptionID]data.Day `json:"stops,omitempty"` // last day of use of those that had stopped
+	Stops map[data.SubscriptionID]data.Day `json:"stops,omitempty"` // those that had stopped, and as of which day
 }
 
 // Question is a customer whose sales agent says that it is not theirs.
@@ -78,23 +78,30 @@ func StandingOf(all []AtRisk, id data.CustomerID) Stood {
 		if bandRank(bandOf(a)) > bandRank(s.Band) {
 			s.Band = bandOf(a)
 		}
-		if last, stopped := stoppedOn(a); stopped {
+		if stopped(a) {
 			if s.Stops == nil {
 				s.Stops = map[data.SubscriptionID]data.Day{}
 			}
-			s.Stops[a.SubscriptionID] = last
+			s.Stops[a.SubscriptionID] = a.Origin
 		}
 	}
 	return s
 }
 
-// stoppedOn is the last day of use of a subscription at risk for having stopped.
-func stoppedOn(a AtRisk) (data.Day, bool) {
-	if a.IdleDays == nil || !risky(bandOf(a)) {
-		return 0, false
+// Bands returns the highest band of each customer with a score.
+func Bands(all []AtRisk) map[data.CustomerID]churn.Band {
+	highest := map[data.CustomerID]churn.Band{}
+	for _, a := range all {
+		if bandRank(bandOf(a)) > bandRank(highest[a.CustomerID]) {
+			highest[a.CustomerID] = bandOf(a)
+		}
 	}
-	said := slices.ContainsFunc(a.Reasons, func(r Reason) bool { return r.Code == "stop" || r.Code == "silence" })
-	return a.Origin - data.Day(*a.IdleDays), said
+	return highest
+}
+
+// stopped reports whether a subscription is at risk for having stopped.
+func stopped(a AtRisk) bool {
+	return risky(bandOf(a)) && slices.ContainsFunc(a.Reasons, func(r Reason) bool { return r.Code == "stop" || r.Code == "silence" })
 }
 
 func bandRank(b churn.Band) int {
@@ -159,9 +166,8 @@ func (b *builder) heed() {
 			b.list = append(b.list, r)
 			continue
 		}
-		stands := StandingOf(b.doc.AtRisk, r.id)
-		rose := bandRank(stands.Band) > bandRank(f.Stood.Band)
-		switch anew := stoppedSince(stands, f.Stood); {
+		rose := bandRank(r.band) > bandRank(f.Stood.Band)
+		switch anew := stoppedSince(r.risky, f.Stood); {
 		case f.Action == NotMine:
 			b.aside.notMine = append(b.aside.notMine, b.customer(r.id))
 		case f.Action == Snooze && f.Until != nil && b.in.Answers.On < *f.Until && !rose && !anew:
@@ -174,14 +180,16 @@ func (b *builder) heed() {
 	}
 }
 
-// stoppedSince reports whether a subscription has stopped that had not, or stopped again.
-func stoppedSince(now, then Stood) bool {
-	for id, last := range now.Stops {
-		if before, found := then.Stops[id]; !found || last > before {
-			return true
+// stoppedSince reports whether a subscription has stopped that had not, or that was used
+// again in between.
+func stoppedSince(now []AtRisk, then Stood) bool {
+	return slices.ContainsFunc(now, func(a AtRisk) bool {
+		if !stopped(a) || a.IdleDays == nil {
+			return false
 		}
-	}
-	return false
+		as, had := then.Stops[a.SubscriptionID]
+		return !had || a.Origin-data.Day(*a.IdleDays) > as
+	})
 }
 
 // note says what the reader answered, and why the customer is listed nevertheless.
@@ -233,10 +241,13 @@ func (b *builder) answerLinks(id data.CustomerID) []Link {
 	if a == nil || a.To == "" || a.Token == nil {
 		return nil
 	}
-	links := make([]Link, 0, len(Actions()))
+	links, report := make([]Link, 0, len(Actions())), b.reportID()
 	for _, action := range Actions() {
-		text := b.actionText(action)
-		subject := strings.ToUpper(text[:1]) + text[1:] + " [" + a.Token(id, action) + "]"
+		text, token := b.actionText(action), a.Token(report, id, action)
+		if token == "" {
+			return nil
+		}
+		subject := strings.ToUpper(text[:1]) + text[1:] + " [" + token + "]"
 		links = append(links, Link{Text: text, URL: "mailto:" + strings.ReplaceAll(url.PathEscape(a.To), "&", "%26") + "?subject=" + strings.ReplaceAll(url.QueryEscape(subject), "+", "%20")})
 	}
 	return links
@@ -302,13 +313,18 @@ func (b *builder) agentName(address string) string {
 
 // id is what tells two reports of the same facts apart that were built after other answers.
 func (a *Answers) id() string {
-	if a == nil || len(a.Given)+len(a.Questions) == 0 && a.To == "" {
+	if a == nil {
 		return ""
 	}
 	var out strings.Builder
-	fmt.Fprintf(&out, "answers on %s to %s,", a.On, a.To)
+	if a.To != "" {
+		fmt.Fprintf(&out, "answers to %s,", a.To)
+	}
+	if len(a.Given)+len(a.Questions) > 0 {
+		fmt.Fprintf(&out, "answered by %s,", a.On)
+	}
 	for _, f := range a.Given {
-		fmt.Fprintf(&out, "%d:%s %s %s %s,", len(f.Customer), f.Customer, f.Action, f.On, f.Stood.Band)
+		fmt.Fprintf(&out, "%d:%s %s %s %s %v,", len(f.Customer), f.Customer, f.Action, f.On, f.Stood.Band, f.Stood.Stops)
 	}
 	for _, q := range a.Questions {
 		fmt.Fprintf(&out, "%d:%s %d:%s %s,", len(q.Customer), q.Customer, len(q.By), q.By, q.On)

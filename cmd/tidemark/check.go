@@ -63,6 +63,7 @@ func (a *app) check(ctx context.Context, c *config) error {
 	k.jobs(c)
 	k.relay(ctx, c)
 	k.inbox(ctx, c)
+	k.answers(c)
 	if _, ok := templates.ChartScript(); !ok {
 		a.printf("note     charts are missing: this build has no chart script, pages show tables only; build with `make build`\n")
 	}

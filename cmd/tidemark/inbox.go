@@ -25,6 +25,9 @@ type inboxConfig struct {
 	Username string `yaml:"username"`
 	Password string `yaml:"password"` // env:NAME or file:PATH
 	Folder   string `yaml:"folder"`   // default: INBOX
+
+	Address string `yaml:"address"` // that answers by the links of sales mails go to; empty: no links
+	Key     string `yaml:"key"`     // env:NAME or file:PATH, signs them
 }
 
 func (k *checker) inbox() {

@@ -248,7 +248,7 @@ func (a *app) mailedBefore(ctx context.Context, c *config, arc *archive.Archive,
 		}
 	}
 	if !exists(c.ledgerPath()) {
-		return nil
+		return a.addAnswers(ctx, c, nil, d)
 	}
 	l, err := a.openLedger(ctx, c)
 	if err != nil {
@@ -261,8 +261,10 @@ func (a *app) mailedBefore(ctx context.Context, c *config, arc *archive.Archive,
 			return err
 		}
 	}
-	d.Last, err = jobs.LastMails(ctx, l, arc, d.Role, period)
-	return err
+	if d.Last, err = jobs.LastMails(ctx, l, arc, d.Role, period); err != nil {
+		return err
+	}
+	return a.addAnswers(ctx, c, l, d)
 }
 
 // digests wires the build of one role's digests.

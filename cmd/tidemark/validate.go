@@ -50,6 +50,7 @@ func (c *config) validate() []problem {
 	k.tenant()
 	k.mail()
 	k.inbox()
+	k.answers()
 	k.jobs()
 	k.web()
 	return k.problems
