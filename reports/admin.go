@@ -51,13 +51,13 @@ func (b *builder) hand() (s Section, todo []string, err error) {
 		todo = append(todo, b.t("hand.late.short"))
 		s.Lines = append(s.Lines, b.t("hand.late", late, b.day(*b.doc.Watermark)))
 	}
+	b.addQuestions(&s, &todo)
 	if b.in.Ownership == nil {
 		todo = append(todo, b.t("hand.ownership.short"))
 		s.Lines = append(s.Lines, b.t("hand.ownership"))
 	} else if err := b.addUnassigned(&s, &todo); err != nil {
 		return s, nil, err
 	}
-	b.addQuestions(&s, &todo)
 	if len(s.Lines) == 0 {
 		s.Lines = []string{b.t("hand.nothing")}
 	}

@@ -60,9 +60,12 @@ func TestBrowser_HeadlineAndFirstCallFitAPhone(t *testing.T) {
 	ctx := browser(t)
 	for _, locale := range []string{"nl", "en"} {
 		_, r := render(t, fixtureInput(t, SalesAgent, locale))
-		for name, mail := range map[string]string{"as sent": r.HTML, "without its style sheet": strings.Replace(r.HTML, "@media (", "@media print and (", 1)} {
+		answerable := fixtureInput(t, SalesAgent, locale)
+		answerable.Answers = answered()
+		_, linked := render(t, answerable)
+		for name, mail := range map[string]string{"as sent": r.HTML, "without its style sheet": strings.Replace(r.HTML, "@media (", "@media print and (", 1), "with links to answer by": linked.HTML} {
 			open(t, ctx, mail, 375, 667)
-			if bottom := eval[float64](t, ctx, `document.querySelector("a").getBoundingClientRect().bottom`); bottom > 667 {
+			if bottom := eval[float64](t, ctx, `Math.max(...[...document.querySelector(".call").querySelectorAll("a,p")].map(e => e.getBoundingClientRect().bottom))`); bottom > 667 {
 				t.Errorf("%s %s: the first call ends at %.0f px, below the 667 of the screen", locale, name, bottom)
 			}
 			if width := eval[float64](t, ctx, `document.documentElement.scrollWidth`); width > 375 {

@@ -33,11 +33,11 @@ const (
 func (b *builder) calls(spent int) (Section, error) {
 	s := Section{ID: "calls", Aside: b.asideLines(), Hint: b.answerHint()}
 	spent += len(strings.Fields(strings.Join(s.Aside, " ")))
-	for _, rest := range []detail{compact, terse} {
+	for _, f := range b.forms() {
 		s.Calls = nil
 		left := wordBudget - spent
 		for i, risk := range b.list[:min(len(b.list), maxCalls)] {
-			c := b.call(i+1, risk, rest)
+			c := b.call(i+1, risk, f)
 			var err error
 			if c.Pulse, err = b.pulse(i+1, risk); err != nil {
 				return s, err
@@ -58,11 +58,30 @@ func (b *builder) calls(spent int) (Section, error) {
 	return s, nil
 }
 
-// call describes one call; those after the full ones get as much detail as rest says.
-func (b *builder) call(rank int, r customerRisk, rest detail) Call {
+// form is how the calls of a list are described: so many in full, the rest in less detail.
+type form struct {
+	full int
+	rest detail
+}
+
+// forms are those to try, the fullest first. Links to answer by take words as well: for
+// them more calls than usual may be short.
+func (b *builder) forms() []form {
+	if len(b.list) > longList {
+		return []form{{1, compact}, {1, terse}}
+	}
+	forms := []form{{fullCalls, compact}, {fullCalls, terse}}
+	if a := b.in.Answers; a != nil && a.To != "" {
+		forms = append(forms, form{1, compact}, form{1, terse})
+	}
+	return forms
+}
+
+// call describes one call.
+func (b *builder) call(rank int, r customerRisk, f form) Call {
 	top, told := r.risky[0], full
-	if rank > fullCalls || rank > 1 && len(b.list) > longList {
-		told = rest
+	if rank > f.full {
+		told = f.rest
 	}
 	c := Call{Rank: rank, Name: b.customer(r.id), Band: b.band(r.band), Colour: colourOf(level(r.band)), Percent: b.loc.Percent(r.score),
 		Width: max(2, int(math.Round(r.score*100))), Compact: told != full}

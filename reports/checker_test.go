@@ -122,8 +122,8 @@ func checkElement(t testing.TB, n *html.Node) {
 	case "a":
 		style := attr(n, "style")
 		height := regexp.MustCompile(`padding:(\d+)px 0;.*line-height:(\d+)px`).FindStringSubmatch(style)
-		if !regexp.MustCompile(`^tel:\+?[0-9]+$`).MatchString(attr(n, "href")) || height == nil || !strings.Contains(style, "inline-block") {
-			t.Errorf("link %q with style %q is no telephone link of known height", attr(n, "href"), style)
+		if !regexp.MustCompile(`^(tel:\+?[0-9]+|mailto:[A-Za-z0-9@.%-]+\?subject=[A-Za-z0-9%.-]+)$`).MatchString(attr(n, "href")) || height == nil || !strings.Contains(style, "inline-block") {
+			t.Errorf("link %q with style %q is no telephone or mail link of known height", attr(n, "href"), style)
 		} else if 2*atoi(height[1])+atoi(height[2]) < 44 {
 			t.Errorf("the link is lower than 44 px: %s", style)
 		}

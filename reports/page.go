@@ -287,7 +287,7 @@ func (b *builder) sectionFigure(s Section) chart.Figure {
 		return chart.Figure{}
 	case "calls":
 		f.Title = b.t("page.calls")
-		f.Lines = slices.Clone(s.Lines)
+		f.Lines = slices.Concat(s.Lines, s.Aside)
 		table := chart.Table{Head: []string{b.t("head.customer"), b.t("head.risk"), b.t("head.why")}, Words: true}
 		for _, c := range s.Calls {
 			table.Rows = append(table.Rows, []string{c.Name, c.Band + " " + c.Percent, cmp.Or(strings.Join(c.Reasons, " · "), "–")})
