@@ -287,3 +287,61 @@ func FuzzParseToken(f *testing.F) {
 		}
 	})
 }
+
+// TestDigests_AnAnswerIsItsAuthorsAlone has two agents of one customer: what anna answered
+// leaves bram's mail as it is to the last byte, and is no secret to the admin agent.
+func TestDigests_AnAnswerIsItsAuthorsAlone(t *testing.T) {
+	e := smallEstate()
+	l := e.archived(t)
+	end := e.window().To
+	spec, err := data.ParsePeriod(data.Period{From: end - 6, To: end}.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := Load(context.Background(), l.view(), Query{Period: spec, Trend: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Release()
+	owners, err := reports.ReadOwnership("owners.csv", strings.NewReader("customer_id,address\nlost,"+anna+"\nlost,"+bram+"\nkept,"+bram+"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	on := data.DayOf(e.mails(t, p, reports.SalesAgent).Date)
+	stood := reports.Stood{Band: "High"}
+	mails := func(role reports.Role, answers *Answers) map[string]Built {
+		d := e.mails(t, p, role)
+		d.Ownership, d.Answers = owners, answers
+		d.Recipients = []reports.Recipient{{Address: anna, Name: "Anna", Role: reports.SalesAgent}, {Address: bram, Role: reports.SalesAgent}, {Address: coen, Role: reports.AdminAgent}, {Address: "umut@partner.example", Role: reports.UserAdmin}}
+		all := map[string]Built{}
+		for b, err := range d.Build(context.Background()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			all[b.Recipient.Address] = b
+		}
+		return all
+	}
+	none := &Answers{To: answersTo, Key: answerKey}
+	given := &Answers{To: answersTo, Key: answerKey, Questions: []reports.Question{{Customer: "lost", By: anna, On: on}},
+		Given: map[string][]reports.Feedback{anna: {
+			{ID: "a", Customer: "lost", Action: reports.NotMine, On: on, Stood: stood},
+			{ID: "b", Customer: "kept", Action: reports.Called, On: on, Stood: stood}}}} // was hers once
+	before, after := mails(reports.SalesAgent, none), mails(reports.SalesAgent, given)
+	if string(before[bram].EML) != string(after[bram].EML) {
+		t.Error("anna's answer changes bram's mail")
+	}
+	text := decoded(t, after[anna].EML)
+	if strings.Contains(text, "1. Lost") || !strings.Contains(text, "niet van u: Lost") || !strings.Contains(decoded(t, before[anna].EML), "1. Lost") {
+		t.Errorf("anna's mail reads:\n%s", text)
+	}
+	if kept := after[anna].answers.Given; len(kept) != 1 || strings.Contains(text, "Kept") || strings.Contains(text, "kept") {
+		t.Errorf("of a customer that is not hers the report has %+v:\n%s", kept, text)
+	}
+	if text := decoded(t, mails(reports.AdminAgent, given)[coen].EML); !strings.Contains(strings.Join(strings.Fields(text), " "), "Toewijzing: volgens Anna is Lost niet van hen") {
+		t.Errorf("the admin agent's mail reads:\n%s", text)
+	}
+	if strings.Contains(decoded(t, mails(reports.UserAdmin, given)["umut@partner.example"].EML), "Toewijzing: volgens") {
+		t.Error("somebody else is asked whose the customer is")
+	}
+}
