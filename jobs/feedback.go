@@ -71,7 +71,7 @@ func (f Feedback) Take(ctx context.Context, token, from string, at time.Time) (F
 		return "", fmt.Errorf("take feedback on report %s: %w", t.report, err)
 	}
 	want := keyOfReport(f.Key, t.report, d.Recipient).mac(t.report, d.Recipient, customer, t.action)
-	if !hmac.Equal(t.mac[:], want[:]) || stood.Band == "" {
+	if !hmac.Equal(t.mac[:], want[:]) || !stood.AtRisk() {
 		return FeedbackForged, nil
 	}
 	return f.store(ctx, token, t, *d, customer, stood, at)
@@ -137,8 +137,7 @@ func recordedMail(ctx context.Context, arc *archive.Archive, d ledger.Delivery) 
 	return data.Report{}, ErrNoReport
 }
 
-// answeredAbout is the customer that a token means, and how the report said it stands;
-// no band: the report did not list it as at risk.
+// answeredAbout is the customer that a token means, and how the report said it stands.
 func answeredAbout(row data.Report, t answerToken) (id data.CustomerID, stood reports.Stood, err error) {
 	var scope []data.CustomerID
 	if err := json.Unmarshal([]byte(row.Scope), &scope); err != nil {

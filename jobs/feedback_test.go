@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"encoding/base32"
+	"encoding/json"
 	"html"
 	"net/url"
 	"regexp"
@@ -14,6 +15,7 @@ import (
 	"tidemark/jobs/ledger"
 	"tidemark/reports"
 	"tidemark/reports/mail"
+	"tidemark/transform/churn"
 )
 
 const answersTo = "reports@partner.example"
@@ -198,6 +200,8 @@ func TestTake_NothingElseCounts(t *testing.T) {
 		p.mac = reportKey(why).mac(p.report, recipient, "lost", p.action)
 		bad[p.String()] = key
 	}
+	p = answerToken{row.ReportID, 0, reports.Called, keyOfReport(answerKey, row.ReportID, anna).mac(row.ReportID, anna, "kept", reports.Called)}
+	bad[p.String()] = "a customer that was not to be called, signed with what the archive keeps"
 	for token, why := range bad {
 		if out := x.take(token, anna, now); out != FeedbackForged && out != FeedbackUnknown {
 			t.Errorf("%s, %s: %s", why, token, out)
@@ -343,5 +347,45 @@ func TestDigests_AnAnswerIsItsAuthorsAlone(t *testing.T) {
 	}
 	if strings.Contains(decoded(t, mails(reports.UserAdmin, given)["umut@partner.example"].EML), "Toewijzing: volgens") {
 		t.Error("somebody else is asked whose the customer is")
+	}
+}
+
+// TestRecord_KeepsWhatAnswersCountFrom follows a false alarm from mail to mail.
+func TestRecord_KeepsWhatAnswersCountFrom(t *testing.T) {
+	x := newExchange(t)
+	end := x.e.window().To
+	_, first := x.mail(end - 3)
+	if out := x.take(tokensOf(t, first)["Vals alarm"], anna, x.plant.now()); out != FeedbackTaken {
+		t.Fatal(out)
+	}
+	x.mail(end)
+	rows := x.lab.reports()
+	var secrets []string
+	for _, row := range rows {
+		var req request
+		if err := json.Unmarshal([]byte(row.Request), &req); err != nil {
+			t.Fatal(err)
+		}
+		secrets = append(secrets, string(req.Answers.Secret))
+	}
+	if len(secrets) != 2 || secrets[0] == secrets[1] || secrets[0] == "" || secrets[0] == string(keyOfReport(answerKey, rows[0].ReportID, bram)) {
+		t.Error("one report's secret signs answers to another")
+	}
+	id := x.stored()[0].ID
+	last, err := lastMail(rows[1], data.DayOf(x.plant.now()))
+	if err != nil || last.Counted[id] != "High" || last.Bands["lost"] != "High" || last.Bands["kept"] != "Low" {
+		t.Fatalf("%+v, %v", last, err)
+	}
+	given, _, err := ReadAnswers(context.Background(), x.plant.ledger, reports.SalesAgent, last.Sent+7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := &reports.Document{Background: reports.Background{Customers: map[data.CustomerID]reports.Customer{"lost": {}}}}
+	for counted, want := range map[churn.Band]churn.Band{"High": "High", "Low": "Low"} {
+		last.Counted[id] = counted
+		d := Digests{Role: reports.SalesAgent, Date: (last.Sent + 7).Time(), Answers: &Answers{Given: given}}
+		if in := d.answers(reports.Recipient{Address: anna}, doc, &last); len(in.Given) != 1 || in.Given[0].Stood.Band != want {
+			t.Errorf("after a mail that counted from %s: %+v", counted, in.Given)
+		}
 	}
 }

@@ -61,6 +61,9 @@ type Stood struct {
 	Stops map[data.SubscriptionID]data.Day `json:"stops,omitempty"` // those that had stopped, and as of which day
 }
 
+// AtRisk reports whether the customer was one to call.
+func (s Stood) AtRisk() bool { return risky(s.Band) }
+
 // Question is a customer whose sales agent says that it is not theirs.
 type Question struct {
 	Customer data.CustomerID `json:"customer"`
