@@ -1,11 +1,17 @@
 package jobs
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
 	"log/slog"
+	"maps"
+	"mime"
+	netmail "net/mail"
+	"slices"
 	"strings"
+	"time"
 
 	"tidemark/jobs/inbox"
 	"tidemark/jobs/ledger"
@@ -17,6 +23,9 @@ type InboxReading struct {
 	Box    inbox.Box
 	Alarms Alarms
 	Log    *slog.Logger
+
+	Feedback *Feedback        // takes answers by the links of mails; nil: they are mail of people
+	Now      func() time.Time // when a message is read
 }
 
 // SuppressAfter is how many mails to an address must have bounced for good before it is
@@ -25,19 +34,28 @@ const SuppressAfter = 2
 
 // InboxRead counts what was read of an inbox.
 type InboxRead struct {
-	Bounced    int      `json:"bounced"`    // mails of ours that did not arrive
-	Unmatched  int      `json:"unmatched"`  // notices of a mail that is none of ours, was not out, or went to somebody else
-	Delayed    int      `json:"delayed"`    // notices that a mail is still on its way
-	Receipts   int      `json:"receipts"`   // notices that it arrived or was read
-	Automatic  int      `json:"automatic"`  // answers of programs, and mail of lists
-	Others     int      `json:"others"`     // what people wrote
-	Suppressed []string `json:"suppressed"` // addresses that are mailed no more, from now on
-	Warnings   []string `json:"-"`
+	Bounced    int                     `json:"bounced"`           // mails of ours that did not arrive
+	Unmatched  int                     `json:"unmatched"`         // notices of a mail that is none of ours, was not out, or went to somebody else
+	Delayed    int                     `json:"delayed"`           // notices that a mail is still on its way
+	Receipts   int                     `json:"receipts"`          // notices that it arrived or was read
+	Automatic  int                     `json:"automatic"`         // answers of programs, and mail of lists
+	Others     int                     `json:"others"`            // what people wrote
+	Answers    map[FeedbackOutcome]int `json:"answers,omitempty"` // by the links of mails, by what became of them
+	Suppressed []string                `json:"suppressed"`        // addresses that are mailed no more, from now on
+	Warnings   []string                `json:"-"`
 }
 
 // String is the result for people.
 func (r InboxRead) String() string {
-	return fmt.Sprintf("%d bounced, %d notices of no mail of ours, %d delayed, %d receipts, %d automatic, %d others", r.Bounced, r.Unmatched, r.Delayed, r.Receipts, r.Automatic, r.Others)
+	return fmt.Sprintf("%d bounced, %d notices of no mail of ours, %d delayed, %d receipts, %d automatic, %d others", r.Bounced, r.Unmatched, r.Delayed, r.Receipts, r.Automatic, r.Others) + r.answers()
+}
+
+func (r InboxRead) answers() string {
+	var out string
+	for _, o := range slices.Sorted(maps.Keys(r.Answers)) {
+		out += fmt.Sprintf(", %d answers %s", r.Answers[o], o)
+	}
+	return out
 }
 
 // AlarmOfSuppressed is the key of the alarm about an address that is mailed no more.
@@ -96,9 +114,44 @@ func (r InboxReading) one(ctx context.Context, m inbox.Message, out *InboxRead) 
 	case inbox.Auto, inbox.List:
 		out.Automatic++
 	default:
-		out.Others++
+		answered, err := r.answer(ctx, m, out)
+		if err != nil {
+			return err
+		}
+		if !answered {
+			out.Others++
+		}
 	}
 	return r.Ledger.SeeInbox(ctx, hash, string(j.Kind))
+}
+
+// answer takes what a person answered by the link of a mail; false: it is another message.
+func (r InboxReading) answer(ctx context.Context, m inbox.Message, out *InboxRead) (bool, error) {
+	if r.Feedback == nil {
+		return false, nil
+	}
+	read, err := netmail.ReadMessage(bytes.NewReader(m.Raw))
+	if err != nil || len(read.Header["From"]) != 1 || len(read.Header["Subject"]) != 1 {
+		return false, nil
+	}
+	subject := read.Header.Get("Subject")
+	if decoded, err := new(mime.WordDecoder).DecodeHeader(subject); err == nil {
+		subject = decoded
+	}
+	token := FindToken(subject)
+	if token == "" {
+		return false, nil
+	}
+	outcome, err := r.Feedback.Take(ctx, token, read.Header.Get("From"), r.Now())
+	if err != nil {
+		return false, err
+	}
+	if out.Answers == nil {
+		out.Answers = map[FeedbackOutcome]int{}
+	}
+	out.Answers[outcome]++
+	r.Log.Info("answer", "outcome", string(outcome), "message", oneWord(m.ID))
+	return true, nil
 }
 
 // bounce settles the delivery that a notice is about. Each mail of ours has one recipient.

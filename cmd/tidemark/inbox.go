@@ -100,7 +100,11 @@ func (a *app) runInbox(ctx context.Context, c *config, l *ledger.Ledger) (result
 	if err != nil {
 		return jobs.Outcome{}, err
 	}
-	out, err := jobs.InboxReading{Ledger: l, Box: box, Alarms: alarms, Log: a.log()}.Read(ctx)
+	feedback, err := a.feedback(ctx, c, l)
+	if err != nil {
+		return jobs.Outcome{}, err
+	}
+	out, err := jobs.InboxReading{Ledger: l, Box: box, Alarms: alarms, Log: a.log(), Feedback: feedback, Now: a.now}.Read(ctx)
 	if err != nil {
 		return jobs.Outcome{Result: out}, err
 	}

@@ -41,6 +41,19 @@ func (a *app) answerKey(c *config) ([]byte, error) {
 	return []byte(key), nil
 }
 
+// feedback takes answers by the links of mails; nil where mails offer none.
+func (a *app) feedback(ctx context.Context, c *config, l *ledger.Ledger) (*jobs.Feedback, error) {
+	key, err := a.answerKey(c)
+	if key == nil || err != nil {
+		return nil, err
+	}
+	arc, err := a.openArchive(ctx, c, true)
+	if err != nil {
+		return nil, err
+	}
+	return &jobs.Feedback{Ledger: l, Archive: arc, Key: key}, nil
+}
+
 // addAnswers adds the links to answer by and, where there is a ledger, what was answered.
 func (a *app) addAnswers(ctx context.Context, c *config, l *ledger.Ledger, d *jobs.Digests) error {
 	answers := &jobs.Answers{}

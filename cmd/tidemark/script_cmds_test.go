@@ -6,11 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"io/fs"
 	netmail "net/mail"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -167,4 +170,20 @@ func bounceCommand(ts *testscript.TestScript, neg bool, args []string) {
 		"--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.example\r\n\r\nFinal-Recipient: rfc822; %[3]s\r\nAction: failed\r\nStatus: %[4]s\r\nDiagnostic-Code: smtp; 550 no such user\r\n" +
 		"--b\r\nContent-Type: text/rfc822-headers\r\n\r\nMessage-ID: <%[2]s>\r\n--b--\r\n"
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), fmt.Appendf(nil, form, filepath.Base(args[0]), args[1], args[2], args[3]), 0o600))
+}
+
+// answerCommand is `answer FILE HTML LINK FROM`: it writes the mail that a reader sends who
+// follows the first link of that text in a mail.
+func answerCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 4 {
+		ts.Fatalf("usage: answer FILE HTML LINK FROM")
+	}
+	m := regexp.MustCompile(`href="(mailto:[^"]*)"[^>]*>` + regexp.QuoteMeta(args[2]) + `<`).FindStringSubmatch(ts.ReadFile(args[1]))
+	if m == nil {
+		ts.Fatalf("no link %q in %s", args[2], args[1])
+	}
+	u, err := url.Parse(html.UnescapeString(m[1]))
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), fmt.Appendf(nil, "From: %s\r\nTo: %s\r\nSubject: Re: %s\r\nMessage-ID: <%s@partner.example>\r\n\r\nok\r\n",
+		args[3], u.Opaque, u.Query().Get("subject"), filepath.Base(args[0])), 0o644))
 }

@@ -46,6 +46,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"await":      awaitCommand,
 			"awaitlog":   awaitLogCommand,
+			"answer":     answerCommand,
 			"bounce":     bounceCommand,
 			"exitcode":   exitCodeCommand,
 			"deliveryid": deliveryIDCommand,
