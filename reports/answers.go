@@ -250,7 +250,7 @@ func (b *builder) answerLinks(id data.CustomerID) []Link {
 		if token == "" {
 			return nil
 		}
-		subject := strings.ToUpper(text[:1]) + text[1:] + " [" + token + "]"
+		subject := upperFirst(text) + " [" + token + "]"
 		links = append(links, Link{Text: text, URL: "mailto:" + strings.ReplaceAll(url.PathEscape(a.To), "&", "%26") + "?subject=" + strings.ReplaceAll(url.QueryEscape(subject), "+", "%20")})
 	}
 	return links

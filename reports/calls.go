@@ -235,6 +235,12 @@ func lowerFirst(s string) string {
 	return string(unicode.ToLower(first)) + s[size:]
 }
 
+// upperFirst begins a sentence.
+func upperFirst(s string) string {
+	first, size := utf8.DecodeRuneInString(s)
+	return string(unicode.ToUpper(first)) + s[size:]
+}
+
 // headline says how many customers to call and what is at stake.
 func (b *builder) headline() (string, error) {
 	if !b.bg.Scored {

@@ -37,15 +37,6 @@ func (l *Ledger) TakeFeedback(ctx context.Context, f Feedback) (fresh bool, err 
 	return n > 0, err
 }
 
-// HasFeedback reports whether an answer is stored.
-func (l *Ledger) HasFeedback(ctx context.Context, id string) (bool, error) {
-	var n int
-	if err := l.db.QueryRowContext(ctx, `SELECT count(*) FROM feedback WHERE id = $1`, id).Scan(&n); err != nil {
-		return false, fmt.Errorf("look for feedback %s: %w", id, err)
-	}
-	return n > 0, nil
-}
-
 // FeedbackQuery selects answers; an empty field means any.
 type FeedbackQuery struct {
 	Recipient, Action string
