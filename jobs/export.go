@@ -176,23 +176,10 @@ func cell(a arrow.Array, i int) string {
 // WriteFile writes a file under its final name only when it is complete and on
 // disk, and makes its folder.
 func WriteFile(path string, content []byte) error {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(dir, ".tidemark-*")
-	if err != nil {
-		return err
-	}
-	_, err = tmp.Write(content)
-	err = errors.Join(err, tmp.Chmod(0o644), tmp.Sync(), tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(tmp.Name()))
-	}
-	return nil
+	return data.ReplaceFile(path, content, 0o644)
 }
 
 // writeHashed writes a file, makes it durable and returns its SHA-256.

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"tidemark/data"
 )
 
 // Dir is a Bucket in a folder of a file system with hard links.
@@ -94,7 +96,7 @@ func (d *Dir) Replace(ctx context.Context, key string, content []byte) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
-	return syncFolder(filepath.Dir(final))
+	return data.SyncFolder(filepath.Dir(final))
 }
 
 // Delete removes a file.
@@ -109,7 +111,7 @@ func (d *Dir) Delete(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
-	return syncFolder(filepath.Dir(d.path(key)))
+	return data.SyncFolder(filepath.Dir(d.path(key)))
 }
 
 type dirObject struct {
@@ -141,7 +143,7 @@ func (o *dirObject) link() error {
 	if err := os.Link(o.file.Name(), o.final); err != nil {
 		return err
 	}
-	return syncFolder(folder)
+	return data.SyncFolder(folder)
 }
 
 func (o *dirObject) Abort() error {
@@ -169,15 +171,7 @@ func makeFolders(path string) error {
 		}
 		return err
 	}
-	return syncFolder(above)
-}
-
-func syncFolder(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
+	return data.SyncFolder(above)
 }
 
 // List yields the files below prefix.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"tidemark/data"
 	"tidemark/jobs/microsoft"
 )
 
@@ -103,5 +104,5 @@ func (k Keeper) keep(l List) error {
 	if err != nil {
 		return err
 	}
-	return microsoft.ReplaceFile(k.Path, append(b, '\n'))
+	return data.ReplaceFile(k.Path, append(b, '\n'), 0o600)
 }

@@ -14,7 +14,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -24,6 +23,7 @@ import (
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
 
+	"tidemark/data"
 	"tidemark/jobs/microsoft/retry"
 )
 
@@ -146,7 +146,7 @@ func (s *SignIn) mint(ctx context.Context, resource string) (*oauth2.Token, erro
 		return nil, err
 	}
 	if t.RefreshToken != "" && t.RefreshToken != old {
-		if err := ReplaceFile(s.RefreshToken, []byte(t.RefreshToken+"\n")); err != nil {
+		if err := data.ReplaceFile(s.RefreshToken, []byte(t.RefreshToken+"\n"), 0o600); err != nil {
 			return nil, fmt.Errorf("keep the rotated refresh token: %w", err)
 		}
 	}
@@ -173,35 +173,6 @@ func (s *SignIn) proof(endpoint string) (url.Values, error) {
 	form.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
 	form.Set("client_assertion", signed)
 	return form, nil
-}
-
-// ReplaceFile writes a secret under its name only when it is complete: a crash
-// leaves the old one or the new one.
-func ReplaceFile(path string, content []byte) error {
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".refresh-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-// syncDir makes renames in a folder last.
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // repeated is a transport that repeats requests to the token endpoint.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 )
@@ -107,8 +108,11 @@ func writeFile(path string, raw []byte, dot func() error) (err error) {
 	return syncDir(dir)
 }
 
-// syncDir makes a rename survive a power cut.
+// syncDir makes a rename survive a power cut; Windows refuses to flush a folder.
 func syncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

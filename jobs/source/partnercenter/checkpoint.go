@@ -19,7 +19,6 @@ import (
 	"github.com/gofrs/flock"
 
 	"tidemark/data"
-	"tidemark/jobs/microsoft"
 )
 
 // checkpoint is what an extraction has read so far, so that one that was stopped
@@ -306,5 +305,5 @@ func (c *checkpoint) writeBilled(all map[string]billed) error {
 	if err != nil {
 		return err
 	}
-	return microsoft.ReplaceFile(c.billedPath(), append(b, '\n'))
+	return data.ReplaceFile(c.billedPath(), append(b, '\n'), 0o600)
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 
+	"tidemark/data"
 	"tidemark/jobs/microsoft"
 	"tidemark/jobs/microsoft/retry"
 )
@@ -132,7 +133,7 @@ func (s *Source) blob(ctx context.Context, e export, m *manifest, name string) (
 	if err != nil {
 		return b, err
 	}
-	return b, microsoft.ReplaceFile(factsPath(path), facts)
+	return b, data.ReplaceFile(factsPath(path), facts, 0o600)
 }
 
 func factsPath(path string) string { return path + ".facts" }
