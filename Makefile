@@ -41,6 +41,7 @@ test-postgres: ## the ledger's tests on a real Postgres on loopback (installs it
 	go test -count=1 -tags postgres ./jobs/ledger
 
 test-interop: ## the archive read by deltalake and DuckDB (Python; installs both into bin/interop)
+	@command -v promtool >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends prometheus; }
 	@python3 -c 'import ensurepip' 2>/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends python3-venv; }
 	test -x bin/interop/bin/python || python3 -m venv bin/interop
 	bin/interop/bin/python -m pip install -q --disable-pip-version-check -r data/archive/interop/requirements.txt
@@ -79,7 +80,7 @@ test-release: ## two builds of this commit, in two folders and without a common 
 	cd bin/twice/one/bin/release && sha256sum -c SHA256SUMS && tar xzf *.tar.gz && ./tidemark-*/tidemark version
 	rm -rf bin/twice
 
-test-deploy: ## systemd reads the units, hadolint the Dockerfile (installs both on Debian, hadolint into bin/deploy)
+test-deploy: ## systemd reads the units, hadolint the Dockerfile, promtool the alert rules (installs them on Debian, hadolint into bin/deploy)
 	@command -v systemd-analyze >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends systemd; }
 	@python3 -c 'import ensurepip' 2>/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends python3-venv; }
 	test -x bin/deploy/bin/python || python3 -m venv bin/deploy

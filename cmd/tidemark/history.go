@@ -223,7 +223,7 @@ with resend, mark-sent or give-up.`,
 	}
 	cmd.Flags().StringVar(&q.Run, "run", "", "only deliveries of this `RUN`")
 	cmd.Flags().StringVar(&q.Recipient, "recipient", "", "only to this `ADDRESS`")
-	cmd.Flags().StringVar(&state, "state", "", "only in this `STATE`: pending, sending, dot, sent, failed, unknown, diverted, given_up, dropped")
+	cmd.Flags().StringVar(&state, "state", "", "only in this `STATE`: pending, sending, dot, sent, failed, bounced, unknown, diverted, given_up, dropped")
 	formatFlag(cmd, &format, "text", "text", "json")
 	cmd.AddCommand(a.deliveryShowCommand(), a.deliveryResendCommand(), a.deliveryMarkCommand(), a.deliveryGiveUpCommand(),
 		a.suppressCommand(), a.unsuppressCommand())

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"tidemark/data/archive"
 	"tidemark/jobs"
 	"tidemark/jobs/ledger"
 )
@@ -16,6 +17,10 @@ const maxJobs = 100
 
 // otherJobs is the label of what is beyond that.
 const otherJobs = "other"
+
+// jobLabel is not "job": Prometheus sets that one to the name of what it scrapes, and
+// renames ours.
+const jobLabel = "job_name"
 
 // counters count what the runner did since the process began.
 type counters struct {
@@ -32,13 +37,13 @@ func newCounters() *counters {
 	return &counters{
 		named: map[string]bool{},
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "tidemark_run_duration_seconds",
-			Help: "How long runs took that ended in this process, from the beginning of their last attempt.", Buckets: []float64{1, 5, 15, 60, 300, 900, 3600, 14400}}, []string{"job"}),
+			Help: "How long runs took that ended in this process, from the beginning of their last attempt.", Buckets: []float64{1, 5, 15, 60, 300, 900, 3600, 14400}}, []string{jobLabel}),
 		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tidemark_runs_ended_total",
-			Help: "Runs that ended in this process, by the state they ended in."}, []string{"job", "state"}),
+			Help: "Runs that ended in this process, by the state they ended in."}, []string{jobLabel, "state"}),
 		extracted: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tidemark_extracted_rows_total",
-			Help: "Usage rows that extractions of this process read, those in quarantine included."}, []string{"job"}),
+			Help: "Usage rows that extractions of this process read, those in quarantine included."}, []string{jobLabel}),
 		quarantined: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tidemark_quarantined_rows_total",
-			Help: "Rows that extractions of this process put into quarantine, by table."}, []string{"job", "table"}),
+			Help: "Rows that extractions of this process put into quarantine, by table."}, []string{jobLabel, "table"}),
 	}
 }
 
@@ -58,6 +63,15 @@ func (c *counters) label(job string) string {
 		c.named[job] = true
 	}
 	return job
+}
+
+// begin lets the counters of a job's rows start at zero: of a counter that begins at
+// another number Prometheus knows no increase.
+func (c *counters) begin(job string) {
+	c.extracted.WithLabelValues(job)
+	for _, table := range []archive.Table{archive.UsageTable, archive.Customers, archive.Subscriptions} {
+		c.quarantined.WithLabelValues(job, string(table))
+	}
 }
 
 func (c *counters) ended(s jobs.Stop) {

@@ -50,16 +50,16 @@ func newScrape(c *Console) *scrape {
 		read:       d("source_readable", "Whether the status, the ledger and the archive could be read for this scrape: 1 or 0.", "source"),
 		tick:       d("scheduler_last_tick_timestamp_seconds", "When the scheduler last looked for due jobs."),
 		going:      d("runs_going_on", "Runs that go on in this process."),
-		runs:       d("runs", "Runs that the ledger remembers, by job and state.", "job", "state"),
+		runs:       d("runs", "Runs that the ledger remembers, by job and state.", jobLabel, "state"),
 		deliveries: d("deliveries", "Deliveries that the ledger remembers, by state.", "state"),
 		waiting:    d("deliveries_waiting", "Mails that wait and that nobody tries to send."),
 		alarms:     d("alarms", "Alarms that are raised."),
 		level:      d("status_level", "The verdict of `tidemark status --check`: 0 well, 1 warning, 2 critical."),
-		success:    d("job_last_success_timestamp_seconds", "When the job last ended well.", "job"),
-		upTo:       d("job_watermark_timestamp_seconds", "The end of the last complete day of usage in what the job did last with success.", "job"),
-		next:       d("job_next_run_timestamp_seconds", "When the job is due next.", "job"),
-		overdue:    d("job_overdue", "Whether a slot of the job waits for more than half an hour: 1 or 0.", "job"),
-		paused:     d("job_paused", "Whether the job is paused: 1 or 0.", "job"),
+		success:    d("job_last_success_timestamp_seconds", "When the job last ended well.", jobLabel),
+		upTo:       d("job_watermark_timestamp_seconds", "The end of the last complete day of usage in what the job did last with success.", jobLabel),
+		next:       d("job_next_run_timestamp_seconds", "When the job is due next.", jobLabel),
+		overdue:    d("job_overdue", "Whether a slot of the job waits for more than half an hour: 1 or 0.", jobLabel),
+		paused:     d("job_paused", "Whether the job is paused: 1 or 0.", jobLabel),
 		watermark:  d("archive_watermark_timestamp_seconds", "The end of the last day of which the archive has complete usage."),
 		rows:       d("archive_rows", "Rows of the newest version of a table.", "table"),
 		bytes:      d("archive_size_bytes", "Size of the files of the newest version of a table.", "table"),
@@ -120,6 +120,9 @@ func (s *scrape) status(ctx context.Context, g gauges) error {
 		name := s.c.o.Board.counters.label(j.Name)
 		if name == otherJobs {
 			continue
+		}
+		if j.Do == "extract" {
+			s.c.o.Board.counters.begin(name)
 		}
 		if j.Success != nil {
 			g.set(s.success, seconds(*j.Success), name)

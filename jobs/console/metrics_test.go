@@ -43,10 +43,10 @@ tidemark_deliveries{state="sent"} 1
 tidemark_deliveries{state="unknown"} 1
 # HELP tidemark_job_last_success_timestamp_seconds When the job last ended well.
 # TYPE tidemark_job_last_success_timestamp_seconds gauge
-tidemark_job_last_success_timestamp_seconds{job="nightly"} 1.794798e+09
+tidemark_job_last_success_timestamp_seconds{job_name="nightly"} 1.794798e+09
 # HELP tidemark_job_watermark_timestamp_seconds The end of the last complete day of usage in what the job did last with success.
 # TYPE tidemark_job_watermark_timestamp_seconds gauge
-tidemark_job_watermark_timestamp_seconds{job="nightly"} 1.7945280e+09
+tidemark_job_watermark_timestamp_seconds{job_name="nightly"} 1.7945280e+09
 # HELP tidemark_scheduler_last_tick_timestamp_seconds When the scheduler last looked for due jobs.
 # TYPE tidemark_scheduler_last_tick_timestamp_seconds gauge
 tidemark_scheduler_last_tick_timestamp_seconds 1.7948124e+09
@@ -70,6 +70,10 @@ func TestMetrics_HoldToPrometheusConventions(t *testing.T) {
 	watch := p.o.Board.Watch()
 	started := p.now()
 	p.pass(90 * time.Second)
+	p.get("/metrics")
+	if before := p.get("/metrics").Body.String(); !strings.Contains(before, "\ntidemark_quarantined_rows_total{job_name=\"nightly\",table=\"customers\"} 0\n") {
+		t.Error("the rows of a job in quarantine do not begin at zero")
+	}
 	run := ledger.Run{ID: "nightly@x", Job: "nightly", State: ledger.Done, Started: &started}
 	watch.Began(run)
 	watch.Ended(jobs.Stop{Run: run, At: p.now(), Result: jobs.Extracted{Read: 1000, Quarantined: map[string]int64{"usage": 3}}})
@@ -78,21 +82,24 @@ func TestMetrics_HoldToPrometheusConventions(t *testing.T) {
 	body := p.get("/metrics").Body.String()
 	problems, err := promlint.New(strings.NewReader(body)).Lint()
 	check(t, err)
+	if regexp.MustCompile(`[{,](job|instance)="`).MatchString(body) {
+		t.Error("a label is one that Prometheus sets")
+	}
 	for _, problem := range problems {
 		t.Errorf("%s: %s", problem.Metric, problem.Text)
 	}
 	for _, line := range []string{
-		`tidemark_run_duration_seconds_bucket{job="nightly",le="60"} 0`, `tidemark_run_duration_seconds_bucket{job="nightly",le="300"} 1`,
-		`tidemark_run_duration_seconds_sum{job="nightly"} 90`, `tidemark_runs_ended_total{job="nightly",state="done"} 1`,
-		`tidemark_extracted_rows_total{job="nightly"} 1000`, `tidemark_quarantined_rows_total{job="nightly",table="usage"} 3`,
-		`tidemark_runs{job="weekly",state="held"} 1`, `tidemark_build_info{version="1.2.3"} 1`, `tidemark_archive_rows{table="reports"} ` + strconv.Itoa(pageRows+5),
-		`tidemark_job_overdue{job="nightly"} 1`, `tidemark_status_level 2`, `tidemark_deliveries_waiting 3`, `tidemark_disk_free_bytes 9.663676416e+09`, `go_goroutines `, `process_open_fds `,
+		`tidemark_run_duration_seconds_bucket{job_name="nightly",le="60"} 0`, `tidemark_run_duration_seconds_bucket{job_name="nightly",le="300"} 1`,
+		`tidemark_run_duration_seconds_sum{job_name="nightly"} 90`, `tidemark_runs_ended_total{job_name="nightly",state="done"} 1`,
+		`tidemark_extracted_rows_total{job_name="nightly"} 1000`, `tidemark_quarantined_rows_total{job_name="nightly",table="usage"} 3`,
+		`tidemark_runs{job_name="weekly",state="held"} 1`, `tidemark_build_info{version="1.2.3"} 1`, `tidemark_archive_rows{table="reports"} ` + strconv.Itoa(pageRows+5),
+		`tidemark_job_overdue{job_name="nightly"} 1`, `tidemark_status_level 2`, `tidemark_deliveries_waiting 3`, `tidemark_disk_free_bytes 9.663676416e+09`, `go_goroutines `, `process_open_fds `,
 	} {
 		if !strings.Contains(body, "\n"+line) {
 			t.Errorf("there is no line %s", line)
 		}
 	}
-	if strings.Contains(body, `tidemark_runs_ended_total{job="nightly",state="queued"}`) {
+	if strings.Contains(body, `tidemark_runs_ended_total{job_name="nightly",state="queued"}`) {
 		t.Error("a run that is to be tried again counts as ended")
 	}
 }
