@@ -10,6 +10,7 @@ import (
 	"iter"
 	"net"
 	"strconv"
+	"time"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
@@ -23,7 +24,10 @@ type IMAPOptions struct {
 	CA       []byte // PEM of a certificate authority of one's own; nil: the system's
 	Username string
 	Password string
-	Folder   string // empty: INBOX
+	// Token returns an access token to log in with by XOAUTH2, another one than was
+	// refused; empty: any. nil: the password is used.
+	Token  func(ctx context.Context, refused string) (string, error)
+	Folder string // empty: INBOX
 }
 
 // IMAP is a folder of a mailbox on a server (RFC 9051, RFC 3501): what has no flag \Seen,
@@ -41,8 +45,10 @@ func NewIMAP(o IMAPOptions) (*IMAP, error) {
 		return nil, errors.New("imap: no host is given")
 	case o.TLS != "tls" && o.TLS != "starttls":
 		return nil, fmt.Errorf("imap: tls %q: want tls or starttls", o.TLS)
-	case o.Username == "" || o.Password == "":
+	case o.Username == "" || o.Password == "" && o.Token == nil:
 		return nil, errors.New("imap: username or password is missing")
+	case o.Token != nil && o.TLS != "tls":
+		return nil, errors.New("imap: a log-in with a token wants tls: tls")
 	case o.CA != nil && !x509.NewCertPool().AppendCertsFromPEM(o.CA):
 		return nil, errors.New("imap: ca holds no certificate in PEM form")
 	}
@@ -62,44 +68,90 @@ func (b *IMAP) Close() error {
 	return err
 }
 
-func (b *IMAP) open() error {
+// open connects, logs in and selects the folder, if there is no connection yet. A token
+// that is refused, since it ended early or was revoked, is renewed once.
+func (b *IMAP) open(ctx context.Context) error {
 	if b.client != nil {
 		return nil
 	}
-	config := &tls.Config{ServerName: b.o.Host, MinVersion: tls.VersionTLS12}
-	if b.o.CA != nil {
-		config.RootCAs = x509.NewCertPool()
-		config.RootCAs.AppendCertsFromPEM(b.o.CA) // checked by NewIMAP
+	if b.o.Token == nil {
+		return b.enter(ctx, func(c *imapclient.Client) error { return c.Login(b.o.Username, b.o.Password).Wait() })
 	}
-	dial := imapclient.DialTLS
-	if b.o.TLS == "starttls" {
-		dial = imapclient.DialStartTLS
+	token, err := b.o.Token(ctx, "") // before the connection, which would not wait for it
+	if err != nil {
+		return fmt.Errorf("log in to %s as %s: %w", b.o.Host, b.o.Username, err)
 	}
+	err = b.enter(ctx, b.bear(token))
+	if err == nil || !errors.Is(err, errLogin) || !isRefused(err) {
+		return err
+	}
+	if token, err = b.o.Token(ctx, token); err != nil {
+		return fmt.Errorf("log in to %s as %s: %w", b.o.Host, b.o.Username, err)
+	}
+	return b.enter(ctx, b.bear(token))
+}
+
+// errLogin marks an error of the log-in, not of what comes before or after it.
+var errLogin = errors.New("log in")
+
+// bear logs in with a token.
+func (b *IMAP) bear(token string) func(*imapclient.Client) error {
+	return func(c *imapclient.Client) error {
+		if caps := c.Caps(); caps != nil && !caps.Has(imap.AuthCap(mechanism)) {
+			return errors.New("the server offers no AUTH=" + mechanism + ": set mail.inbox.auth: plain")
+		}
+		x := &xoauth2{user: b.o.Username, token: token}
+		return x.explain(c.Authenticate(x))
+	}
+}
+
+// enter connects, logs in and selects the folder.
+func (b *IMAP) enter(ctx context.Context, login func(*imapclient.Client) error) error {
 	address := net.JoinHostPort(b.o.Host, strconv.Itoa(b.o.Port))
-	c, err := dial(address, &imapclient.Options{TLSConfig: config})
+	c, err := b.connect(ctx, address)
 	if err != nil {
 		return fmt.Errorf("connect to %s: %w", address, err)
 	}
-	if err := c.Login(b.o.Username, b.o.Password).Wait(); err != nil {
-		return errors.Join(fmt.Errorf("log in to %s as %s: %w", address, b.o.Username, err), c.Close())
+	// The library knows no context: a connection that is closed ends what waits for it.
+	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
+	defer stop()
+	if err := login(c); err != nil {
+		return errors.Join(fmt.Errorf("%w to %s as %s: %w", errLogin, address, b.o.Username, err), c.Close())
 	}
 	if _, err := c.Select(b.o.Folder, nil).Wait(); err != nil {
-		return errors.Join(fmt.Errorf("open the folder %s: %w", b.o.Folder, err), c.Close())
+		return errors.Join(fmt.Errorf("open the folder %s: %w", b.o.Folder, explainSelect(b.o.Username, err)), c.Close())
 	}
 	b.client = c
 	return nil
 }
 
+func (b *IMAP) connect(ctx context.Context, address string) (*imapclient.Client, error) {
+	config := &tls.Config{ServerName: b.o.Host, MinVersion: tls.VersionTLS12, NextProtos: []string{"imap"}}
+	if b.o.CA != nil {
+		config.RootCAs = x509.NewCertPool()
+		config.RootCAs.AppendCertsFromPEM(b.o.CA) // checked by NewIMAP
+	}
+	if b.o.TLS == "starttls" {
+		config.NextProtos = nil
+		return imapclient.DialStartTLS(address, &imapclient.Options{TLSConfig: config})
+	}
+	d := &tls.Dialer{NetDialer: &net.Dialer{Timeout: 30 * time.Second}, Config: config}
+	conn, err := d.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return imapclient.New(emptyAnswer{conn}, nil), nil
+}
+
 // Messages yields what is not seen, in the folder's order. Reading does not mark.
 func (b *IMAP) Messages(ctx context.Context) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
-		if err := cmp.Or(ctx.Err(), b.open()); err != nil {
+		if err := cmp.Or(ctx.Err(), b.open(ctx)); err != nil {
 			yield(Message{}, err)
 			return
 		}
 		c := b.client
-		// The library knows no context: a connection that is closed ends what waits for it.
-		stop := context.AfterFunc(ctx, func() { _ = c.Close() })
+		stop := context.AfterFunc(ctx, func() { _ = c.Close() }) // as in enter
 		defer stop()
 		found, err := c.UIDSearch(&imap.SearchCriteria{NotFlag: []imap.Flag{imap.FlagSeen}}, nil).Wait()
 		if err != nil {
@@ -129,12 +181,12 @@ func (b *IMAP) read(uid imap.UID) ([]byte, error) {
 }
 
 // Done sets the flag \Seen.
-func (b *IMAP) Done(_ context.Context, m Message) error {
+func (b *IMAP) Done(ctx context.Context, m Message) error {
 	uid, err := strconv.ParseUint(m.ID, 10, 32)
 	if err != nil {
 		return fmt.Errorf("message %q is none of this box", m.ID)
 	}
-	if err := b.open(); err != nil {
+	if err := b.open(ctx); err != nil {
 		return err
 	}
 	return b.client.Store(imap.UIDSetNum(imap.UID(uid)), &imap.StoreFlags{Op: imap.StoreFlagsAdd, Silent: true, Flags: []imap.Flag{imap.FlagSeen}}, nil).Close()

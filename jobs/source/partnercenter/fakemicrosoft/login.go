@@ -15,18 +15,21 @@ const (
 	ResourceAPI     = "https://api.partnercenter.microsoft.com"
 	ResourceGraph   = "https://graph.microsoft.com"
 	ResourceStorage = "https://storage.azure.com"
-	resourceAADG    = "https://graph.windows.net" // what app-only sign-in to Partner Center documents
+	ResourceOutlook = "https://outlook.office365.com" // of Exchange Online's mail protocols
+	resourceAADG    = "https://graph.windows.net"     // what app-only sign-in to Partner Center documents
 )
 
 // hostOf returns the host that tokens for a resource are good for, "" for a
 // resource that is not in a tenant of the cloud.
 func hostOf(cloud, resource string) string {
-	api, graph := []string{ResourceAPI, resourceAADG}, ResourceGraph
+	api, graph, outlook := []string{ResourceAPI, resourceAADG}, ResourceGraph, ResourceOutlook
 	switch cloud {
 	case "usgov":
 		api, graph = []string{ResourceAPI}, "https://graph.microsoft.us"
+		outlook = "https://outlook.office365.us"
 	case "china":
 		api, graph = []string{"https://partner.partnercenterapi.microsoftonline.cn"}, "https://microsoftgraph.chinacloudapi.cn"
+		outlook = "https://partner.outlook.cn"
 	}
 	switch resource = strings.TrimRight(resource, "/"); {
 	case slices.Contains(api, resource):
@@ -35,6 +38,8 @@ func hostOf(cloud, resource string) string {
 		return Graph
 	case resource == ResourceStorage:
 		return Storage
+	case resource == outlook:
+		return Exchange
 	}
 	return ""
 }
@@ -99,7 +104,18 @@ func (t *tokens) watch(host string, r *http.Request) {
 
 // check returns the token of a request if it is good for host, and otherwise why not.
 func (s *Server) check(host string, r *http.Request) (tok token, reason string) {
-	b := bearer(r)
+	return s.judge(host, bearer(r))
+}
+
+// Admits reports whether a mail protocol of Exchange Online, which this package does not
+// speak, takes a token.
+func (s *Server) Admits(token string) bool {
+	_, reason := s.judge(Exchange, token)
+	return reason == ""
+}
+
+// judge returns a token if it is good for host, and otherwise why not.
+func (s *Server) judge(host, b string) (tok token, reason string) {
 	if b == "" {
 		return token{}, "missing"
 	}

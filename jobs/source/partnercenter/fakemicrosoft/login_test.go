@@ -46,6 +46,19 @@ func TestLogin_Version2WritesNumbersAndWantsScopes(t *testing.T) {
 	}
 }
 
+func TestLogin_TokensOfExchangeOpenMailProtocolsOnly(t *testing.T) {
+	f := start(t, nil, Options{})
+	token := f.token(ResourceOutlook)
+	if !f.Admits(token) || f.Admits(f.token(ResourceGraph)) || f.Admits("") || f.Admits("made up") {
+		t.Error("a token of another resource is taken, or its own is not")
+	}
+	wantStatus(t, f.get(f.at.Graph+"/v1.0/groups", token), 401, "InvalidAuthenticationToken")
+	f.Expire()
+	if f.Admits(token) {
+		t.Error("a token that has ended is taken")
+	}
+}
+
 func TestLogin_RefusesAsTheDirectoryDoes(t *testing.T) {
 	cases := []struct {
 		name   string

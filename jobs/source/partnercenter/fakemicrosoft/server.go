@@ -21,6 +21,9 @@ const (
 	Storage = "storage" // the container with cost exports
 )
 
+// Exchange is what tokens for mail protocols are good for: no host of this package.
+const Exchange = "exchange"
+
 func hosts() []string { return []string{Login, API, Graph, Blob, Storage} }
 
 // Endpoints are the hosts' addresses, without a slash at the end.
