@@ -22,8 +22,9 @@ type inboxConfig struct {
 	Port     int    `yaml:"port"`
 	TLS      string `yaml:"tls"` // tls, the default, or starttls
 	CA       string `yaml:"ca"`
+	Auth     string `yaml:"auth"` // plain, the default, or xoauth2: the app registration's token
 	Username string `yaml:"username"`
-	Password string `yaml:"password"` // env:NAME or file:PATH
+	Password string `yaml:"password"` // env:NAME or file:PATH, of plain
 	Folder   string `yaml:"folder"`   // default: INBOX
 
 	Address string `yaml:"address"` // that answers by the links of sales mails go to; empty: no links
@@ -40,8 +41,8 @@ func (k *checker) inbox() {
 		k.report("mail.inbox", "has no path", "add the folder that holds new, cur and tmp")
 	case box.Kind == "graph" && box.Mailbox == "" && k.c.Mail.From == "":
 		k.report("mail.inbox", "has no mailbox", "add its address, or mail.from, whose address it then is")
-	case box.Kind == "imap" && (box.Host == "" || box.Username == "" || box.Password == ""):
-		k.report("mail.inbox", "lacks host, username or password", "add them, the password as env:NAME or file:PATH")
+	case box.Kind == "imap":
+		k.imap(box)
 	case box.Kind == "" && box != (inboxConfig{}):
 		k.report("mail.inbox", "has no kind", "want maildir, imap or graph")
 	}
@@ -49,6 +50,29 @@ func (k *checker) inbox() {
 		if j.Do == "inbox" && box.Kind == "" {
 			k.report(fmt.Sprintf("jobs[%d].do", i), "there is no inbox to read", "add mail.inbox: {kind: maildir, path: …} or {kind: graph}")
 		}
+	}
+}
+
+// imap checks how a mailbox is logged in to.
+func (k *checker) imap(box inboxConfig) {
+	k.oneOf("mail.inbox.auth", box.Auth, "plain", "xoauth2")
+	if box.Auth != "xoauth2" {
+		if box.Host == "" || box.Username == "" || box.Password == "" {
+			k.report("mail.inbox", "lacks host, username or password", "add them, the password as env:NAME or file:PATH")
+		}
+		if onExchange(box.Host) {
+			k.report("mail.inbox", box.Host+" takes no password over IMAP", "set auth: xoauth2 with an app registration (docs/microsoft365.md), or kind: graph")
+		}
+		return
+	}
+	if box.Host == "" || box.Username == "" {
+		k.report("mail.inbox", "lacks host or username", "with auth: xoauth2 the username is the address of the mailbox, and the host of Exchange Online outlook.office365.com")
+	}
+	if box.Password != "" {
+		k.report("mail.inbox.password", "is not used with auth: xoauth2", "take it out; the app registration logs in")
+	}
+	if box.TLS == "starttls" {
+		k.report("mail.inbox.tls", "is not possible with auth: xoauth2", "take it out: the connection is encrypted from the first byte, on port 993")
 	}
 }
 
@@ -79,7 +103,15 @@ func (a *app) imap(c *config) (inbox.Box, error) {
 			return nil, fmt.Errorf("mail.inbox.ca: %w", err)
 		}
 	}
-	return inbox.NewIMAP(inbox.IMAPOptions{Host: b.Host, Port: b.Port, TLS: b.TLS, CA: ca, Username: b.Username, Password: password, Folder: b.Folder})
+	o := inbox.IMAPOptions{Host: b.Host, Port: b.Port, TLS: b.TLS, CA: ca, Username: b.Username, Password: password, Folder: b.Folder}
+	if b.Auth == "xoauth2" {
+		tenant, err := a.tenant(c)
+		if err != nil {
+			return nil, err
+		}
+		o.Token = tenant.ExchangeToken
+	}
+	return inbox.NewIMAP(o)
 }
 
 // closed ends the connection of a box that has one.

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/emersion/go-imap/v2/imapserver/imapmemserver"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"tidemark/jobs/source/partnercenter/fakemicrosoft"
@@ -40,6 +41,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("TIDEMARK_NOW", "2026-11-16T07:00:00Z")
 			env.Values[tenantKey{}] = new(*fakemicrosoft.Server)
+			env.Values[imapKey{}] = new(*imapmemserver.User)
 			env.Values[serving{}] = &servedBy{}
 			return nil
 		},
@@ -54,6 +56,7 @@ func TestScripts(t *testing.T) {
 			"fetch":      fetchCommand,
 			"gzip":       gzipCommand,
 			"hangup":     hangupCommand,
+			"imap":       imapCommand,
 			"microsoft":  microsoftCommand,
 			"parquetcsv": parquetCSVCommand,
 			"reportid":   reportIDCommand,

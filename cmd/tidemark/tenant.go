@@ -54,6 +54,9 @@ func (c *config) usesTenant() []string {
 	if c.Mail.Inbox.Kind == "graph" {
 		uses = append(uses, "mail.inbox.kind")
 	}
+	if c.Mail.Inbox.Kind == "imap" && c.Mail.Inbox.Auth == "xoauth2" {
+		uses = append(uses, "mail.inbox.auth")
+	}
 	if c.Mail.Kind == "smtp" && c.Mail.SMTP.Auth == "xoauth2" {
 		uses = append(uses, "mail.smtp.auth")
 	}
@@ -140,7 +143,11 @@ func (c *config) mailbox(named string) string {
 // isExchange reports whether mail leaves through Exchange Online, which takes so many
 // mails a minute from one mailbox.
 func (c *config) isExchange() bool {
-	host := strings.ToLower(c.Mail.SMTP.Host)
+	return c.Mail.Kind == "graph" || c.Mail.Kind == "smtp" && onExchange(c.Mail.SMTP.Host)
+}
+
+// onExchange reports whether a host is one of Exchange Online's.
+func onExchange(host string) bool {
 	hosts := []string{".office365.com", ".outlook.com", ".office365.us", ".outlook.cn"}
-	return c.Mail.Kind == "graph" || c.Mail.Kind == "smtp" && slices.ContainsFunc(hosts, func(end string) bool { return strings.HasSuffix(host, end) })
+	return slices.ContainsFunc(hosts, func(end string) bool { return strings.HasSuffix(strings.ToLower(host), end) })
 }
