@@ -6,6 +6,8 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 
 	"tidemark/jobs/microsoft"
 	"tidemark/jobs/microsoft/retry"
@@ -34,15 +36,18 @@ func NewGraph(api *microsoft.API, mailbox string) Graph {
 // Messages lists what is not read, the oldest first, and reads each as MIME.
 func (g Graph) Messages(ctx context.Context) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
-		query := url.Values{"$filter": {"isRead eq false"}, "$select": {"id"}, "$top": {"100"}}
+		query := url.Values{"$filter": {"isRead eq false"}, "$select": {"id,receivedDateTime"}, "$top": {"100"}}
 		type listed struct {
-			ID string `json:"id"`
+			ID       string `json:"id"`
+			Received string `json:"receivedDateTime"` // ISO 8601 in UTC, which sorts as text
 		}
 		all, err := microsoft.Collection[listed](ctx, g.api, "users/"+url.PathEscape(g.mailbox)+"/mailFolders/inbox/messages?"+query.Encode(), http.Header{})
 		if err != nil {
 			yield(Message{}, fmt.Errorf("list messages of %s: %w", g.mailbox, err))
 			return
 		}
+		slices.Reverse(all) // Graph lists the newest first, which it does not promise
+		slices.SortStableFunc(all, func(a, b listed) int { return strings.Compare(a.Received, b.Received) })
 		for _, one := range all {
 			m := Message{ID: one.ID}
 			m.Raw, err = g.api.Bytes(ctx, g.api.Host.JoinPath(g.api.Version, "users", g.mailbox, "messages", one.ID, "$value"), MaxMessage)

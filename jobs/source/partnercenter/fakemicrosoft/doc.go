@@ -13,6 +13,10 @@
 //	defer s.Close()
 //	s.Script(fakemicrosoft.TooMany(2).On(fakemicrosoft.API, "/subscriptions").At(3))
 //
+// Mail that is sent through Graph can be answered, or come back: what is posted to the
+// path /control/inbox/MAILBOX of Graph's port, as MIME and without a token, is in that
+// inbox (Receive does the same), and /control/sent/N is the Nth mail that was sent.
+//
 // Afterwards Requests tells what was asked, Count how often, Leaks which token
 // went to a host it was not made for, and Secrets what must stand in no log.
 package fakemicrosoft

@@ -62,6 +62,9 @@ func newExports() exports {
 // serveGraph is the partner billing export of Microsoft Graph: export, operation,
 // manifest, blobs (Graph API reference, partner billing).
 func (s *Server) serveGraph(w http.ResponseWriter, r *http.Request) {
+	if s.serveControl(w, r) {
+		return
+	}
 	w.Header().Set("request-id", "6d1b3d0e-0000-4000-8000-000000000001")
 	if id := r.Header.Get("client-request-id"); id != "" {
 		w.Header().Set("client-request-id", id)
@@ -75,7 +78,7 @@ func (s *Server) serveGraph(w http.ResponseWriter, r *http.Request) {
 		s.graphError(w, r, 403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
 		return
 	}
-	if s.serveDirectory(w, r) || s.serveMailbox(w, r) {
+	if s.serveMailbox(w, r) || s.serveInbox(w, r) || s.serveDirectory(w, r) {
 		return
 	}
 	path, ok := strings.CutPrefix(r.URL.Path, billing)

@@ -31,7 +31,7 @@ type Options struct {
 	// Accepted is told of each mail before its answer goes out, by one goroutine a
 	// request; nil: nobody is.
 	Accepted func(Mail)
-	// DirectoryPage is the largest page of those; 0: as many as are asked for.
+	// DirectoryPage is the largest page of those, and of an inbox; 0: as many as are asked for.
 	DirectoryPage int
 	// AppGraph gives the permission for Graph to the app alone: it refuses users.
 	AppGraph bool

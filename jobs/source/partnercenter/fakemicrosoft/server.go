@@ -49,6 +49,7 @@ type Server struct {
 	reports insights
 	files   container
 	mails   []Mail
+	letters []*letter
 }
 
 // New makes a server with the options' defaults. The clock decides when tokens,

@@ -125,7 +125,7 @@ func (f *flags) serve(ctx context.Context, stdout io.Writer, now func() time.Tim
 		}
 	}
 	_, err = fmt.Fprintf(stdout, snippet, p.Name, len(p.Customers), at.Login, at.API, at.Graph, at.Blob, at.Storage, fake.Container,
-		s.ContainerSAS(7*24*time.Hour), s.Secrets()[0], p.TenantID, fake.DefaultClient, strings.Join(p.Currencies, ", "), at.Login, at.API, at.Graph)
+		s.ContainerSAS(7*24*time.Hour), at.Graph, at.Graph, s.Secrets()[0], p.TenantID, fake.DefaultClient, strings.Join(p.Currencies, ", "), at.Login, at.API, at.Graph)
 	if err == nil {
 		<-ctx.Done()
 	}
@@ -150,6 +150,9 @@ const snippet = `# %s, %d customers
 # blob    %s
 # storage %s/%s?%s
 #
+# %s/control/sent/1 is the first mail that was sent;
+# curl --data-binary @FILE.eml %s/control/inbox/usage@partner.example    puts one into the inbox
+#
 # export TIDEMARK_CLIENT_SECRET=%s
 
 source:
@@ -163,5 +166,5 @@ source:
     api: %s
     graph: %s
 recipients: {entra: {}}
-mail: {kind: graph, from: "Azure usage <usage@partner.example>", allow_domains: [partner.example]}
+mail: {kind: graph, from: "Azure usage <usage@partner.example>", allow_domains: [partner.example], inbox: {kind: graph}}
 `
