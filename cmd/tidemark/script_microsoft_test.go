@@ -1,9 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
+	netmail "net/mail"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,9 +28,12 @@ type tenantKey struct{}
 //	microsoft allow             and does not any more
 //	microsoft members GROUP …   the group has these people, by their address's local part
 //	microsoft mails FILE        writes who was mailed so far, a line for each mail
+//	microsoft last TEXT HTML    writes the two forms of the mail that was sent last
+//	microsoft receive FILE      puts a message into the inbox of usage@partner.example
+//	microsoft unread N          must hold so many that are not read
 func microsoftCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: microsoft start|refuse|allow|members|mails")
+		ts.Fatalf("usage: microsoft start|refuse|allow|members|mails|last|receive|unread")
 	}
 	if args[0] == "start" {
 		startMicrosoft(ts)
@@ -52,9 +61,63 @@ func microsoftCommand(ts *testscript.TestScript, neg bool, args []string) {
 			fmt.Fprintf(&b, "%s to %s\n", m.Mailbox, strings.Join(m.To, ","))
 		}
 		ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(b.String()), 0o644))
+	case "last":
+		mails := s.Mails()
+		for kind, name := range map[string]string{"text/plain": args[1], "text/html": args[2]} {
+			part, err := partOf(mails[len(mails)-1].Raw, kind)
+			ts.Check(err)
+			ts.Check(os.WriteFile(ts.MkAbs(name), part, 0o644))
+		}
+	case "receive":
+		ts.Check(s.Receive("usage@partner.example", []byte(ts.ReadFile(args[1]))))
+	case "unread":
+		if got := strconv.Itoa(s.Unread("usage@partner.example")); got != args[1] {
+			ts.Fatalf("%s are not read, want %s", got, args[1])
+		}
 	default:
 		ts.Fatalf("microsoft %s is not known", args[0])
 	}
+}
+
+// partOf is the first part of that type in a mail.
+func partOf(raw []byte, kind string) ([]byte, error) {
+	m, err := netmail.ReadMessage(bytes.NewReader(raw))
+	if err != nil {
+		return nil, err
+	}
+	var find func(media string, body io.Reader) ([]byte, error)
+	find = func(header string, body io.Reader) ([]byte, error) {
+		media, params, err := mime.ParseMediaType(header)
+		if err != nil || media == kind {
+			return errorOr(body, err)
+		}
+		if !strings.HasPrefix(media, "multipart/") {
+			return nil, nil
+		}
+		for parts := multipart.NewReader(body, params["boundary"]); ; { // which decodes quoted-printable
+			part, err := parts.NextPart()
+			if err == io.EOF {
+				return nil, nil
+			} else if err != nil {
+				return nil, err
+			}
+			if found, err := find(part.Header.Get("Content-Type"), part); found != nil || err != nil {
+				return found, err
+			}
+		}
+	}
+	found, err := find(m.Header.Get("Content-Type"), m.Body)
+	if found == nil && err == nil {
+		err = fmt.Errorf("the mail has no part %s", kind)
+	}
+	return found, err
+}
+
+func errorOr(body io.Reader, err error) ([]byte, error) {
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(body)
 }
 
 func startMicrosoft(ts *testscript.TestScript) {
