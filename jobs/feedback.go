@@ -8,8 +8,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"mime"
 	netmail "net/mail"
 	"slices"
+	"strings"
 	"time"
 
 	"tidemark/data"
@@ -37,6 +40,7 @@ const (
 	FeedbackForeign  FeedbackOutcome = "foreign"  // somebody else than the recipient answers
 	FeedbackExpired  FeedbackOutcome = "expired"  // the report is too old
 	FeedbackUnknown  FeedbackOutcome = "unknown report"
+	FeedbackDamaged  FeedbackOutcome = "damaged" // on the way: there is no whole token in it
 )
 
 // AnswerWithin is how long after a report left it can be answered.
@@ -98,14 +102,15 @@ func (f Feedback) store(ctx context.Context, token string, t answerToken, d ledg
 }
 
 // answered is the delivery of a report to be answered, nil for one that left to nobody. A
-// mail of unknown fate may have arrived: the answer shows that it did.
+// mail of unknown fate, or said to have bounced, may have arrived: the answer shows it.
 func (f Feedback) answered(ctx context.Context, report string) (*ledger.Delivery, error) {
 	all, err := f.Ledger.Deliveries(ctx, ledger.Query{Kind: kindDigest, Report: report, Limit: 100})
 	if err != nil {
 		return nil, err
 	}
 	for _, d := range all { // the newest edition first
-		if d.State == ledger.Sent || d.State == ledger.Unknown {
+		switch d.State {
+		case ledger.Sent, ledger.Unknown, ledger.Bounced:
 			return &d, nil
 		}
 	}
@@ -113,9 +118,17 @@ func (f Feedback) answered(ctx context.Context, report string) (*ledger.Delivery
 }
 
 // isFrom reports whether a From header names one address, and that is the recipient's.
+// What that person is called there, and in which character set, does not matter.
 func isFrom(header, recipient string) bool {
-	list, err := netmail.ParseAddressList(header)
+	parser := netmail.AddressParser{WordDecoder: anyCharset()}
+	list, err := parser.ParseList(strings.ToValidUTF8(header, "?"))
 	return err == nil && len(list) == 1 && mail.Key(list[0].Address) == mail.Key(recipient)
+}
+
+// anyCharset decodes encoded words, of which only what is ASCII matters: it is the same in
+// every character set that mail is written in.
+func anyCharset() *mime.WordDecoder {
+	return &mime.WordDecoder{CharsetReader: func(_ string, in io.Reader) (io.Reader, error) { return in, nil }}
 }
 
 // recordedMail is what the archive has of a mail that left.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"mime"
 	netmail "net/mail"
 	"slices"
 	"strings"
@@ -111,14 +110,17 @@ func (r InboxReading) one(ctx context.Context, m inbox.Message, out *InboxRead) 
 		out.Delayed++
 	case inbox.Receipt:
 		out.Receipts++
-	case inbox.Auto, inbox.List:
+	case inbox.Auto:
 		out.Automatic++
-	default:
+	default: // a mailbox for a team may be a list's
 		answered, err := r.answer(ctx, m, out)
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
-		}
-		if !answered {
+		case answered:
+		case j.Kind == inbox.List:
+			out.Automatic++
+		default:
 			out.Others++
 		}
 	}
@@ -135,16 +137,18 @@ func (r InboxReading) answer(ctx context.Context, m inbox.Message, out *InboxRea
 		return false, nil
 	}
 	subject := read.Header.Get("Subject")
-	if decoded, err := new(mime.WordDecoder).DecodeHeader(subject); err == nil {
+	if decoded, err := anyCharset().DecodeHeader(subject); err == nil {
 		subject = decoded
 	}
-	token := FindToken(subject)
-	if token == "" {
+	token, found := FindToken(subject)
+	if !found {
 		return false, nil
 	}
-	outcome, err := r.Feedback.Take(ctx, token, read.Header.Get("From"), r.Now())
-	if err != nil {
-		return false, err
+	outcome := FeedbackDamaged
+	if token != "" {
+		if outcome, err = r.Feedback.Take(ctx, token, read.Header.Get("From"), r.Now()); err != nil {
+			return false, err
+		}
 	}
 	if out.Answers == nil {
 		out.Answers = map[FeedbackOutcome]int{}

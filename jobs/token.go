@@ -68,14 +68,19 @@ func parseToken(s string) (t answerToken, ok bool) {
 	return t, true
 }
 
-// FindToken returns the token in the subject of an answer; "" when there is none, or
-// more than one.
-func FindToken(subject string) string {
-	found := regexp.MustCompile(`\[(tm1\.[A-Z2-7]{48})\]`).FindAllStringSubmatch(subject, -1)
-	if len(found) != 1 {
-		return ""
+// FindToken finds the token in the subject of an answer, also where a mail program broke it
+// over two lines or left its brackets encoded. Of what was a token, or of several, found is
+// true and the token is "".
+func FindToken(subject string) (token string, found bool) {
+	all := regexp.MustCompile(`(?i)(?:\[|%5B)\s*(tm1\.[A-Z2-7\s]{48,})(?:\]|%5D)`).FindAllStringSubmatch(subject, -1)
+	if len(all) == 1 {
+		token = strings.Join(strings.Fields(all[0][1]), "")
+		token = tokenPrefix + strings.ToUpper(token[len(tokenPrefix):])
+		if len(token) == len(tokenPrefix)+base32.StdEncoding.EncodedLen(tokenBytes) {
+			return token, true
+		}
 	}
-	return found[0][1]
+	return "", len(all) > 0 || regexp.MustCompile(`(?i)tm1\.[A-Z2-7]{20}`).MatchString(subject)
 }
 
 // reportKey signs the answers to one report of one recipient. The archive keeps it, so

@@ -86,6 +86,7 @@ func notRun() map[string]string {
 		"install":          "writes outside of the test's folder",
 		"journalctl":       "reads the machine's journal",
 		"sqlite3":          "a program that may not be there",
+		"tar":              "of a release, which make test-release checks",
 		"sha256sum":        "of a release, which make test-release checks",
 		"kill":             "reload.txtar sends that signal",
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"tidemark/jobs"
 	"tidemark/jobs/inbox"
@@ -97,11 +96,9 @@ func (a *app) imap(c *config) (inbox.Box, error) {
 	if err != nil {
 		return nil, err
 	}
-	var ca []byte
-	if b.CA != "" {
-		if ca, err = os.ReadFile(c.path(b.CA)); err != nil {
-			return nil, fmt.Errorf("mail.inbox.ca: %w", err)
-		}
+	ca, err := c.certificates("mail.inbox.ca", b.CA)
+	if err != nil {
+		return nil, err
 	}
 	o := inbox.IMAPOptions{Host: b.Host, Port: b.Port, TLS: b.TLS, CA: ca, Username: b.Username, Password: password, Folder: b.Folder}
 	if b.Auth == "xoauth2" {

@@ -68,6 +68,18 @@ func (a *app) secret(c *config, key, value string) (string, error) {
 	return "", nil
 }
 
+// certificates are those of a file that a key of the configuration names; nil for none.
+func (c *config) certificates(key, path string) ([]byte, error) {
+	if path == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(c.path(path))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", key, err)
+	}
+	return b, nil
+}
+
 // sender makes the sender of the configuration.
 func (a *app) sender(c *config) (mail.Sender, error) {
 	switch c.Mail.Kind {
@@ -82,11 +94,9 @@ func (a *app) sender(c *config) (mail.Sender, error) {
 	if err != nil {
 		return nil, err
 	}
-	var ca []byte
-	if m.CA != "" {
-		if ca, err = os.ReadFile(c.path(m.CA)); err != nil {
-			return nil, fmt.Errorf("mail.smtp.ca: %w", err)
-		}
+	ca, err := c.certificates("mail.smtp.ca", m.CA)
+	if err != nil {
+		return nil, err
 	}
 	o := mail.SMTPOptions{Host: m.Host, Port: m.Port, TLS: m.TLS, CA: ca, Auth: m.Auth, Username: m.Username, Password: password, Now: a.now}
 	if m.Auth == "xoauth2" {

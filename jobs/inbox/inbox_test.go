@@ -32,6 +32,7 @@ func judged() map[string]Judgement {
 		"exchange-ndr":                 bounced("5.1.10", "smtp;550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup"),
 		"gmail-no-such-user":           bounced("5.1.1", "smtp; 550-5.1.1 The email account that you tried to reach does not exist."),
 		"alias-original-recipient":     bounced("5.0.0", "", "a.devries@other.example", "anna@partner.example"),
+		"gateway-disclaimer":           bounced("5.1.1", ""), // put around it by a gateway
 		"mailbox-full":                 bounced("5.2.2", "smtp; 552 5.2.2 mailbox is full"),
 		"expired-after-five-days":      bounced("4.4.1", "X-Postfix; connect to mail.partner.example[192.0.2.7]:25: Connection timed out"),
 		"delayed-warning":              {Kind: Delayed, Original: ours},

@@ -48,9 +48,10 @@ func (f Failed) Hard() bool {
 }
 
 const (
-	maxParts  = 100
-	maxHeader = 256 << 10
-	maxSaid   = 300
+	maxParts   = 100
+	maxNesting = 3 // of multiparts around a report
+	maxHeader  = 256 << 10
+	maxSaid    = 300
 )
 
 // Judge says what a message is. What cannot be read as one is [Other].
@@ -62,19 +63,45 @@ func Judge(raw []byte) Judgement {
 	if err != nil {
 		return Judgement{Kind: Other}
 	}
-	media, params, _ := mime.ParseMediaType(m.Header.Get("Content-Type")) // of a wrong one nothing is known
-	if media == "multipart/report" {
-		switch kind := strings.ToLower(params["report-type"]); {
-		case kind == "delivery-status":
-			return report(m.Body, params["boundary"])
-		case kind == "disposition-notification":
-			return Judgement{Kind: Receipt}
-		}
+	nesting := 0 // what a person attaches is no notification
+	if sort(m.Header) == Auto {
+		nesting = maxNesting
+	}
+	if j, found := notification(m.Header.Get("Content-Type"), m.Body, nesting); found {
+		return j
 	}
 	if failed := m.Header.Get("X-Failed-Recipients"); failed != "" {
 		return plainBounce(failed, m.Body)
 	}
 	return Judgement{Kind: sort(m.Header)}
+}
+
+// notification finds a report (RFC 6522) in a body: the body itself, or a part of it where
+// a gateway has put words of its own around. A message within it is another message.
+func notification(contentType string, body io.Reader, depth int) (Judgement, bool) {
+	media, params, _ := mime.ParseMediaType(contentType) // of a wrong one nothing is known
+	if media == "multipart/report" {
+		switch strings.ToLower(params["report-type"]) {
+		case "delivery-status":
+			return report(body, params["boundary"]), true
+		case "disposition-notification":
+			return Judgement{Kind: Receipt}, true
+		}
+	}
+	if !strings.HasPrefix(media, "multipart/") || params["boundary"] == "" || depth == 0 {
+		return Judgement{}, false
+	}
+	parts := multipart.NewReader(body, params["boundary"])
+	for range maxParts {
+		part, err := parts.NextRawPart()
+		if err != nil {
+			break
+		}
+		if j, found := notification(part.Header.Get("Content-Type"), part, depth-1); found {
+			return j, true
+		}
+	}
+	return Judgement{}, false
 }
 
 // sort tells what a program sent from what a person did, by RFC 3834 and by what was

@@ -114,7 +114,7 @@ func explainSignIn(err error, refreshToken string) error {
 	case "AADSTS90002", "AADSTS900023":
 		hint = "the tenant does not exist: check tenant, and cloud for a national cloud"
 	case "AADSTS500011":
-		hint = "the resource is not known in this tenant: give the app registration an API permission of Microsoft Partner Center, and grant admin consent"
+		hint = "the resource is not known in this tenant: give the app registration an API permission of the service that it asks (Microsoft Partner Center, Microsoft Graph or Office 365 Exchange Online), and grant admin consent"
 	case "AADSTS65001":
 		hint = "consent is missing: grant admin consent to the app registration"
 	case "AADSTS50076", "AADSTS50079", "AADSTS50158":
