@@ -12,6 +12,7 @@ import (
 	"archive/zip"
 	"compress/gzip"
 	"crypto/sha256"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -101,7 +102,15 @@ func contents(program string) ([]member, error) {
 		return nil, err
 	}
 	files := []member{{filepath.Base(program), b, 0o755}}
-	for name, from := range beside() {
+	all := beside()
+	pages, err := filepath.Glob("docs/*.md") // which the README links to
+	if err != nil || len(pages) == 0 {
+		return nil, errors.Join(err, errors.New("find docs: none here; run it at the top of the source"))
+	}
+	for _, page := range pages {
+		all[filepath.ToSlash(page)] = page
+	}
+	for name, from := range all {
 		if b, err = os.ReadFile(filepath.FromSlash(from)); err != nil {
 			return nil, err
 		}

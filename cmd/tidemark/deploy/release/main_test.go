@@ -42,6 +42,11 @@ func TestRelease_HoldsTheProgramAndWhatRunsIt(t *testing.T) {
 	dir := packed(t)
 	want := []string{"CHANGELOG.md", "LICENSE", "README.md", "deploy/Dockerfile", "deploy/tidemark.service", "deploy/tidemark.sysusers",
 		"deploy/tidemark@.service", "deploy/tidemark@.timer", "examples/tidemark.yaml"}
+	pages, err := filepath.Glob("docs/*.md")
+	if err != nil || !slices.Contains(pages, "docs/quickstart.md") {
+		t.Fatal(pages, err)
+	}
+	want = append(want, pages...)
 	for archive, program := range map[string]string{"tidemark-1.2.0-linux-arm64": "tidemark", "tidemark-1.2.0-windows-amd64": "tidemark.exe"} {
 		files := map[string]string{}
 		read := readTar
