@@ -39,7 +39,7 @@ func imapCommand(ts *testscript.TestScript, neg bool, args []string) {
 	case neg || len(args) == 0:
 		ts.Fatalf("usage: imap start|put FILE|unseen N")
 	case args[0] == "start":
-		*box = startIMAP(ts, *ts.Value(tenantKey{}).(**fakemicrosoft.Server))
+		*box = startIMAP(ts, (*ts.Value(tenantKey{}).(**gatedTenant)).Server)
 	case args[0] == "put" && len(args) == 2:
 		_, err := (*box).Append("INBOX", literal{strings.NewReader(ts.ReadFile(args[1]))}, &imap.AppendOptions{})
 		ts.Check(err)

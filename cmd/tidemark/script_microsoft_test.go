@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -20,6 +21,27 @@ import (
 
 // tenantKey is where a script keeps its tenant.
 type tenantKey struct{}
+
+// gatedTenant is one whose answers to mails can be held back.
+type gatedTenant struct {
+	*fakemicrosoft.Server
+	gate atomic.Pointer[chan struct{}] // nil: open
+	held chan struct{}
+}
+
+// accept keeps a mail that was accepted without its answer, while the gate is closed.
+func (t *gatedTenant) accept(fakemicrosoft.Mail) {
+	if gate := t.gate.Load(); gate != nil {
+		t.held <- struct{}{}
+		<-*gate
+	}
+}
+
+func (t *gatedTenant) release() {
+	if gate := t.gate.Swap(nil); gate != nil {
+		close(*gate)
+	}
+}
 
 // microsoftCommand is `microsoft start`: a tenant at $LOGIN and $GRAPH with the id
 // $TENANT and the app $CLIENT, whose secret is in client-secret. Then
@@ -31,16 +53,29 @@ type tenantKey struct{}
 //	microsoft last TEXT HTML    writes the two forms of the mail that was sent last
 //	microsoft receive FILE      puts a message into the inbox of usage@partner.example
 //	microsoft unread N          must hold so many that are not read
+//	microsoft hold              mails are accepted without an answer
+//	microsoft held              waits for one
+//	microsoft release           answers them
 func microsoftCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: microsoft start|refuse|allow|members|mails|last|receive|unread")
+		ts.Fatalf("usage: microsoft start|refuse|allow|members|mails|last|receive|unread|hold|held|release")
 	}
 	if args[0] == "start" {
 		startMicrosoft(ts)
 		return
 	}
-	s := *ts.Value(tenantKey{}).(**fakemicrosoft.Server)
+	s := *ts.Value(tenantKey{}).(**gatedTenant)
 	switch args[0] {
+	case "hold":
+		s.gate.Store(new(make(chan struct{})))
+	case "held":
+		select {
+		case <-s.held:
+		case <-time.After(time.Minute):
+			ts.Fatalf("no mail within a minute")
+		}
+	case "release":
+		s.release()
 	case "refuse":
 		s.Script(fakemicrosoft.Refused(403, "").On(fakemicrosoft.Graph, "").Repeated(-1))
 	case "allow":
@@ -123,11 +158,12 @@ func errorOr(body io.Reader, err error) ([]byte, error) {
 func startMicrosoft(ts *testscript.TestScript) {
 	now := time.Date(2026, 11, 16, 7, 0, 0, 0, time.UTC)
 	p := fakemicrosoft.NewPartner(1, fakemicrosoft.Size{Customers: 1, Today: now})
-	s := fakemicrosoft.NewWith(p, func() time.Time { return now }, fakemicrosoft.Options{Marker: secretMark, SendAs: []string{"usage@partner.example"}})
+	s := &gatedTenant{held: make(chan struct{}, 100)}
+	s.Server = fakemicrosoft.NewWith(p, func() time.Time { return now }, fakemicrosoft.Options{Marker: secretMark, SendAs: []string{"usage@partner.example"}, Accepted: s.accept})
 	at, err := s.Start()
 	ts.Check(err)
-	ts.Defer(func() { ts.Check(s.Close()) })
-	*ts.Value(tenantKey{}).(**fakemicrosoft.Server) = s
+	ts.Defer(func() { s.release(); ts.Check(s.Close()) })
+	*ts.Value(tenantKey{}).(**gatedTenant) = s
 	ts.Check(os.WriteFile(ts.MkAbs("client-secret"), []byte("client-secret"+secretMark), 0o600))
 	for name, value := range map[string]string{"LOGIN": at.Login, "GRAPH": at.Graph, "TENANT": p.TenantID, "CLIENT": fakemicrosoft.DefaultClient} {
 		ts.Setenv(name, value)

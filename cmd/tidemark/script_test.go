@@ -10,8 +10,6 @@ import (
 
 	"github.com/emersion/go-imap/v2/imapserver/imapmemserver"
 	"github.com/rogpeppe/go-internal/testscript"
-
-	"tidemark/jobs/source/partnercenter/fakemicrosoft"
 )
 
 func TestMain(m *testing.M) {
@@ -40,7 +38,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("TIDEMARK_NOW", "2026-11-16T07:00:00Z")
-			env.Values[tenantKey{}] = new(*fakemicrosoft.Server)
+			env.Values[tenantKey{}] = new(*gatedTenant)
 			env.Values[imapKey{}] = new(*imapmemserver.User)
 			env.Values[serving{}] = &servedBy{}
 			return nil
@@ -56,6 +54,7 @@ func TestScripts(t *testing.T) {
 			"fetch":      fetchCommand,
 			"gzip":       gzipCommand,
 			"hangup":     hangupCommand,
+			"terminate":  terminateCommand,
 			"imap":       imapCommand,
 			"microsoft":  microsoftCommand,
 			"parquetcsv": parquetCSVCommand,

@@ -110,6 +110,14 @@ func stopCommand(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 }
 
+// terminateCommand is `terminate`: serve is asked to end, and is not waited for.
+func terminateCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 0 {
+		ts.Fatalf("usage: terminate")
+	}
+	ts.Check(ts.Value(serving{}).(*servedBy).now.process.Process.Signal(syscall.SIGTERM))
+}
+
 // hangupCommand is `hangup`: serve is told to read its configuration again.
 func hangupCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) > 0 {
