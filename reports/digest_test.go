@@ -275,7 +275,7 @@ func TestSalesMail_WithNothingToSayIsFiveLines(t *testing.T) {
 	}
 	d, r := render(t, quiet())
 	want := "All quiet: nobody needs a call\nPolder Cloud · Figures for 6–12 Nov\n\nNone of the 7 customers is at high or medium risk.\n" +
-		"Nothing has changed since 30 Oct–5 Nov.\nAzure cost in EUR 8% lower than in 30 Oct–5 Nov, the first fall in 7 weeks.\n"
+		"No customer newly at risk, recovered or lost since 30 Oct–5 Nov.\nAzure cost in EUR 8% lower than in 30 Oct–5 Nov, the first fall in 7 weeks.\n"
 	if got, _, _ := strings.Cut(r.Text, "\n\n--"); strings.TrimSpace(got) != strings.TrimSpace(want) {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
