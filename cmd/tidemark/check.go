@@ -43,12 +43,20 @@ nothing and reports every problem at once, each with what to do.`,
 // checks is a list of findings being printed.
 type checks struct {
 	a        *app
-	failed   int
+	problems []string
 	warnings []string
 }
 
 func (k *checks) ok(format string, args ...any) { k.a.printf("ok       "+format+"\n", args...) }
-func (k *checks) problem(err error)             { k.failed++; k.a.printf("problem  %v\n", err) }
+
+// problem tells a problem, once: what several of the keys lack is one thing to mend.
+func (k *checks) problem(err error) {
+	if text := err.Error(); !slices.Contains(k.problems, text) {
+		k.problems = append(k.problems, text)
+		k.a.printf("problem  %v\n", err)
+	}
+}
+
 func (k *checks) warn(format string, args ...any) {
 	k.warnings = append(k.warnings, fmt.Sprintf(format, args...))
 	k.a.printf("warning  "+format+"\n", args...)
@@ -67,8 +75,8 @@ func (a *app) check(ctx context.Context, c *config) error {
 	if _, ok := templates.ChartScript(); !ok {
 		a.printf("note     charts are missing: this build has no chart script, pages show tables only; build with `make build`\n")
 	}
-	if k.failed > 0 {
-		return usagef("check %s: problems found: %d, see above", c.file, k.failed)
+	if len(k.problems) > 0 {
+		return usagef("check %s: problems found: %d, see above", c.file, len(k.problems))
 	}
 	if len(k.warnings) > 0 {
 		return errWarnings
