@@ -14,7 +14,7 @@ help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: assets ## build bin/tidemark with the chart script inside
-	go build -o bin/tidemark ./cmd/tidemark
+	go build -ldflags "-X main.version=$(or $(VERSION),dev)" -o bin/tidemark ./cmd/tidemark
 
 demo: assets ## the whole pipeline on the built-in sample, into out/
 	go run ./cmd/tidemark demo --out $(OUT)
@@ -63,7 +63,7 @@ bench-smtp: ## mails a second beside Postfix's smtp-source (root, needs postfix)
 test-speed: ## counted processor time against the bars (DESIGN.md)
 	go test -count=1 -timeout 60m -tags speed -run Speed -v ./jobs
 
-VERSION ?= $(shell git describe --tags --always --dirty)
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
 release: assets ## archives for each of PLATFORMS with checksums, into bin/release

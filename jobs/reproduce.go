@@ -90,7 +90,7 @@ func Reproduce(ctx context.Context, a *archive.Archive, row data.Report, given [
 		return out, nil
 	}
 	defer again.Portfolio.Release()
-	if out.Numbers, err = numbersAnswer(row, again.Built); err != nil {
+	if out.Numbers, err = numbersAnswer(row, again.Built, m.Producer); err != nil {
 		return out, err
 	}
 	out.Rendering = renderingAnswer(row, again, sealed, m.Producer)
@@ -183,7 +183,7 @@ func splitMail(raw []byte) (fields []string, body []byte) {
 	return fields, body
 }
 
-func numbersAnswer(row data.Report, b Built) (Answer, error) {
+func numbersAnswer(row data.Report, b Built, producer string) (Answer, error) {
 	now, err := json.Marshal(b.Document)
 	if err != nil {
 		return Answer{}, err
@@ -193,7 +193,11 @@ func numbersAnswer(row data.Report, b Built) (Answer, error) {
 		return Answer{}, fmt.Errorf("compare numbers of report %s: %w", row.ReportID, err)
 	}
 	if len(differences) > 0 {
-		return Answer{Text: fmt.Sprintf("%d numbers differ from the mailed ones", len(differences)), Differences: differences}, nil
+		text := fmt.Sprintf("%d numbers differ from the mailed ones", len(differences))
+		if row.Producer != producer {
+			text += fmt.Sprintf("; it was built by %s, this is %s: ask that version where CHANGELOG.md names other rules since", row.Producer, producer)
+		}
+		return Answer{Text: text, Differences: differences}, nil
 	}
 	return Answer{OK: true, Text: "recomputed from " + versionsText(row) + " they are the mailed ones"}, nil
 }

@@ -197,6 +197,11 @@ func TestGuard_RefusesWhatNoBrowserSends(t *testing.T) {
 			t.Errorf("another site's %s: status %d, want %d", mode, w.Code, want)
 		}
 	}
+	for origin, want := range map[string]int{"http://evil.example": 403, "null": 403, "": 200} {
+		if w := p.ask("GET", "/metrics", func(r *http.Request) { r.Header.Set("Origin", origin) }); w.Code != want {
+			t.Errorf("of origin %q: status %d, want %d", origin, w.Code, want)
+		}
+	}
 	for _, path := range []string{"/runs?state=bogus", "/deliveries?state=%3Cscript%3E", "/reports?after=yesterday"} {
 		if w := p.get(path); w.Code != http.StatusBadRequest {
 			t.Errorf("%s: status %d", path, w.Code)

@@ -59,6 +59,8 @@ func refuse(r *http.Request) (status int, why string) {
 		return http.StatusBadRequest, "the path is not one of a page"
 	case r.Header.Get("Sec-Fetch-Site") == "cross-site" && r.Header.Get("Sec-Fetch-Mode") != "navigate":
 		return http.StatusForbidden, "another site may link here, and use nothing from here"
+	case r.Header.Get("Origin") != "" && r.Header.Get("Origin") != "http://"+r.Host:
+		return http.StatusForbidden, "another site may link here, and use nothing from here"
 	}
 	return 0, ""
 }
