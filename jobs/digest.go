@@ -154,7 +154,7 @@ func (d Digests) recipients() ([]reports.Recipient, error) {
 	}
 	of := WithRole(d.Recipients, d.Role)
 	if len(of) == 0 {
-		return nil, fmt.Errorf("digest %s: %w: the role has no recipient; add one under recipients", d.Role, ErrHeld)
+		return nil, fmt.Errorf("digest %s: %w: the role has no recipient; `tidemark recipients` says who has which role and why; add one under recipients, or in Microsoft Entra", d.Role, ErrHeld)
 	}
 	if d.Only == "" {
 		return of, nil

@@ -286,6 +286,8 @@ func (s Sending) step(ctx context.Context, d Digests, address string, before led
 		return build, "", nil
 	case before.State == ledger.GivenUp:
 		return leaveOut, before.Reply, nil
+	case before.State == ledger.Unknown:
+		return leaveOpen, fmt.Sprintf("%s: %s; decide with `tidemark deliveries resend %s`, mark-sent or give-up", before.State, before.Reply, before.ID), nil
 	case before.State != ledger.Sent:
 		return leaveOpen, fmt.Sprintf("%s: %s; decide with `tidemark deliveries resend %s` or give-up", before.State, before.Reply, before.ID), nil
 	}

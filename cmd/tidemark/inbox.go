@@ -45,6 +45,13 @@ func (k *checker) inbox() {
 	case box.Kind == "" && box != (inboxConfig{}):
 		k.report("mail.inbox", "has no kind", "want maildir, imap or graph")
 	}
+	if box.Kind == "graph" || box.Kind == "maildir" { // the mailbox that somebody means is not the one that is read
+		for _, of := range []struct{ key, value string }{{"host", box.Host}, {"username", box.Username}, {"password", box.Password}, {"auth", box.Auth}, {"folder", box.Folder}} {
+			if of.value != "" {
+				k.report("mail.inbox."+of.key, "is not used with kind: "+box.Kind, "take it out")
+			}
+		}
+	}
 	for i, j := range k.c.Jobs {
 		if j.Do == "inbox" && box.Kind == "" {
 			k.report(fmt.Sprintf("jobs[%d].do", i), "there is no inbox to read", "add mail.inbox: {kind: maildir, path: …} or {kind: graph}")

@@ -151,7 +151,7 @@ func (g *Graph) judge(resp *http.Response, said graphError) Result {
 		r.Wait = g.retryAfter(resp.Header.Get("Retry-After"))
 		return r
 	case status == http.StatusUnauthorized:
-		return down(failure(with("the token is refused: check tenant and client_id of mail.graph"), Unsent))
+		return down(failure(with("the token is refused: check tenant and client_id of microsoft, or of the source that stands in for it"), Unsent))
 	case status == http.StatusForbidden:
 		return down(failure(with("give the app registration the application permission Mail.Send, or the role for this mailbox in Exchange (docs/microsoft365.md)"), Unsent))
 	case status == http.StatusNotFound:
