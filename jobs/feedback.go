@@ -133,18 +133,9 @@ func anyCharset() *mime.WordDecoder {
 
 // recordedMail is what the archive has of a mail that left.
 func recordedMail(ctx context.Context, arc *archive.Archive, d ledger.Delivery) (data.Report, error) {
-	view, err := arc.View(ctx, nil)
-	if err != nil {
-		return data.Report{}, err
-	}
-	for _, day := range builtOn(map[string]ledger.Delivery{d.ID: d}) {
-		for row, err := range view.ReportsIn(ctx, data.Period{From: day, To: day}) {
-			if err != nil {
-				return row, err
-			}
-			if row.MessageID == d.ID && row.EMLSHA256 == d.SHA256 && row.ReportID == d.Report {
-				return row, nil
-			}
+	for row, err := range recordedRows(ctx, arc, map[string]ledger.Delivery{d.ID: d}) {
+		if err != nil || row.ReportID == d.Report {
+			return row, err
 		}
 	}
 	return data.Report{}, ErrNoReport

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 
@@ -81,30 +82,41 @@ func MailedIn(ctx context.Context, l *ledger.Ledger, period data.Period) ([]repo
 // recordedMails looks up what was said in mails.
 func recordedMails(ctx context.Context, arc *archive.Archive, byMessage map[string]ledger.Delivery) (map[string]reports.LastMail, error) {
 	last := map[string]reports.LastMail{}
-	if len(byMessage) == 0 {
-		return last, nil
-	}
-	view, err := arc.View(ctx, nil)
-	if err != nil {
-		return nil, err
-	}
-	for _, day := range builtOn(byMessage) {
-		for row, err := range view.ReportsIn(ctx, data.Period{From: day, To: day}) {
-			if err != nil {
-				return nil, err
-			}
-			d, wanted := byMessage[row.MessageID]
-			if !wanted || row.EMLSHA256 != d.SHA256 {
-				continue
-			}
-			mail, err := lastMail(row, data.DayOf(d.Updated.UTC()))
-			if err != nil {
-				return nil, err
-			}
-			last[d.Recipient] = mail
+	for row, err := range recordedRows(ctx, arc, byMessage) {
+		if err != nil {
+			return nil, err
+		}
+		d := byMessage[row.MessageID]
+		if last[d.Recipient], err = lastMail(row, data.DayOf(d.Updated.UTC())); err != nil {
+			return nil, err
 		}
 	}
 	return last, nil
+}
+
+// recordedRows yields what the archive has of mails that left.
+func recordedRows(ctx context.Context, arc *archive.Archive, byMessage map[string]ledger.Delivery) iter.Seq2[data.Report, error] {
+	return func(yield func(data.Report, error) bool) {
+		if len(byMessage) == 0 {
+			return
+		}
+		view, err := arc.View(ctx, nil)
+		if err != nil {
+			yield(data.Report{}, err)
+			return
+		}
+		for _, day := range builtOn(byMessage) {
+			for row, err := range view.ReportsIn(ctx, data.Period{From: day, To: day}) {
+				d, wanted := byMessage[row.MessageID]
+				if err == nil && (!wanted || row.EMLSHA256 != d.SHA256) {
+					continue
+				}
+				if !yield(row, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
 }
 
 // builtOn are the days on which mails may have been built, in order: that on which they

@@ -57,12 +57,16 @@ func refuse(r *http.Request) (status int, why string) {
 		return http.StatusRequestEntityTooLarge, "a request has no body here"
 	case !isPlainPath(r):
 		return http.StatusBadRequest, "the path is not one of a page"
-	case r.Header.Get("Sec-Fetch-Site") == "cross-site" && r.Header.Get("Sec-Fetch-Mode") != "navigate":
-		return http.StatusForbidden, "another site may link here, and use nothing from here"
-	case r.Header.Get("Origin") != "" && r.Header.Get("Origin") != "http://"+r.Host:
+	case isForAnotherSite(r):
 		return http.StatusForbidden, "another site may link here, and use nothing from here"
 	}
 	return 0, ""
+}
+
+// isForAnotherSite reports whether a page of another site asks, other than by a link.
+func isForAnotherSite(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	return r.Header.Get("Sec-Fetch-Site") == "cross-site" && r.Header.Get("Sec-Fetch-Mode") != "navigate" || origin != "" && origin != "http://"+r.Host
 }
 
 // isPlainPath reports whether a path is written in the only way a page has it:

@@ -77,18 +77,17 @@ func (b *IMAP) open(ctx context.Context) error {
 	if b.o.Token == nil {
 		return b.enter(ctx, func(c *imapclient.Client) error { return c.Login(b.o.Username, b.o.Password).Wait() })
 	}
-	token, err := b.o.Token(ctx, "") // before the connection, which would not wait for it
-	if err != nil {
-		return fmt.Errorf("log in to %s as %s: %w", b.o.Host, b.o.Username, err)
+	for refused := ""; ; {
+		token, err := b.o.Token(ctx, refused) // before the connection, which would not wait for it
+		if err != nil {
+			return fmt.Errorf("log in to %s as %s: %w", b.o.Host, b.o.Username, err)
+		}
+		err = b.enter(ctx, b.bear(token))
+		if refused != "" || !errors.Is(err, errLogin) || !isRefused(err) {
+			return err
+		}
+		refused = token
 	}
-	err = b.enter(ctx, b.bear(token))
-	if err == nil || !errors.Is(err, errLogin) || !isRefused(err) {
-		return err
-	}
-	if token, err = b.o.Token(ctx, token); err != nil {
-		return fmt.Errorf("log in to %s as %s: %w", b.o.Host, b.o.Username, err)
-	}
-	return b.enter(ctx, b.bear(token))
 }
 
 // errLogin marks an error of the log-in, not of what comes before or after it.

@@ -33,7 +33,6 @@ func (x *xoauth2) Next(challenge []byte) ([]byte, error) {
 	x.refused = true
 	var why struct {
 		Status string `json:"status"`
-		Scope  string `json:"scope"`
 	}
 	if json.Unmarshal(challenge, &why) == nil && why.Status != "" {
 		x.said = "status " + oneLine(why.Status)
