@@ -69,11 +69,12 @@ func (a Alarms) Raise(ctx context.Context, l *ledger.Ledger, key, what, subject,
 	return l.AlarmSaid(context.WithoutCancel(ctx), key, what, told)
 }
 
-// Clear tells the operators once that it works again what Raise told them of.
+// Clear tells the operators once that it works again what Raise told them of, also when the
+// context ends meanwhile: no later Clear would tell them.
 func (a Alarms) Clear(ctx context.Context, l *ledger.Ledger, key, subject, text string) error {
 	since, raised, err := l.ClearAlarm(ctx, key)
 	if err == nil && raised {
-		a.Say(ctx, subject, fmt.Sprintf("%s The alarm was raised at %s.\n", text, since.Format(time.RFC3339)))
+		a.Say(context.WithoutCancel(ctx), subject, fmt.Sprintf("%s The alarm was raised at %s.\n", text, since.Format(time.RFC3339)))
 	}
 	return err
 }

@@ -337,6 +337,11 @@ func (r *Runner) settle(ctx context.Context, j Job, run *ledger.Run, out Outcome
 		}
 		return r.Ledger.Postpone(ctx, run, later.Until, later.Error())
 	case errors.Is(jobErr, context.Canceled):
+		if run.Cleared { // with what had left by then
+			if err := r.Ledger.Clear(ctx, run, run.Result); err != nil {
+				return err
+			}
+		}
 		return r.Ledger.Postpone(ctx, run, r.Now(), "stopped before its end")
 	case errors.As(jobErr, &permanent), run.Tries >= max(r.Tries, 1) && r.Tries > 0, r.Tries == 0 && run.Tries >= 3:
 		state, note = ledger.Failed, jobErr.Error()

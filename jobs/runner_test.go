@@ -624,6 +624,28 @@ func TestAlarms_NameWhoGotNoMailAndWhatTheyWouldHaveGot(t *testing.T) {
 	}
 }
 
+// TestAlarms_RecoveryIsToldAtTheEndOfServe has the context end as soon as a mail is written.
+func TestAlarms_RecoveryIsToldAtTheEndOfServe(t *testing.T) {
+	p := newPlant(t, time.Date(2026, 11, 15, 12, 0, 0, 0, time.UTC))
+	ctx, stop := context.WithCancel(t.Context())
+	var told []string
+	a := Alarms{Mail: func(ctx context.Context, subject, _ string) error {
+		if subject == "right" {
+			stop()
+		}
+		if ctx.Err() == nil {
+			told = append(told, subject)
+		}
+		return ctx.Err()
+	}}
+	if err := errors.Join(a.Raise(ctx, p.ledger, "reload", "what", "wrong", "text"), a.Clear(ctx, p.ledger, "reload", "right", "text")); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(told, ", "); got != "wrong, right" {
+		t.Errorf("told %q", told)
+	}
+}
+
 // TestAlarms_NameACommandThatWorks has jobs of the configuration and a digest from
 // the command line, which no other command can make.
 func TestAlarms_NameACommandThatWorks(t *testing.T) {

@@ -158,6 +158,9 @@ func TestSend_ARunThatWasStoppedIsGoneOnWith(t *testing.T) {
 			if len(m.sender.got) != 1 {
 				t.Fatalf("got before the stop: %s", m.got())
 			}
+			if r, err := m.ledger.LastIn(t.Context(), "digest-admin_agent", ledger.Queued); err != nil || r == nil || !strings.Contains(r.Result, `"sent":1,"failed":0,"unknown":0,"pending":2`) {
+				t.Errorf("what the stopped run says of itself: %+v, %v", r, err)
+			}
 			m.pass(time.Minute)
 			c.goOn(m)
 			if got := m.got(); got != anna+" "+bram+" "+coen {

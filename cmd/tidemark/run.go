@@ -217,6 +217,11 @@ func (a *app) interrupted(err error, run ledger.Run) error {
 	if !errors.Is(err, context.Canceled) {
 		return err
 	}
+	for cause := err; cause != nil; cause = errors.Unwrap(cause) {
+		if cause == context.Canceled { // what it was about to do then says nothing more
+			err = cause
+		}
+	}
 	left := "nobody was mailed"
 	if run.Cleared {
 		left = "`tidemark deliveries --run " + run.ID + "` shows who has not got a mail yet"

@@ -137,12 +137,25 @@ func (l *Ledger) Recover(ctx context.Context, run string) (unknown int64, err er
 }
 
 // Adopt moves a pending delivery to a run, which tries it until the deadline. ok
-// is false when it has left, or belongs to a run that is held or going on.
+// is false when it has left, or belongs to a run that is held or going on. A run that
+// waited for it alone is done.
 func (l *Ledger) Adopt(ctx context.Context, id, run string, deadline time.Time) (ok bool, err error) {
 	err = l.tx(ctx, func(tx *sql.Tx) error {
-		return changed(tx.ExecContext(ctx, `UPDATE deliveries SET run = $1, due = $2, deadline = $3 WHERE id = $4 AND state = $5
+		var before string
+		err := tx.QueryRowContext(ctx, `SELECT run FROM deliveries WHERE id = $1`, id).Scan(&before)
+		if err != nil {
+			return err
+		}
+		err = changed(tx.ExecContext(ctx, `UPDATE deliveries SET run = $1, due = $2, deadline = $3 WHERE id = $4 AND state = $5
 			AND (run = $1 OR NOT EXISTS (SELECT 1 FROM runs r WHERE r.id = deliveries.run AND r.state IN ($6, $7)))`,
 			run, l.now(), deadline.UnixMilli(), id, Pending, Running, Held))
+		if err != nil || before == run {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE runs SET state = $1, finished = $2, note = $3 WHERE id = $4 AND state = $5 AND cleared = 1
+			AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.run = runs.id AND d.state NOT IN ($6, $7, $8, $9))`,
+			Done, l.now(), "its mails that waited are of "+run+" now", before, Queued, Sent, Diverted, Dropped, GivenUp)
+		return err
 	})
 	if errors.Is(err, ErrTakenOver) {
 		return false, nil

@@ -521,6 +521,40 @@ func TestAgain_ARunIsDeliveredByItsHolderOnly(t *testing.T) {
 	}
 }
 
+// TestAdopt_EndsARunThatHasNothingLeft takes the two mails of a run that waits, and one of a run
+// of which another mail failed: that one is not well, and ends as any other.
+func TestAdopt_EndsARunThatHasNothingLeft(t *testing.T) {
+	l, c := newLedger(t)
+	for _, failed := range []bool{false, true} {
+		old := must[*Run](t)(l.Begin(ctx, fmt.Sprintf("digest-%t", failed), c.now(), "", ""))
+		must[int](t)(l.Enqueue(ctx, old.ID, []Mail{mail(old.ID, fmt.Sprintf("a-%t@partner.example", failed), c.now().Add(time.Hour)), mail(old.ID, fmt.Sprintf("b-%t@partner.example", failed), c.now().Add(time.Hour))}))
+		if failed {
+			next := must[*Delivery](t)(l.Next(ctx, old.ID))
+			if err := l.Advance(ctx, next, Sending, Refused, "no"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := errors.Join(l.Clear(ctx, old, "{}"), l.Postpone(ctx, old, c.now().Add(time.Minute), "1 mails wait")); err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range must[[]Delivery](t)(l.Deliveries(ctx, Query{Run: old.ID, State: Pending})) {
+			if r := must[Run](t)(l.Run(ctx, old.ID)); r.State != Queued {
+				t.Errorf("it is %s while a mail of it waits", r.State)
+			}
+			if !must[bool](t)(l.Adopt(ctx, d.ID, "new", c.now().Add(time.Hour))) {
+				t.Fatal("not taken")
+			}
+		}
+		want := Run{State: Done, Note: "its mails that waited are of new now"}
+		if failed {
+			want = Run{State: Queued, Note: "1 mails wait"}
+		}
+		if r := must[Run](t)(l.Run(ctx, old.ID)); r.State != want.State || r.Note != want.Note || (r.Finished != nil) == failed {
+			t.Errorf("failed %t: %s, %q, finished %v", failed, r.State, r.Note, r.Finished)
+		}
+	}
+}
+
 func TestAdopt_TakesNoMailFromWhoeverMayDeliverIt(t *testing.T) {
 	l, c := newLedger(t)
 	old := must[*Run](t)(l.Begin(ctx, "digest", c.now(), "", ""))
