@@ -41,7 +41,6 @@ test-postgres: ## the ledger's tests on a real Postgres on loopback (installs it
 	go test -count=1 -tags postgres ./jobs/ledger
 
 test-interop: ## the archive read by deltalake and DuckDB (Python; installs both into bin/interop)
-	@command -v promtool >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends prometheus; }
 	@python3 -c 'import ensurepip' 2>/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends python3-venv; }
 	test -x bin/interop/bin/python || python3 -m venv bin/interop
 	bin/interop/bin/python -m pip install -q --disable-pip-version-check -r data/archive/interop/requirements.txt
@@ -80,13 +79,23 @@ test-release: ## two builds of this commit, in two folders and without a common 
 	cd bin/twice/one/bin/release && sha256sum -c SHA256SUMS && tar xzf *.tar.gz && ./tidemark-*/tidemark version
 	rm -rf bin/twice
 
-test-deploy: ## systemd reads the units, hadolint the Dockerfile, promtool the alert rules (installs them on Debian, hadolint into bin/deploy)
-	@command -v systemd-analyze >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends systemd; }
+test-deploy: bin/deploy/machine ## the docs' other commands on a machine with systemd and in Docker, alert rules in promtool (root; installs them on Debian)
+	@command -v promtool >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends prometheus; }
+	@command -v dockerd >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends docker.io iptables; }
+	@for p in openssl curl jq sqlite3; do command -v $$p >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends $$p; }; done
 	@python3 -c 'import ensurepip' 2>/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends python3-venv; }
 	test -x bin/deploy/bin/python || python3 -m venv bin/deploy
 	bin/deploy/bin/python -m pip install -q --disable-pip-version-check -r cmd/tidemark/deploy/requirements.txt
 	bin/deploy/bin/hadolint cmd/tidemark/deploy/Dockerfile
-	go test -count=1 -tags deploy -run Deploy ./cmd/tidemark
+	$(MAKE) release VERSION=1.0.0 PLATFORMS=linux/$$(go env GOARCH)
+	TIDEMARK_MACHINE=$(CURDIR)/bin/deploy/machine go test -count=1 -tags deploy -run Deploy -v ./cmd/tidemark
+
+# A Debian of its own, whose files no test changes.
+bin/deploy/machine:
+	@command -v systemd-nspawn >/dev/null && command -v debootstrap >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends systemd systemd-container debootstrap debian-archive-keyring; }
+	rm -rf $@.part && mkdir -p bin/deploy
+	debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,sudo,procps,ca-certificates bookworm $@.part >$@.log || { tail $@.log; exit 1; }
+	mv $@.part $@
 
 lint: ## gofmt, vet, staticcheck, errcheck
 	@files=$$(gofmt -l cmd data jobs reports templates/*.go transform); test -z "$$files" || { echo "gofmt: run gofmt -w on:"; echo "$$files"; exit 1; }

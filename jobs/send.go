@@ -287,9 +287,9 @@ func (s Sending) step(ctx context.Context, d Digests, address string, before led
 	case before.State == ledger.GivenUp:
 		return leaveOut, before.Reply, nil
 	case before.State == ledger.Unknown:
-		return leaveOpen, fmt.Sprintf("%s: %s; decide with `tidemark deliveries resend %s`, mark-sent or give-up", before.State, before.Reply, before.ID), nil
+		return leaveOpen, fmt.Sprintf("%s: %s; decide with `tidemark deliveries resend %s --why REASON`, mark-sent or give-up", before.State, before.Reply, before.ID), nil
 	case before.State != ledger.Sent:
-		return leaveOpen, fmt.Sprintf("%s: %s; decide with `tidemark deliveries resend %s` or give-up", before.State, before.Reply, before.ID), nil
+		return leaveOpen, fmt.Sprintf("%s: %s; decide with `tidemark deliveries resend %s --why REASON` or give-up", before.State, before.Reply, before.ID), nil
 	}
 	return s.sent(ctx, before)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"tidemark/jobs"
 	"tidemark/jobs/source/partnercenter/fakemicrosoft"
@@ -69,27 +71,78 @@ func docCommands(t *testing.T, page string) []docCommand {
 	return all
 }
 
-// notRun are commands of other programs that pages show, and why no test runs them.
-func notRun() map[string]string {
-	return map[string]string{
-		"make":             "its targets are looked up in the Makefile",
-		"cd":               "a test has its own folder",
-		"cat":              "shows a file",
-		"cp":               "of files that only a real machine has",
-		"chmod":            "of files that only a real machine has",
-		"curl":             "asks another machine",
-		"ssh":              "asks another machine",
-		"openssl":          "a program that may not be there",
-		"docker":           "needs its daemon",
-		"systemctl":        "needs systemd as the first process",
-		"systemd-sysusers": "makes a user of this machine",
-		"install":          "writes outside of the test's folder",
-		"journalctl":       "reads the machine's journal",
-		"sqlite3":          "a program that may not be there",
-		"tar":              "of a release, which make test-release checks",
-		"sha256sum":        "of a release, which make test-release checks",
-		"kill":             "reload.txtar sends that signal",
+// programOf is the program that a command starts.
+func programOf(text string) string {
+	program, _, _ := strings.Cut(text, " ")
+	return program
+}
+
+// The tests of make test-deploy that run commands of other programs than tidemark.
+const (
+	onHost    = "TestDeploy_DocsHost"
+	onMachine = "TestDeploy_DocsMachine"
+	inDocker  = "TestDeploy_DocsDocker"
+)
+
+// ranBy is the test that runs a page's commands of another program than tidemark and make, ""
+// if nobody has thought of one.
+func ranBy(page, program string) string {
+	switch page {
+	case "docs/deploy.md":
+		switch program {
+		case "docker":
+			return inDocker
+		case "sudo", "systemctl", "systemd-analyze", "journalctl", "sha256sum", "tar", "cd":
+			return onMachine
+		}
+	case "docs/microsoft365.md", "docs/partnercenter.md", "docs/operations.md", "docs/feedback.md":
+		switch program {
+		case "openssl", "cat", "curl", "chmod", "sqlite3":
+			return onHost
+		}
 	}
+	return ""
+}
+
+// inlineCommands are the commands that a page names in its text, those of tidemark or of other
+// programs.
+func inlineCommands(t *testing.T, page, programs string) []docCommand {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(root, page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("`((?:" + programs + ") [^`\n]+)`")
+	var all []docCommand
+	for i, line := range strings.Split(string(b), "\n") {
+		for _, m := range named.FindAllStringSubmatch(line, -1) {
+			all = append(all, docCommand{page: page, line: i + 1, text: m[1]})
+		}
+	}
+	return all
+}
+
+const otherPrograms = "curl|openssl|docker|systemctl|systemd-[a-z]+|journalctl|sqlite3|tar|sha256sum|sudo|install|cat|chmod|cp|kill|ssh|psql|git|go|npm|python3?"
+
+// docFile is the content of a file that a page shows.
+type docFile struct {
+	line       int
+	name, text string
+}
+
+// docFiles are the blocks of a page after a line that ends with the file's name in backticks,
+// with a few words perhaps, and a colon.
+func docFiles(t *testing.T, page string) []docFile {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(root, page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []docFile
+	for _, m := range regexp.MustCompile("(?m)^.*`([a-z/]+\\.(?:csv|yaml))`[^`\n]*:\n+```[a-z]*\n((?s:.*?))```").FindAllStringSubmatchIndex(string(b), -1) {
+		all = append(all, docFile{bytes.Count(b[:m[0]], []byte("\n")) + 1, string(b[m[2]:m[3]]), string(b[m[4]:m[5]])})
+	}
+	return all
 }
 
 // sandbox is a folder in which a page's commands run.
@@ -198,16 +251,18 @@ func (s *sandbox) mail() string {
 }
 
 // microsoft is the sandbox of a page about Partner Center.
-func (s *sandbox) microsoft() {
+func (s *sandbox) microsoft() { s.tenant(fakemicrosoft.LoginOptions{}, `client_secret: "file:secret"`) }
+
+// tenant is a Microsoft side, and a configuration that signs in there by these keys.
+func (s *sandbox) tenant(o fakemicrosoft.LoginOptions, keys string) (at fakemicrosoft.Endpoints, id string) {
 	s.t.Helper()
 	now, err := time.Parse(time.RFC3339, docsNow)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	p := fakemicrosoft.NewPartner(1, fakemicrosoft.Size{Customers: 3, Azure: 4, Lines: 1, Days: 20, Today: now})
-	server := fakemicrosoft.NewWith(p, func() time.Time { return now }, fakemicrosoft.Options{Export: fakemicrosoft.ExportOptions{Polls: -1}, Budget: fakemicrosoft.BudgetOptions{Requests: -1}})
-	at, err := server.Start()
-	if err != nil {
+	server := fakemicrosoft.NewWith(p, func() time.Time { return now }, fakemicrosoft.Options{Login: o, Export: fakemicrosoft.ExportOptions{Polls: -1}, Budget: fakemicrosoft.BudgetOptions{Requests: -1}})
+	if at, err = server.Start(); err != nil {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() {
@@ -216,8 +271,9 @@ func (s *sandbox) microsoft() {
 		}
 	})
 	s.write("secret", "client-secret")
-	s.write("tidemark.yaml", fmt.Sprintf(`source: {kind: partnercenter, tenant: %s, client_id: %s, client_secret: "file:secret", currencies: [EUR], endpoints: {login: %q, api: %q, graph: %q}}
-`, p.TenantID, fakemicrosoft.DefaultClient, at.Login, at.API, at.Graph))
+	s.write("tidemark.yaml", fmt.Sprintf(`source: {kind: partnercenter, tenant: %s, client_id: %s, %s, currencies: [EUR], endpoints: {login: %q, api: %q, graph: %q}}
+`, p.TenantID, fakemicrosoft.DefaultClient, keys, at.Login, at.API, at.Graph))
+	return at, p.TenantID
 }
 
 // TestDocs_EveryCommandRuns runs the commands of every page in their order, each page in a
@@ -227,7 +283,7 @@ func TestDocs_EveryCommandRuns(t *testing.T) {
 	if err != nil || len(pages) < 8 {
 		t.Fatalf("%d pages, %v", len(pages), err)
 	}
-	begin := map[string]func(*sandbox){"README.md": func(*sandbox) {}, "docs/quickstart.md": func(*sandbox) {}, "docs/partnercenter.md": (*sandbox).microsoft, "docs/microsoft365.md": (*sandbox).microsoft}
+	begin := map[string]func(*sandbox){"README.md": func(*sandbox) {}, "docs/quickstart.md": func(*sandbox) {}, "docs/deploy.md": func(*sandbox) {}, "docs/partnercenter.md": (*sandbox).microsoft, "docs/microsoft365.md": (*sandbox).microsoft}
 	ran := 0
 	for _, path := range append(pages, filepath.Join(root, "README.md")) {
 		page, err := filepath.Rel(root, path)
@@ -247,7 +303,9 @@ func TestDocs_EveryCommandRuns(t *testing.T) {
 			} else {
 				s.extracted()
 			}
-			s.files(page)
+			for _, f := range docFiles(t, page) {
+				s.write(f.name, f.text)
+			}
 			for _, c := range commands {
 				s.command(c)
 			}
@@ -258,36 +316,17 @@ func TestDocs_EveryCommandRuns(t *testing.T) {
 	}
 }
 
-// files writes what a page shows as the content of a file: a block after a line that ends with
-// the file's name in backticks and a colon.
-func (s *sandbox) files(page string) {
-	s.t.Helper()
-	b, err := os.ReadFile(filepath.Join(root, page))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for _, m := range regexp.MustCompile("(?m)^.*`([a-z/]+\\.(?:csv|yaml))`[^`\n]*:\n+```[a-z]*\n((?s:.*?))```").FindAllStringSubmatch(string(b), -1) {
-		s.write(m[1], m[2])
-	}
-}
-
 // command runs a command of tidemark, and refuses others that nobody has thought of.
 func (s *sandbox) command(c docCommand) {
 	s.t.Helper()
 	words := shellWords(c.text)
-	name := strings.TrimPrefix(words[0], "sudo ")
-	if name == "sudo" {
-		words, name = words[1:], words[1]
-	}
-	if name != "tidemark" && name != "bin/tidemark" {
-		if notRun()[name] == "" {
-			s.t.Errorf("%s:%d: %q is neither run nor left out for a reason", c.page, c.line, c.text)
-		}
-		if name == "make" {
-			makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
-			if err != nil || len(words) < 2 || !strings.Contains(string(makefile), "\n"+words[1]+":") {
-				s.t.Errorf("%s:%d: there is no target %q, %v", c.page, c.line, c.text, err)
-			}
+	switch name := words[0]; name {
+	case "tidemark", "bin/tidemark":
+	case "make":
+		return // TestDocs_NameTargetsThatThereAre
+	default:
+		if ranBy(c.page, name) == "" {
+			s.t.Errorf("%s:%d: no test runs %q", c.page, c.line, c.text)
 		}
 		return
 	}
@@ -313,44 +352,123 @@ func shellWords(text string) []string {
 	return words
 }
 
-// TestDocs_NameCommandsThatThereAre looks up every command and flag that a page names in
-// its text.
-func TestDocs_NameCommandsThatThereAre(t *testing.T) {
-	pages, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
-	if err != nil {
-		t.Fatal(err)
+// allPages are the pages of the docs, and those beside them.
+func allPages(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
+	if err != nil || len(files) < 8 {
+		t.Fatalf("%d pages, %v", len(files), err)
 	}
+	pages := []string{"README.md", "CONTRIBUTING.md"}
+	for _, f := range files {
+		pages = append(pages, "docs/"+filepath.Base(f))
+	}
+	return pages
+}
+
+// TestDocs_CommandsInTextAreRun finds each command that a page names in its text among those
+// that scripts or the pages' blocks run: the same command, with these flags and arguments.
+func TestDocs_CommandsInTextAreRun(t *testing.T) {
 	a := &app{environment: environment{getenv: func(string) string { return "" }}}
-	for _, path := range append(pages, filepath.Join(root, "README.md"), filepath.Join(root, "CONTRIBUTING.md")) {
-		b, err := os.ReadFile(path)
+	ran := map[string][][]string{}
+	add := func(text string) {
+		if path, rest := invoked(a.command(), text); path != "" {
+			ran[path] = append(ran[path], rest)
+		}
+	}
+	scripts, err := filepath.Glob("testdata/script/*.txtar")
+	if err != nil || len(scripts) < 20 {
+		t.Fatalf("%d scripts, %v", len(scripts), err)
+	}
+	for _, script := range scripts {
+		b, err := os.ReadFile(script)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, m := range regexp.MustCompile("`(?:bin/)?tidemark ([^`\n]+)`").FindAllStringSubmatch(string(b), -1) {
-			checkNamed(t, filepath.Base(path), a.command(), m[1])
+		for _, m := range regexp.MustCompile(`(?m)^(?:! |exitcode \d+ )?(?:exec )?(?:tidemark|(serve))( .*)?$`).FindAllStringSubmatch(string(b), -1) {
+			add(m[1] + m[2])
+		}
+	}
+	for _, page := range allPages(t) {
+		for _, c := range docCommands(t, page) {
+			if text, ok := strings.CutPrefix(strings.TrimPrefix(c.text, "bin/"), "tidemark "); ok {
+				add(text)
+			}
+		}
+	}
+	ci, err := os.ReadFile(filepath.Join(root, ".ci", "run"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range allPages(t) {
+		for _, c := range inlineCommands(t, page, "tidemark|bin/tidemark") {
+			_, text, _ := strings.Cut(c.text, " ")
+			path, want := invoked(a.command(), text)
+			if path == "" || !slices.ContainsFunc(ran[path], func(got []string) bool { return hasWords(got, want) }) {
+				t.Errorf("%s:%d: no test runs `%s`", page, c.line, c.text)
+			}
+		}
+		for _, c := range inlineCommands(t, page, otherPrograms) {
+			if ranBy(page, programOf(c.text)) == "" && !inCI(string(ci), c.text) {
+				t.Errorf("%s:%d: no test runs `%s`", page, c.line, c.text)
+			}
 		}
 	}
 }
 
-// checkNamed looks up one command with its flags.
-func checkNamed(t *testing.T, page string, root *cobra.Command, text string) {
-	t.Helper()
-	cmd, rest, err := root.Find(strings.Fields(text))
+// inCI reports whether .ci/run runs each part of a command.
+func inCI(ci, text string) bool {
+	return !slices.ContainsFunc(strings.Split(text, " && "), func(part string) bool { return !strings.Contains(ci, " "+part+"\n") })
+}
+
+// invoked is the command that arguments of tidemark name, and the words after it; "" if there
+// is none.
+func invoked(root *cobra.Command, text string) (path string, rest []string) {
+	root.InitDefaultHelpCmd()
+	cmd, rest, err := root.Find(shellWords(text))
 	if err != nil || cmd == root {
-		if strings.HasPrefix(text, "-") || strings.HasPrefix(text, "help") {
-			return
+		return "", nil
+	}
+	if len(rest) > 0 { // a name alone is no call
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if f.Annotations[cobra.BashCompOneRequiredFlag] != nil && !slices.Contains(rest, "--"+f.Name) {
+				path = "lacks --" + f.Name
+			}
+		})
+	}
+	return cmp.Or(path, cmd.CommandPath()), rest
+}
+
+// hasWords reports whether a command that ran has every word of the one that is named; a word in
+// capitals stands for any.
+func hasWords(ran, named []string) bool {
+	for i, word := range named {
+		stands := regexp.MustCompile(`^[A-Z]+(\.eml)?$`).MatchString(word)
+		switch {
+		case stands && i > 0 && strings.HasPrefix(named[i-1], "--"):
+			// the flag before it has been found, and has a value
+		case stands && !slices.ContainsFunc(ran, func(w string) bool { return !strings.HasPrefix(w, "-") }):
+			return false
+		case !stands && !slices.Contains(ran, word):
+			return false
 		}
-		t.Errorf("%s names `tidemark %s`: %v", page, text, err)
-		return
 	}
-	if cmd.HasSubCommands() && len(rest) > 0 && !strings.HasPrefix(rest[0], "-") {
-		t.Errorf("%s names `tidemark %s`: there is no %s", page, text, rest[0])
+	return true
+}
+
+// TestDocs_NameTargetsThatThereAre looks up the targets of make that pages name; .ci/run calls
+// those that the README shows.
+func TestDocs_NameTargetsThatThereAre(t *testing.T) {
+	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, word := range rest {
-		flag, _, _ := strings.Cut(strings.TrimRight(word, ",;)]"), "=")
-		name, long := strings.CutPrefix(strings.TrimLeft(flag, "["), "--")
-		if long && cmd.Flags().Lookup(name) == nil && root.PersistentFlags().Lookup(name) == nil {
-			t.Errorf("%s names `tidemark %s`: there is no flag --%s", page, text, name)
+	for _, page := range allPages(t) {
+		for _, c := range append(docCommands(t, page), inlineCommands(t, page, "make")...) {
+			words := strings.Fields(c.text)
+			if words[0] == "make" && !strings.Contains(string(makefile), "\n"+words[1]+":") {
+				t.Errorf("%s:%d: there is no target %q", page, c.line, words[1])
+			}
 		}
 	}
 }

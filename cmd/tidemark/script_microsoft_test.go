@@ -47,6 +47,7 @@ func (t *gatedTenant) release() {
 // $TENANT and the app $CLIENT, whose secret is in client-secret. Then
 //
 //	microsoft refuse            Graph refuses everything
+//	microsoft lose              Graph takes mails, and its answers are lost
 //	microsoft allow             and does not any more
 //	microsoft members GROUP …   the group has these people, by their address's local part
 //	microsoft mails FILE        writes who was mailed so far, a line for each mail
@@ -58,7 +59,7 @@ func (t *gatedTenant) release() {
 //	microsoft release           answers them
 func microsoftCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: microsoft start|refuse|allow|members|mails|last|receive|unread|hold|held|release")
+		ts.Fatalf("usage: microsoft start|refuse|lose|allow|members|mails|last|receive|unread|hold|held|release")
 	}
 	if args[0] == "start" {
 		startMicrosoft(ts)
@@ -78,6 +79,8 @@ func microsoftCommand(ts *testscript.TestScript, neg bool, args []string) {
 		s.release()
 	case "refuse":
 		s.Script(fakemicrosoft.Refused(403, "").On(fakemicrosoft.Graph, "").Repeated(-1))
+	case "lose":
+		s.Script(fakemicrosoft.Fault{Lost: true, Times: -1}.On(fakemicrosoft.Graph, "/sendMail"))
 	case "allow":
 		s.ClearScript()
 	case "members":

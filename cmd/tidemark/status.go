@@ -241,7 +241,7 @@ func (s status) level() (int, []string) {
 		}
 	}
 	if s.Waiting > 0 {
-		raise(2, "%d mails wait and nobody sends them: is `tidemark serve` running?", s.Waiting)
+		raise(2, "mails that wait and nobody sends: %d: is `tidemark serve` running?", s.Waiting)
 	}
 	for _, al := range s.Alarms {
 		switch {
@@ -257,13 +257,13 @@ func (s status) level() (int, []string) {
 		raise(1, "%s", w)
 	}
 	if n := s.Mail[ledger.Unknown] + s.Mail[ledger.Dot]; n > 0 {
-		raise(1, "%d deliveries are unknown", n)
+		raise(1, "deliveries unknown: %d", n)
 	}
 	if n := s.Mail[ledger.Refused]; n > 0 {
-		raise(1, "%d deliveries failed", n)
+		raise(1, "deliveries failed: %d", n)
 	}
 	if n := s.Mail[ledger.Bounced]; n > 0 {
-		raise(1, "%d deliveries came back", n)
+		raise(1, "deliveries that came back: %d", n)
 	}
 	return level, why
 }

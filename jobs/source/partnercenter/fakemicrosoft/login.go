@@ -57,6 +57,7 @@ type token struct {
 type tokens struct {
 	access  map[string]*token
 	refresh map[string]bool // good, or revoked
+	coded   bool            // the code of the user who signed in was exchanged
 	leaks   []Leak
 	made    int
 }
@@ -233,6 +234,13 @@ func (s *Server) grant(w http.ResponseWriter, r *http.Request, host, resource st
 			s.loginError(w, 400, "invalid_scope", 1002012, "The provided value for scope is not valid: it must end in /.default.")
 			return
 		}
+	case "authorization_code":
+		user = true
+		var code int
+		if refresh, code = s.exchange(form.Get("code"), form.Get("redirect_uri")); code != 0 {
+			s.loginError(w, 400, "invalid_grant", code, "The code is not valid, was used before, or is of another redirect address.")
+			return
+		}
 	case "refresh_token":
 		user = true
 		if s.opt.Login.NeedMFA {
@@ -288,6 +296,23 @@ func (s *Server) mint(t token) string {
 	text := fmt.Sprintf("access-token-%s-%d-%s", t.host, s.tokens.made, s.opt.Marker)
 	s.tokens.access[text] = &t
 	return text
+}
+
+// exchange gives the first refresh token for the code of a user who signed in, once (Microsoft
+// identity platform, authorization code flow).
+func (s *Server) exchange(code, redirect string) (refresh string, failed int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case code != s.opt.Login.Code:
+		return "", 9002313
+	case redirect == "":
+		return "", 900144
+	case s.tokens.coded:
+		return "", 54005
+	}
+	s.tokens.coded = true
+	return s.opt.Login.RefreshToken, 0
 }
 
 // rotate takes a refresh token and gives the next one, or the code of an error.

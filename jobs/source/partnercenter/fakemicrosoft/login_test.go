@@ -59,6 +59,18 @@ func TestLogin_TokensOfExchangeOpenMailProtocolsOnly(t *testing.T) {
 	}
 }
 
+func TestLogin_CodeOfAUserGivesARefreshTokenOnce(t *testing.T) {
+	f := start(t, nil, Options{})
+	ask := func(code, redirect string) answer {
+		return f.login("/oauth2/token", "grant_type", "authorization_code", "code", code, "redirect_uri", redirect, "resource", ResourceAPI)
+	}
+	wantStatus(t, ask("guess", "http://localhost"), 400, "AADSTS9002313")
+	wantStatus(t, ask("code", ""), 400, "AADSTS900144")
+	token, _ := ask("code", "http://localhost").object(t)["refresh_token"].(string)
+	wantStatus(t, f.login("/oauth2/token", "grant_type", "refresh_token", "refresh_token", token, "resource", ResourceAPI), 200, "")
+	wantStatus(t, ask("code", "http://localhost"), 400, "AADSTS54005")
+}
+
 func TestLogin_RefusesAsTheDirectoryDoes(t *testing.T) {
 	cases := []struct {
 		name   string

@@ -43,6 +43,7 @@ type LoginOptions struct {
 	ClientID     string // default DefaultClient
 	ClientSecret string // default "client-secret" and the marker
 	RefreshToken string // the first one; default "refresh-token" and the marker
+	Code         string // of a user who signed in, good for one refresh token; default "code" and the marker
 	Certificate  *x509.Certificate
 	TokenLife    time.Duration // 0: an hour
 	TokenUses    int           // a token is expired after so many requests; 0: never
@@ -86,6 +87,7 @@ func (o Options) withDefaults() Options {
 	def(&o.PageSize, 1000)
 	def(&o.Login.ClientID, DefaultClient)
 	def(&o.Login.ClientSecret, "client-secret"+o.Marker)
+	def(&o.Login.Code, "code"+o.Marker)
 	def(&o.Login.RefreshToken, "refresh-token"+o.Marker)
 	def(&o.Login.TokenLife, time.Hour)
 	def(&o.Export.Polls, 1)
