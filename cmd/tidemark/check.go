@@ -277,7 +277,11 @@ func (k *checks) jobs(c *config) {
 		for at := s.Next(k.a.now()); len(next) < 5; at = s.Next(at) {
 			next = append(next, at.Format("Mon 2006-01-02 15:04 MST"))
 		}
-		k.ok("job %s: next due %s", j.Name, strings.Join(next, ", "))
+		does := ""
+		if j.Do == "digest" && !j.Send {
+			does = "; without send: true it writes mails to " + c.outbox() + " and sends none"
+		}
+		k.ok("job %s: next due %s%s", j.Name, strings.Join(next, ", "), does)
 		if w := s.Warning(); w != "" {
 			k.warn("job %s: %s", j.Name, w)
 		}

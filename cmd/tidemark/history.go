@@ -215,7 +215,11 @@ with resend, mark-sent or give-up.`,
 					return a.printJSON(all)
 				}
 				for _, d := range all {
-					a.printf("%-9s %-32s %-12s %s  %s\n  %s  %s\n", d.State, printable(d.Recipient), d.Role, d.Period, d.ID, printable(d.Subject), printable(d.Reply))
+					again := ""
+					if d.State == ledger.Pending {
+						again = "next try " + d.Due.UTC().Format(time.RFC3339) + "  "
+					}
+					a.printf("%-9s %-32s %-12s %s  %s\n  %s  %s%s\n", d.State, printable(d.Recipient), d.Role, d.Period, d.ID, printable(d.Subject), again, printable(d.Reply))
 				}
 				return nil
 			})

@@ -56,12 +56,12 @@ func (a *app) secret(c *config, key, value string) (string, error) {
 		if v := a.getenv(name); v != "" {
 			return v, nil
 		}
-		return "", fmt.Errorf("%s: the environment has no %s", key, name)
+		return "", usagef("%s: the environment has no %s", key, name)
 	}
 	if path, found := strings.CutPrefix(value, "file:"); found {
 		b, err := os.ReadFile(c.path(path))
 		if err != nil {
-			return "", fmt.Errorf("%s: %w", key, err)
+			return "", usagef("%s: %w", key, err)
 		}
 		return strings.TrimSpace(string(b)), nil
 	}

@@ -187,9 +187,8 @@ func (a *app) tellOfEmptyRoles(ctx context.Context, c *config, l *ledger.Ledger,
 	var failed []error
 	for _, role := range reports.Roles() {
 		key, name := alarmRecipients+string(role), string(role)
-		mailed := slices.ContainsFunc(c.Jobs, func(j jobConfig) bool { return j.Do == "digest" && j.Send && j.Role == name })
 		switch {
-		case f != nil && len(f.Roles[name]) == 0 && (mailed || slices.Contains(f.Emptied, name)):
+		case f != nil && c.lacks(f, name):
 			failed = append(failed, alarms.Raise(ctx, l, key, "nobody is "+name, "tidemark: nobody is "+name,
 				fmt.Sprintf("Microsoft Entra names nobody as %s who can be mailed.\nNobody gets the reports of this role until somebody is put into its group or directory role.\n\nNext: tidemark recipients\n", name)))
 		case f == nil || len(f.Roles[name]) > 0:
@@ -199,6 +198,13 @@ func (a *app) tellOfEmptyRoles(ctx context.Context, c *config, l *ledger.Ledger,
 	return errors.Join(failed...)
 }
 
+// lacks reports whether nobody of those found has a role that somebody had, or that a job
+// mails.
+func (c *config) lacks(f *jobs.Found, role string) bool {
+	mailed := func(j jobConfig) bool { return j.Do == "digest" && j.Send && j.Role == role }
+	return len(f.Roles[role]) == 0 && (slices.Contains(f.Emptied, role) || slices.ContainsFunc(c.Jobs, mailed))
+}
+
 func (a *app) recipientsCommand() *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
@@ -206,7 +212,8 @@ func (a *app) recipientsCommand() *cobra.Command {
 		Short: "List who gets the reports of each role, and who is left out and why",
 		Long: `List who gets the reports of each role: the recipients of the configuration and,
 with recipients.entra, whom the groups and directory roles of Microsoft Entra name
-now, and who of them gets no mail and why. Nothing is changed.`,
+now, and who of them gets no mail and why. A role that nobody has any more, or that
+a job mails and nobody has, is a warning. Nothing is changed.`,
 		Example: "  tidemark recipients\n  tidemark recipients --format json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -225,6 +232,11 @@ now, and who of them gets no mail and why. Nothing is changed.`,
 			}
 			if err != nil {
 				return err
+			}
+			for _, role := range reports.Roles() {
+				if p.found != nil && c.lacks(p.found, string(role)) {
+					p.warnings = append(p.warnings, fmt.Sprintf("nobody is %s: its reports are held", role))
+				}
 			}
 			return a.warn(p.warnings)
 		},

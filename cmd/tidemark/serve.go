@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -128,14 +129,18 @@ func (s *reloader) read() (*jobs.Runner, error) {
 		return nil, err
 	}
 	old := s.inForce.Load()
+	var restart []string
 	for _, fixed := range []struct{ key, was, is string }{
 		{"ledger.path", old.ledgerPath(), c.ledgerPath()},
 		{"archive.path", old.path(old.Archive.Path), c.path(c.Archive.Path)},
 		{"web.listen", old.Web.Listen, c.Web.Listen},
 	} {
 		if fixed.was != fixed.is {
-			return nil, fmt.Errorf("%s: %s changes with a restart only", c.file, fixed.key)
+			restart = append(restart, fixed.key)
 		}
+	}
+	if len(restart) > 0 {
+		return nil, fmt.Errorf("%s: changed with a restart only: %s", c.file, strings.Join(restart, ", "))
 	}
 	r, err := s.a.runnerOn(c, s.ledger)
 	if err == nil {
