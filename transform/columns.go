@@ -315,6 +315,25 @@ func (c *IDColumn) At(i int) int32 {
 	return c.enter(c.index[i])
 }
 
+// pick sets the ids of some rows, as many as there is room for.
+func (c *IDColumn) pick(to, rows []int32) {
+	if c.valid.bits != nil {
+		for i := range to {
+			to[i] = c.At(int(rows[i]))
+		}
+		return
+	}
+	index, remap := c.index, c.remap
+	for i := range to {
+		v := index[rows[i]]
+		id := remap[v]
+		if id == NoID {
+			id = c.enter(v)
+		}
+		to[i] = id
+	}
+}
+
 // differ sets what is not 0 for each row whose value in some column differs from that of the
 // row before. It may do so between two nulls.
 func differ(set []int32, columns ...*IDColumn) {

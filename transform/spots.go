@@ -1,5 +1,7 @@
 package transform
 
+import "math/bits"
+
 // The groups that usage is added up in are numbered densely, and found by place.
 
 // list holds amounts by keys that are known to be new when they are added.
@@ -48,89 +50,188 @@ func (s *sides) merge(at int32, o *sides, from int32) {
 	}
 }
 
-// quantityOf returns the number of a spot's quantity, which the spots of other currencies
-// share.
-func (u *usage) quantityOf(s *spot) int32 {
-	if s.quantity != nowhere {
-		return s.quantity
-	}
-	for at := *u.spots.first(s.customer, s.category); at > 0 && s.quantity == nowhere; at = u.spots.all[at-1].next {
-		if other := &u.spots.all[at-1]; other.unit == s.unit {
-			s.quantity = other.quantity
-		}
-	}
-	if s.quantity == nowhere {
-		s.quantity = u.quantities.add(quantityKey{s.customer, s.category, s.unit})
-	}
-	return s.quantity
-}
-
-// costOf returns the number of a spot's cost, which the spots of other units share.
-func (u *usage) costOf(s *spot) int32 {
-	if s.cost != nowhere {
-		return s.cost
-	}
-	for at := *u.spots.first(s.customer, s.category); at > 0 && s.cost == nowhere; at = u.spots.all[at-1].next {
-		if other := &u.spots.all[at-1]; other.currency == s.currency {
-			s.cost = other.cost
-		}
-	}
-	if s.cost == nowhere {
-		s.cost = u.costs.add(costKey{s.customer, s.category, s.currency})
-	}
-	return s.cost
-}
-
-// spots remembers which groups a customer's rows belong to: one look instead of one for each
-// group, by place and not by hash.
+// spots holds what rows add up to by customer, category, unit and currency: one place to look
+// for, and to add to, instead of one for each group that the rows belong to.
 type spots struct {
-	rows [][]int32           // by customer and category: one more than the first spot
-	rest map[[2]int32]*int32 // likewise, of categories with higher ids
-	all  []spot
+	kinds kinds
+	at    grid
+	all   []spot
+	sums  [2]pages // by side: a worker mostly meets one
+	usds  sides    // the costs in USD
 }
 
-// fewCategories is up to which id categories are found by place: a customer takes four bytes for
-// each up to the last one of its own.
-const fewCategories = 128
+type spot struct{ customer, kind int32 }
 
-// spot holds the numbers of what a customer's rows of one category, unit and currency are
-// added up in, nowhere for those not asked for yet.
-type spot struct {
-	customer, category, unit, currency int32
-
-	next           int32 // one more than the next spot of the customer and category
-	quantity, cost int32
+// spotSums is what the rows of a spot add up to on one side.
+type spotSums struct {
+	quantityRows, costRows int64
+	quantity, cost         Sum
 }
 
-// at returns the spot of a customer's rows. It is good until the next call.
-func (s *spots) at(customer, category, unit, currency int32) *spot {
-	first := s.first(customer, category)
-	for at := *first; at > 0; at = s.all[at-1].next {
-		if found := &s.all[at-1]; found.unit == unit && found.currency == currency {
-			return found
+// of returns the number of a spot, a new one if need be.
+func (s *spots) of(customer, kind int32) int32 {
+	number := s.at.place(customer, kind)
+	if *number == 0 {
+		s.all = append(s.all, spot{customer, kind})
+		*number = int32(len(s.all))
+	}
+	return *number - 1
+}
+
+// merge adds the sums of a spot of another worker to those of one here.
+func (s *spots) merge(at int32, o *spots, from int32) {
+	for side := range o.sums {
+		if sums := o.sums[side].of(from); sums != nil {
+			to := s.sums[side].at(at)
+			to.quantityRows += sums.quantityRows
+			to.costRows += sums.costRows
+			to.quantity.Merge(sums.quantity)
+			to.cost.Merge(sums.cost)
 		}
 	}
-	s.all = append(s.all, spot{customer, category, unit, currency, *first, nowhere, nowhere})
-	*first = int32(len(s.all))
-	return &s.all[*first-1]
+	s.usds.merge(at, &o.usds, from)
 }
 
-func (s *spots) first(customer, category int32) *int32 {
-	at := int(category) + 1 // NoID is a category, too
-	if at >= fewCategories {
-		key := [2]int32{customer, category}
-		if s.rest[key] == nil {
-			if s.rest == nil {
-				s.rest = map[[2]int32]*int32{}
+// kinds numbers what a customer's rows can be of: category, unit and currency. The zero value
+// is empty and ready.
+type kinds struct {
+	all      []kind
+	table    []int32 // by category, unit and currency: one more than the number, 0 for none
+	unit     uint    // bits of the place that a unit and
+	currency uint    // a currency take
+	rest     map[kind]int32
+}
+
+type kind struct{ category, unit, currency int32 }
+
+// mostPlaces is how long the table may become; what has no place in it is in a map.
+const mostPlaces = 1 << 16
+
+// of returns the number of a kind, a new one if need be.
+func (k *kinds) of(want kind) int32 {
+	at := k.place(want)
+	if at < len(k.table) && k.table[at] > 0 && k.all[k.table[at]-1] == want {
+		return k.table[at] - 1
+	}
+	return k.enter(want)
+}
+
+// place is where the number of a kind stands. NoID is a category, unit and currency, too.
+func (k *kinds) place(of kind) int {
+	return (int(of.category+1)<<k.unit|int(of.unit+1))<<k.currency | int(of.currency+1)
+}
+
+func (k *kinds) enter(want kind) int32 {
+	if n, found := k.rest[want]; found {
+		return n
+	}
+	n := int32(len(k.all))
+	k.all = append(k.all, want)
+	if k.rest == nil {
+		k.rest = map[kind]int32{}
+	}
+	k.rest[want] = n
+	unit, currency := uint(bits.Len32(uint32(want.unit+1))), uint(bits.Len32(uint32(want.currency+1)))
+	if unit > k.unit || currency > k.currency {
+		k.unit, k.currency, k.table = max(unit, k.unit), max(currency, k.currency), nil
+		for i, one := range k.all {
+			k.put(one, int32(i))
+		}
+	}
+	k.put(want, n)
+	return n
+}
+
+func (k *kinds) put(one kind, n int32) {
+	if at := k.place(one); at < mostPlaces {
+		k.table = atLeast(k.table, at+1)
+		k.table[at] = n + 1
+	}
+}
+
+// grid holds a number for each pair of a customer and a kind of its rows, 0 until it is set.
+type grid struct {
+	rows [][]int32
+	rest map[[2]int32]*int32 // of kinds with higher numbers
+}
+
+// fewKinds is up to which number kinds are found by place: a customer takes four bytes for each
+// up to the last one of its own.
+const fewKinds = 512
+
+func (g *grid) place(customer, kind int32) *int32 {
+	if kind >= fewKinds {
+		key := [2]int32{customer, kind}
+		if g.rest[key] == nil {
+			if g.rest == nil {
+				g.rest = map[[2]int32]*int32{}
 			}
-			s.rest[key] = new(int32)
+			g.rest[key] = new(int32)
 		}
-		return s.rest[key]
+		return g.rest[key]
 	}
-	s.rows = atLeast(s.rows, int(customer)+1)
-	row := &s.rows[customer]
-	if at >= len(*row) {
-		*row = atLeast(*row, at+1)
+	if int(customer) >= len(g.rows) {
+		g.rows = atLeast(g.rows, int(customer)+1)
 	}
-	return &(*row)[at]
+	row := &g.rows[customer]
+	if int(kind) >= len(*row) {
+		*row = atLeast(*row, int(kind)+1)
+	}
+	return &(*row)[kind]
+}
+
+// pages holds sums by number in pieces of one size, so that none ever moves.
+type pages []*[pageSpots]spotSums
+
+const pageSpots = 2048
+
+func (p *pages) at(i int32) *spotSums {
+	page := uint32(i) / pageSpots
+	if int(page) >= len(*p) || (*p)[page] == nil {
+		*p = atLeast(*p, int(page)+1)
+		(*p)[page] = new([pageSpots]spotSums)
+	}
+	return &(*p)[page][uint32(i)%pageSpots]
+}
+
+// of returns the sums with a number, nil if there are none.
+func (p pages) of(i int32) *spotSums {
+	if page := int(i / pageSpots); page < len(p) && p[page] != nil {
+		return &p[page][i%pageSpots]
+	}
+	return nil
+}
+
+// fold makes the groups of the spots: a quantity adds up over currencies, a cost over units.
+func (u *usage) fold() {
+	var quantities, costs grid // one more than the number of a group, by customer and kind
+	var units, currencies kinds
+	for i, s := range u.spots.all {
+		k := u.spots.kinds.all[s.kind]
+		for side := range u.spots.sums {
+			sums := u.spots.sums[side].of(int32(i))
+			if sums == nil {
+				continue
+			}
+			if sums.quantityRows > 0 {
+				at := quantities.place(s.customer, units.of(kind{k.category, k.unit, NoID}))
+				if *at == 0 {
+					*at = u.quantities.add(quantityKey{s.customer, k.category, k.unit}) + 1
+				}
+				u.quantities.sums.add(side, *at-1, sums.quantityRows, sums.quantity)
+			}
+			if sums.costRows == 0 {
+				continue
+			}
+			at := costs.place(s.customer, currencies.of(kind{k.category, NoID, k.currency}))
+			if *at == 0 {
+				*at = u.costs.add(costKey{s.customer, k.category, k.currency}) + 1
+			}
+			u.costs.sums.add(side, *at-1, sums.costRows, sums.cost)
+			if usd := u.spots.usds[side]; u.usd && i < len(usd) {
+				u.usds.add(side, *at-1, usd[i].rows, usd[i].sum)
+			}
+		}
+	}
+	u.spots = spots{}
 }

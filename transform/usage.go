@@ -28,11 +28,13 @@ type usage struct {
 	byDay      groups[dayKey, Sum] // of both periods
 
 	spots  spots
+	today  dayKey  // of todays
+	todays Sum     // what is not yet in byDay
 	noted  use     // the last that was noted
 	differ []int32 // reused: whether a row differs from the one before
 	starts []int32 // reused: what runs returns
 
-	targets [blockRuns]target
+	block block
 }
 
 type costKey struct{ customer, category, currency int32 }
@@ -218,44 +220,7 @@ type use struct {
 	customer, subscription int32
 }
 
-// target is where the rows of one day with the same texts are added up.
-type target struct {
-	counts                bool // false: the day does not count
-	side                  int
-	day                   data.Day
-	customer, sub, charge int32
-	quantity, cost        int32 // numbers of groups, nowhere for none
-
-	category, unit, currency int32
-}
-
 const nowhere = -1
-
-// targetOf says what the rows from row i on are of, and not yet where they are added up.
-func (u *usage) targetOf(c *usageColumns, i int, days *calendar) (t target) {
-	d, _ := c.day.At(i)
-	t.quantity, t.cost = nowhere, nowhere
-	if t.side, t.counts = days.of(data.Day(d)); !t.counts {
-		return t
-	}
-	t.day, t.customer, t.sub, t.charge = data.Day(d), c.customer.At(i), c.subscription.At(i), c.charge.At(i)
-	t.category, t.unit, t.currency = c.category.At(i), c.unit.At(i), c.currency.At(i)
-	return t
-}
-
-// locate finds the groups of a target.
-func (u *usage) locate(t *target, usage, tax int32) {
-	if !t.counts || t.side == earlier {
-		return
-	}
-	at := u.spots.at(t.customer, t.category, t.unit, t.currency)
-	if t.charge == usage {
-		t.quantity = u.quantityOf(at)
-	}
-	if u.money && t.charge != tax {
-		t.cost = u.costOf(at)
-	}
-}
 
 func (u *usage) add(rec arrow.Record, days *calendar) error {
 	c, err := u.columns(rec)
@@ -268,6 +233,7 @@ func (u *usage) add(rec arrow.Record, days *calendar) error {
 		u.addBlock(&c, starts[:n+1], days)
 		starts = starts[n:]
 	}
+	u.endDay()
 	return nil
 }
 
@@ -275,32 +241,74 @@ func (u *usage) add(rec arrow.Record, days *calendar) error {
 // little to do, so that the processor can wait for the memory of several at once.
 const blockRuns = 512
 
+// block is the runs that are being added up, column by column.
+type block struct {
+	customer, subscription, category, unit, currency, charge [blockRuns]int32
+	day                                                      [blockRuns]data.Day
+	side                                                     [blockRuns]int8 // nowhere for a day that does not count
+	spot                                                     [blockRuns]int32
+}
+
 func (u *usage) addBlock(c *usageColumns, starts []int32, days *calendar) {
-	targets := u.targets[:len(starts)-1]
-	for run := range targets {
-		targets[run] = u.targetOf(c, int(starts[run]), days)
+	b, n := &u.block, len(starts)-1
+	c.customer.pick(b.customer[:n], starts)
+	c.subscription.pick(b.subscription[:n], starts)
+	c.category.pick(b.category[:n], starts)
+	c.unit.pick(b.unit[:n], starts)
+	c.currency.pick(b.currency[:n], starts)
+	c.charge.pick(b.charge[:n], starts)
+	for run := range n {
+		d := data.Day(c.day.values[starts[run]])
+		b.day[run], b.side[run] = d, nowhere
+		if side, counts := days.of(d); counts {
+			b.side[run] = int8(side)
+		}
 	}
-	for run := range targets {
-		u.locate(&targets[run], c.usage, c.tax)
+	for run := range n {
+		if b.spot[run] = nowhere; b.side[run] == current || b.side[run] == previous {
+			b.spot[run] = u.spots.of(b.customer[run], u.spots.kinds.of(kind{b.category[run], b.unit[run], b.currency[run]}))
+		}
 	}
-	for run := range targets {
-		t := &targets[run]
-		if use := (use{t.side, t.day, t.customer, t.sub}); t.counts && use != u.noted && c.used(int(starts[run]), int(starts[run+1]), t.charge) {
+	for run := range n {
+		use := use{int(b.side[run]), b.day[run], b.customer[run], b.subscription[run]}
+		if use.side != nowhere && use != u.noted && c.used(int(starts[run]), int(starts[run+1]), b.charge[run]) {
 			u.mark(use.side, use.day, use.customer, use.subscription)
 			u.noted = use
 		}
 	}
-	for run := range targets {
-		if t := &targets[run]; t.quantity != nowhere {
-			from, to := int(starts[run]), int(starts[run+1])
-			u.quantities.sums.add(t.side, t.quantity, int64(to-from), total(&c.quantity, from, to))
+	for run := range n {
+		if b.spot[run] != nowhere {
+			u.addRun(c, run, int(starts[run]), int(starts[run+1]))
 		}
 	}
-	for run := range targets {
-		if t := &targets[run]; t.cost != nowhere {
-			u.addCost(t, c, int(starts[run]), int(starts[run+1]))
-		}
+}
+
+// addRun adds rows [from, to), which are a run of the block, to the sums of their spot.
+func (u *usage) addRun(c *usageColumns, run, from, to int) {
+	b := &u.block
+	side := int(b.side[run])
+	sums := u.spots.sums[side].at(b.spot[run])
+	if b.charge[run] == c.usage {
+		sums.quantityRows += int64(to - from)
+		sums.quantity.Merge(total(&c.quantity, from, to))
 	}
+	if !u.money || b.charge[run] == c.tax {
+		return
+	}
+	cost := total(&c.cost, from, to)
+	sums.costRows += int64(to - from)
+	sums.cost.Merge(cost)
+	if u.usd && !c.inUSD(from, to) {
+		u.usd, u.spots.usds = false, sides{} // nobody asks for them
+	}
+	if u.usd {
+		u.spots.usds.add(side, b.spot[run], int64(to-from), total(&c.usd, from, to))
+	}
+	if key := (dayKey{b.day[run], b.currency[run]}); key != u.today {
+		u.endDay()
+		u.today = key
+	}
+	u.todays.Merge(cost)
 }
 
 // total adds up the amounts that rows [from, to) state.
@@ -333,19 +341,12 @@ func (u *usage) mark(side int, d data.Day, customer, subscription int32) {
 	}
 }
 
-// addCost adds the cost of rows [from, to) to its groups.
-func (u *usage) addCost(t *target, c *usageColumns, from, to int) {
-	cost := total(&c.cost, from, to)
-	u.costs.sums.add(t.side, t.cost, int64(to-from), cost)
-	if u.usd && !c.inUSD(from, to) {
-		u.usd, u.usds = false, sides{} // nobody asks for them
+// endDay adds the cost of the rows so far, which were of one day and currency, to that day.
+func (u *usage) endDay() {
+	if u.todays.Count() > 0 { // only days with a known cost have a group
+		u.byDay.at(u.today).Merge(u.todays)
 	}
-	if u.usd {
-		u.usds.add(t.side, t.cost, int64(to-from), total(&c.usd, from, to))
-	}
-	if cost.Count() > 0 { // only days with a known cost have a group
-		u.byDay.at(dayKey{t.day, t.currency}).Merge(cost)
-	}
+	u.todays = Sum{}
 }
 
 // earlier is the side of a known day that is not compared: it counts for the

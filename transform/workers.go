@@ -63,6 +63,7 @@ func (u *usage) readAll(in Inputs, days *comparison) error {
 	for _, part := range parts[1:] {
 		u.merge(part)
 	}
+	u.fold()
 	return nil
 }
 
@@ -94,24 +95,12 @@ func (u *usage) merge(o *usage) {
 		}
 	}
 	if !u.usd {
-		u.usds = sides{}
+		u.spots.usds, o.spots.usds = sides{}, sides{}
 	}
-	quantities, costs := make([]bool, len(o.quantities.keys)), make([]bool, len(o.costs.keys)) // merged already
-	for _, s := range o.spots.all {
-		to := u.spots.at(mapped(customers, s.customer), mapped(categories, s.category), mapped(units, s.unit), mapped(currencies, s.currency))
-		if s.quantity != nowhere && !quantities[s.quantity] {
-			quantities[s.quantity] = true
-			u.quantities.sums.merge(u.quantityOf(to), &o.quantities.sums, s.quantity)
-		}
-		if s.cost == nowhere || costs[s.cost] {
-			continue
-		}
-		costs[s.cost] = true
-		at := u.costOf(to)
-		u.costs.sums.merge(at, &o.costs.sums, s.cost)
-		if u.usd {
-			u.usds.merge(at, &o.usds, s.cost)
-		}
+	for i, s := range o.spots.all {
+		k := o.spots.kinds.all[s.kind]
+		to := u.spots.kinds.of(kind{mapped(categories, k.category), mapped(units, k.unit), mapped(currencies, k.currency)})
+		u.spots.merge(u.spots.of(mapped(customers, s.customer), to), &o.spots, int32(i))
 	}
 	for i, k := range o.byDay.keys {
 		u.byDay.at(dayKey{k.day, mapped(currencies, k.currency)}).Merge(o.byDay.values[i])

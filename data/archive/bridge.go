@@ -1,8 +1,10 @@
 package archive
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/bits"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
@@ -145,12 +147,25 @@ func (p pageOf) validity() (valid *memory.Buffer, nulls int) {
 		return nil, 0
 	}
 	valid = p.room(int(bitutil.BytesForBits(int64(p.rows))))
-	clear(valid.Bytes())
-	for i, level := range p.levels {
-		valid.Bytes()[i/8] |= level << (i % 8)
-		nulls += 1 - int(level)
+	return valid, p.rows - packBits(valid.Bytes(), p.levels)
+}
+
+// packBits writes bytes that are 0 or 1 as bits, and returns how many are 1.
+func packBits(to, from []byte) (ones int) {
+	for ; len(from) >= 8; from = from[8:] {
+		// Byte i, moved by 7 times 8-i bits, is bit i of the highest byte; none meets another.
+		to[0] = byte(binary.LittleEndian.Uint64(from) * 0x0102_0408_1020_4080 >> 56)
+		ones += bits.OnesCount8(to[0])
+		to = to[1:]
 	}
-	return valid, nulls
+	if len(from) > 0 {
+		to[0] = 0
+	}
+	for i, one := range from {
+		to[0] |= one << i
+		ones += int(one)
+	}
+	return ones
 }
 
 // spread puts packed values to the rows that have one.
