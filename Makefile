@@ -63,13 +63,14 @@ test-speed: ## counted processor time against the bars (DESIGN.md)
 	go test -count=1 -timeout 60m -tags speed -run Speed -v ./jobs
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+RELEASE ?= bin/release
 PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
 release: assets ## archives for each of PLATFORMS with checksums, into bin/release
-	@set -e; rm -rf bin/release; programs=(); for p in $(PLATFORMS); do \
+	@set -e; rm -rf $(RELEASE); programs=(); for p in $(PLATFORMS); do \
 	  ext=; case $$p in windows/*) ext=.exe;; esac; file=bin/build/$${p/\//-}/tidemark$$ext; programs+=("$$p=$$file"); echo "build $$p"; \
 	  CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} go build -trimpath -buildvcs=true -ldflags "-s -w -X main.version=$(VERSION)" -o $$file ./cmd/tidemark; done; \
-	go run ./cmd/tidemark/deploy/release -out bin/release -version "$(VERSION)" -time "$$(git log -1 --format=%ct)" "$${programs[@]}"; cat bin/release/SHA256SUMS
+	go run ./cmd/tidemark/deploy/release -out $(RELEASE) -version "$(VERSION)" -time "$$(git log -1 --format=%ct)" "$${programs[@]}"; cat $(RELEASE)/SHA256SUMS
 
 test-release: ## two builds of this commit, in two folders and without a common cache, are equal
 	rm -rf bin/twice
@@ -81,20 +82,21 @@ test-release: ## two builds of this commit, in two folders and without a common 
 
 test-deploy: bin/deploy/machine ## the docs' other commands on a machine with systemd and in Docker, alert rules in promtool (root; installs them on Debian)
 	@command -v promtool >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends prometheus; }
+	@command -v systemd-analyze >/dev/null && command -v systemd-nspawn >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends systemd systemd-container; }
 	@command -v dockerd >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends docker.io iptables; }
 	@for p in openssl curl jq sqlite3; do command -v $$p >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends $$p; }; done
 	@python3 -c 'import ensurepip' 2>/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends python3-venv; }
 	test -x bin/deploy/bin/python || python3 -m venv bin/deploy
 	bin/deploy/bin/python -m pip install -q --disable-pip-version-check -r cmd/tidemark/deploy/requirements.txt
 	bin/deploy/bin/hadolint cmd/tidemark/deploy/Dockerfile
-	$(MAKE) release VERSION=1.0.0 PLATFORMS=linux/$$(go env GOARCH)
+	$(MAKE) release VERSION=1.0.0 PLATFORMS=linux/$$(go env GOARCH) RELEASE=bin/deploy/release
 	TIDEMARK_MACHINE=$(CURDIR)/bin/deploy/machine go test -count=1 -tags deploy -run Deploy -v ./cmd/tidemark
 
 # A Debian of its own, whose files no test changes.
 bin/deploy/machine:
-	@command -v systemd-nspawn >/dev/null && command -v debootstrap >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends systemd systemd-container debootstrap debian-archive-keyring; }
+	@command -v debootstrap >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends debootstrap debian-archive-keyring; }
 	rm -rf $@.part && mkdir -p bin/deploy
-	debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,sudo,procps,ca-certificates bookworm $@.part >$@.log || { tail $@.log; exit 1; }
+	debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,sudo,procps,ca-certificates,openssh-server,openssh-client bookworm $@.part >$@.log || { tail $@.log; exit 1; }
 	mv $@.part $@
 
 lint: ## gofmt, vet, staticcheck, errcheck

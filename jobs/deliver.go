@@ -81,10 +81,10 @@ func (l Later) Error() string {
 // had to stop, with everything on disk; it is a [Later] when mails are to be tried
 // again, for which nobody need wait here.
 func (d Deliverer) Deliver(ctx context.Context, run string, name func(ledger.Delivery) string) (Delivered, error) {
-	if _, err := d.Ledger.Recover(ctx, run); err != nil {
-		return Delivered{}, err
+	_, err := d.Ledger.Recover(ctx, run)
+	if err == nil {
+		err = d.deliver(ctx, run, name)
 	}
-	err := d.deliver(ctx, run, name)
 	out, countErr := d.counted(ctx, run)
 	var later Later
 	if errors.As(err, &later) {

@@ -152,7 +152,11 @@ func TestDeliver_WhatOurOwnLimitsPutOffIsTriedLonger(t *testing.T) {
 		d, p := post(t, 4, s)
 		set(&d)
 		for i := range 4 {
-			if _, err := p.ledger.Adopt(t.Context(), fmt.Sprint("id", i), "run", p.now().Add(30*time.Second)); err != nil {
+			del, err := p.ledger.Delivery(t.Context(), fmt.Sprint("id", i))
+			if err == nil {
+				_, err = p.ledger.Adopt(t.Context(), del, "run", p.now().Add(30*time.Second))
+			}
+			if err != nil {
 				t.Fatal(err)
 			}
 		}

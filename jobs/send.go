@@ -72,7 +72,7 @@ var ErrNotAccepted = errors.New("some mail was not accepted")
 // did not get through, and is a [Later] when some are to be tried again: then
 // Resume goes on.
 func (s Sending) Send(ctx context.Context, d Digests) (SendResult, error) {
-	out, err := s.prepare(ctx, d)
+	out, waiting, err := s.prepare(ctx, d)
 	if err != nil {
 		return out, err
 	}
@@ -85,6 +85,16 @@ func (s Sending) Send(ctx context.Context, d Digests) (SendResult, error) {
 	}
 	if err := s.Ledger.Clear(ctx, s.Run, string(result)); err != nil {
 		return out, err
+	}
+	// Only now: until the run may deliver it, a mail is left to whoever has it.
+	for _, d := range waiting {
+		ok, err := s.Ledger.Adopt(ctx, d, s.Run.ID, s.deadline())
+		if err != nil {
+			return out, err
+		}
+		if !ok {
+			out.Open = append(out.Open, d.Recipient+": is being sent by run "+d.Run)
+		}
 	}
 	return s.deliver(ctx, out)
 }
@@ -119,30 +129,32 @@ func FileOf(d ledger.Delivery) string {
 	return fileName(reports.Role(d.Role), d.Recipient) + "-" + d.Period + fmt.Sprintf("-%d", d.Edition)
 }
 
-// prepare builds and stores every copy that is not there yet, and asks the brake.
-func (s Sending) prepare(ctx context.Context, d Digests) (out SendResult, err error) {
+// prepare builds and stores every copy that is not there yet, and asks the brake. The copies
+// of earlier runs that have not left, and that this one is to deliver, are waiting.
+func (s Sending) prepare(ctx context.Context, d Digests) (out SendResult, waiting []ledger.Delivery, err error) {
 	if _, err := s.Ledger.Recover(ctx, s.Run.ID); err != nil {
-		return out, err
+		return out, nil, err
 	}
-	mails, adopted, err := s.build(ctx, d, &out)
+	mails, waiting, err := s.build(ctx, d, &out)
 	if err != nil {
-		return out, err
+		return out, nil, err
 	}
 	if _, err := s.Ledger.Enqueue(ctx, s.Run.ID, mails); err != nil {
-		return out, err
+		return out, nil, err
 	}
 	stored, err := s.stored(ctx, d)
 	if err != nil {
-		return out, err
+		return out, nil, err
 	}
-	for _, del := range stored[:min(len(stored), 3)] {
+	adopted := slices.DeleteFunc(slices.Clone(waiting), func(del ledger.Delivery) bool { return del.Run == s.Run.ID }) // the others are stored
+	for _, del := range slices.Concat(stored, adopted)[:min(len(stored)+len(adopted), 3)] {
 		out.Samples = append(out.Samples, del.Recipient+": "+del.Subject)
 	}
 	doc, err := Figures(d.Portfolio)
 	if err != nil {
-		return out, err
+		return out, nil, err
 	}
-	batch := BatchOf(doc, string(d.Role), len(mails)+adopted+len(out.Already)+len(out.Open))
+	batch := BatchOf(doc, string(d.Role), len(mails)+len(waiting)+len(out.Already)+len(out.Open))
 	if d.Ownership != nil && d.Role.Policy().OwnOnly {
 		agents := WithRole(d.Recipients, reports.SalesAgent)
 		for id := range doc.Background.Customers {
@@ -154,13 +166,13 @@ func (s Sending) prepare(ctx context.Context, d Digests) (out SendResult, err er
 	out.Batch = &batch
 	before, err := s.lastBatch(ctx, d.Role)
 	if err != nil {
-		return out, err
+		return out, nil, err
 	}
 	out.Narrowed, out.Found = d.Only != "", d.Found
 	if before != nil && d.Divert == "" && !out.Narrowed {
 		out.Held = s.Brake.Check(batch, *before)
 	}
-	return out, nil
+	return out, waiting, nil
 }
 
 // stored returns the mails of the run that are in the ledger.
@@ -170,15 +182,15 @@ func (s Sending) stored(ctx context.Context, d Digests) ([]ledger.Delivery, erro
 }
 
 // build seals the copies of everybody who neither has this report yet nor is being
-// sent it; adopted counts the copies of earlier runs that this one delivers.
-func (s Sending) build(ctx context.Context, d Digests, out *SendResult) (mails []ledger.Mail, adopted int, err error) {
+// sent it; waiting are the copies that have not left, of this run or of one that waits.
+func (s Sending) build(ctx context.Context, d Digests, out *SendResult) (mails []ledger.Mail, waiting []ledger.Delivery, err error) {
 	newest, err := s.newest(ctx, d)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	recipients, err := d.recipients()
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	rec := s.Recorder.Begin(d)
 	defer func() { err = errors.Join(err, rec.Abort()) }()
@@ -189,13 +201,13 @@ func (s Sending) build(ctx context.Context, d Digests, out *SendResult) (mails [
 		before, has := newest[address]
 		step, why, err := s.step(ctx, d, address, before, has)
 		if err != nil {
-			return nil, 0, err
+			return nil, nil, err
 		}
 		switch step {
 		case leaveOut:
 			out.Skipped = append(out.Skipped, address+": "+why)
 		case adopt:
-			adopted++
+			waiting = append(waiting, before)
 		case hasIt:
 			out.Already = append(out.Already, address)
 		case leaveOpen:
@@ -224,7 +236,7 @@ func (s Sending) build(ctx context.Context, d Digests, out *SendResult) (mails [
 		s.Steps.at("make mails", made, len(wanted))
 		switch {
 		case ctx.Err() != nil:
-			return nil, 0, ctx.Err()
+			return nil, nil, ctx.Err()
 		case err != nil:
 			out.Failed = append(out.Failed, fmt.Sprintf("%s: %v", address, err))
 			continue
@@ -233,13 +245,13 @@ func (s Sending) build(ctx context.Context, d Digests, out *SendResult) (mails [
 			continue
 		}
 		if err := rec.Add(ctx, b.Built); err != nil {
-			return nil, 0, err
+			return nil, nil, err
 		}
 		mails = append(mails, ledger.Mail{EML: b.EML, Delivery: ledger.Delivery{ID: b.MessageID, Kind: of(r).kind(), Role: string(d.Role), Period: of(r).period(),
 			Recipient: address, Edition: b.Edition, Deadline: s.deadline(), Subject: b.Digest.Subject, Report: b.Digest.ReportID}})
 	}
 	out.Unwritten = rec.Unwritten
-	return mails, adopted, rec.Finish(ctx)
+	return mails, waiting, rec.Finish(ctx)
 }
 
 // deadline is until when a mail of the run is tried.
@@ -274,8 +286,12 @@ func (s Sending) step(ctx context.Context, d Digests, address string, before led
 		if anew && before.Run != s.Run.ID {
 			return build, "", nil // which supersedes the other
 		}
-		if ok, err := s.Ledger.Adopt(ctx, before.ID, s.Run.ID, s.deadline()); err != nil || ok {
-			return adopt, "", err
+		by, err := s.Ledger.Run(ctx, before.Run)
+		switch {
+		case before.Run == s.Run.ID, errors.Is(err, ledger.ErrNotFound), err == nil && by.State != ledger.Running && by.State != ledger.Held:
+			return adopt, "", nil
+		case err != nil:
+			return 0, "", err
 		}
 		return leaveOpen, "waits in run " + before.Run + "; see `tidemark runs`", nil
 	case ledger.Sending, ledger.Dot:

@@ -182,6 +182,69 @@ func TestSend_ARunThatWasStoppedIsGoneOnWith(t *testing.T) {
 	}
 }
 
+// TestSend_AMailThatWaitsStaysWithItsRun until the run that wants to deliver it may: a run has a
+// mail that waits, and somebody asks for the same digest.
+func TestSend_AMailThatWaitsStaysWithItsRun(t *testing.T) {
+	const dora = "dora@partner.example" // whose mail the second run makes
+	for _, c := range []struct {
+		name  string
+		ask   func(*testing.T, *mailroom) error // the second run
+		want  error
+		ended ledger.RunState // how it has ended in the end
+	}{
+		{"the other is stopped while it makes mails", func(t *testing.T, m *mailroom) error {
+			ctx, cancel := context.WithCancel(t.Context())
+			m.steps = func(string, int, int) { cancel() }
+			_, err := m.ask(ctx, "digest-admin_agent", "", "")
+			m.steps = nil
+			return err
+		}, context.Canceled, ledger.Skipped},
+		{"the other is held", func(t *testing.T, m *mailroom) error {
+			m.brake = holdsAll
+			_, err := m.ask(t.Context(), "digest-admin_agent", "", "")
+			return err
+		}, ErrHeld, ledger.Held},
+		{"the other delivers it", func(t *testing.T, m *mailroom) error {
+			_, err := m.ask(t.Context(), "digest-admin_agent", "", "")
+			return err
+		}, nil, ledger.Done},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := newMailroom(t)
+			m.turn() // first seen
+			if _, err := m.ask(t.Context(), "weekly", "", ""); err != nil {
+				t.Fatal(err)
+			}
+			m.sender.got, m.sender.answers[bram] = nil, []mail.Outcome{mail.Unsent}
+			var later Later
+			if _, err := m.ask(t.Context(), "weekly", "", "the figures were wrong"); !errors.As(err, &later) {
+				t.Fatalf("the first run: %v", err)
+			}
+			m.roles = append(m.roles, reports.Recipient{Address: dora, Role: reports.AdminAgent})
+			if err := c.ask(t, m); !errors.Is(err, c.want) {
+				t.Fatalf("the second run: %v, want %v", err, c.want)
+			}
+			m.pass(time.Hour)
+			m.turn()
+			want := anna + " " + bram + " " + coen
+			if c.want == nil {
+				want += " " + dora
+			}
+			if got := m.got(); got != want {
+				t.Errorf("got: %s, want %s", got, want)
+			}
+			for job, want := range map[string]ledger.RunState{"weekly": ledger.Done, "digest-admin_agent": c.ended} {
+				runs, err := m.ledger.Runs(t.Context(), job, 1)
+				if err != nil || len(runs) != 1 || runs[0].State != want {
+					t.Errorf("runs of %s: %+v, %v, want it %s", job, runs, err, want)
+				} else if out := m.result(runs[0].ID); out.Delivered.Pending != 0 {
+					t.Errorf("%s says that mails wait: %+v", job, out.Delivered)
+				}
+			}
+		})
+	}
+}
+
 func TestSend_AnotherEditionReplacesOneThatHasNotLeft(t *testing.T) {
 	m := newMailroom(t)
 	m.sender.answers[bram] = []mail.Outcome{mail.Unsent}

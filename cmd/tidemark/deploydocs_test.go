@@ -162,7 +162,10 @@ type docker struct {
 // of packages, since no registry of images can be taken for granted.
 func startDocker(t *testing.T) *docker {
 	t.Helper()
-	d := &docker{t: t, dir: filepath.Join(t.TempDir(), "clone")}
+	d := &docker{t: t, dir: filepath.Join(t.TempDir(), "copy")}
+	if exec.Command("docker", "version").Run() == nil {
+		t.Fatal("a Docker daemon runs here already, and the test's own would share its network: stop it for this test")
+	}
 	base := t.TempDir()
 	d.host = "unix://" + filepath.Join(base, "docker.sock")
 	daemon := exec.Command("dockerd", "--data-root", filepath.Join(base, "data"), "--exec-root", filepath.Join(base, "exec"), "--pidfile", filepath.Join(base, "pid"), "--host", d.host)
@@ -185,8 +188,9 @@ func startDocker(t *testing.T) *docker {
 		}
 	})
 	awaitLine(t, pipe, "API listen on")
-	if out, err := exec.Command("git", "clone", "-q", root, d.dir).CombinedOutput(); err != nil {
-		t.Fatalf("git clone: %v\n%s", err, out)
+	// The files as they are, without what is not under version control.
+	if out, err := exec.Command("bash", "-o", "pipefail", "-c", `mkdir "$1" && git -C "$0" ls-files -z | tar -C "$0" --null -T - -c | tar -C "$1" -x`, root, d.dir).CombinedOutput(); err != nil {
+		t.Fatalf("copy the repository: %v\n%s", err, out)
 	}
 	certs := "/etc/ssl/certs/ca-certificates.crt" // of this machine, whose way to the registries may have one of its own
 	d.run("tar -C " + machineRoot(t) + " -c . | docker import - packages")
@@ -211,7 +215,7 @@ func (d *docker) image(name, last string, files map[string]string) {
 	d.run(fmt.Sprintf("%s -C %s Dockerfile | docker build -q -t %s -", from, filepath.Dir(file), name))
 }
 
-// run runs a command of docker, in a clone of the repository.
+// run runs a command of docker, in a copy of the repository.
 func (d *docker) run(command string) string {
 	d.t.Helper()
 	out, err := d.try(command)
@@ -253,18 +257,22 @@ func (d *docker) logs(text string) {
 func TestDeploy_DocsMachine(t *testing.T) {
 	work := t.TempDir()
 	for _, name := range []string{"SHA256SUMS", "tidemark-1.0.0-linux-" + runtime.GOARCH + ".tar.gz"} {
-		b, err := os.ReadFile(filepath.Join(root, "bin", "release", name))
+		b, err := os.ReadFile(filepath.Join(root, "bin", "deploy", "release", name))
 		if err == nil {
 			err = os.WriteFile(filepath.Join(work, name), b, 0o644)
 		}
 		if err != nil {
-			t.Fatalf("%v: make release VERSION=1.0.0", err)
+			t.Fatalf("%v: make test-deploy makes it", err)
 		}
 	}
 	script := &strings.Builder{}
 	say := func(format string, args ...any) { fmt.Fprintf(script, format+"\n", args...) }
-	say("cd /srv")
+	say("set -o pipefail; cd /srv")
 	commands := append(docCommands(t, "docs/deploy.md"), inlineCommands(t, "docs/deploy.md", otherPrograms)...)
+	tunnel := docCommands(t, "docs/web.md")
+	if len(tunnel) != 1 {
+		t.Fatalf("docs/web.md has %d commands, want 1", len(tunnel))
+	}
 	files := docFiles(t, "docs/deploy.md")
 	ran := 0
 	for _, c := range commands {
@@ -286,17 +294,21 @@ func TestDeploy_DocsMachine(t *testing.T) {
 		}
 		say("echo '@@ docs/deploy.md:%d: %s'; %s; echo \"@= $? of %d\"", c.line, strings.ReplaceAll(c.text, "'", ""), text, c.exit)
 		if strings.Contains(text, "systemctl reload") {
+			say("mkdir -p /run/sshd /root/.ssh; ssh-keygen -q -N '' -t ed25519 -f /root/.ssh/id_ed25519; cp /root/.ssh/id_ed25519.pub /root/.ssh/authorized_keys; /usr/sbin/sshd")
+			// Both ends are this machine, so that its end of the tunnel has another port.
+			forward := strings.NewReplacer("ssh ", "ssh -f -N -o StrictHostKeyChecking=no ", "-L 8440", "-L 18440", "user@host", "root@127.0.0.1").Replace(tunnel[0].text)
+			say("echo '@@ docs/web.md:%d: %s'; %s && exec 3<> /dev/tcp/127.0.0.1/18440 && printf 'GET /healthz HTTP/1.0\r\nHost: 127.0.0.1:8440\r\n\r\n' >&3 && grep 'ok ledger' <&3; echo @= $? of 0", tunnel[0].line, tunnel[0].text, forward)
 			say("echo '@@ reload in the journal'; until journalctl -u tidemark | grep -q 'configuration read again'; do :; done; echo @= $? of 0")
 			say("echo '@@ still active after a wrong configuration'; sed -i 's/kind: sample/kind: sampel/' /etc/tidemark/tidemark.yaml; systemctl reload tidemark; until journalctl -u tidemark | grep -q 'stays as it was'; do :; done; systemctl is-active tidemark; echo @= $? of 0; sed -i 's/sampel/sample/' /etc/tidemark/tidemark.yaml")
 		}
 	}
 	say("echo '@@ the exposure is at most 1.5'; systemd-analyze security --no-pager --threshold=15 tidemark | tail -1; echo @= $? of 0")
-	say("echo '@@ the job has run'; systemctl show -p Result tidemark@nightly | grep =success; echo @= $? of 0")
+	say("echo '@@ the job has run'; systemctl show -p Result tidemark@nightly | grep =success && systemctl show -p ExecMainExitTimestampMonotonic tidemark@nightly | grep -v =0; echo @= $? of 0")
 	say("echo '@@ the archive is the service user'\"'\"'s alone'; stat -c '%%U %%a' /var/lib/tidemark/archive | grep -x 'tidemark 7[05][05]' && ls -ld /var/lib/tidemark | grep '^drwx------'; echo @= $? of 0")
 	say("echo '@@ the timer has its time'; systemctl cat tidemark@nightly.timer | grep 'Europe/Amsterdam'; echo @= $? of 0")
 	out := boot(t, work, script.String())
 	results := regexp.MustCompile(`(?ms)^@@ (.*?)$(.*?)^@= (\d+) of (\d+)$`).FindAllStringSubmatch(out, -1)
-	if want := ran + 6; ran < 18 || len(results) != want {
+	if want := ran + 7; ran < 18 || len(results) != want {
 		t.Errorf("%d of %d steps ended:\n%s", len(results), want, out)
 	}
 	for _, r := range results {

@@ -214,14 +214,7 @@ with resend, mark-sent or give-up.`,
 				if format == "json" {
 					return a.printJSON(all)
 				}
-				for _, d := range all {
-					again := ""
-					if d.State == ledger.Pending {
-						again = "next try " + d.Due.UTC().Format(time.RFC3339) + "  "
-					}
-					a.printf("%-9s %-32s %-12s %s  %s\n  %s  %s%s\n", d.State, printable(d.Recipient), d.Role, d.Period, d.ID, printable(d.Subject), again, printable(d.Reply))
-				}
-				return nil
+				return a.printDeliveries(cmd.Context(), l, all)
 			})
 		},
 	}
@@ -232,6 +225,31 @@ with resend, mark-sent or give-up.`,
 	cmd.AddCommand(a.deliveryShowCommand(), a.deliveryResendCommand(), a.deliveryMarkCommand(), a.deliveryGiveUpCommand(),
 		a.suppressCommand(), a.unsuppressCommand())
 	return cmd
+}
+
+// printDeliveries lists deliveries, those that wait with what they wait for.
+func (a *app) printDeliveries(ctx context.Context, l *ledger.Ledger, all []ledger.Delivery) error {
+	states := map[string]ledger.RunState{} // by run
+	for _, d := range all {
+		waits := ""
+		if d.State == ledger.Pending {
+			if _, known := states[d.Run]; !known {
+				run, err := l.Run(ctx, d.Run)
+				if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+					return err
+				}
+				states[d.Run] = run.State
+			}
+			switch states[d.Run] {
+			case ledger.Queued, ledger.Running:
+				waits = "next try " + d.Due.UTC().Format(time.RFC3339) + "  "
+			case ledger.Held:
+				waits = "held: tidemark release " + printable(d.Run) + "  "
+			}
+		}
+		a.printf("%-9s %-32s %-12s %s  %s\n  %s  %s%s\n", d.State, printable(d.Recipient), d.Role, d.Period, d.ID, printable(d.Subject), waits, printable(d.Reply))
+	}
+	return nil
 }
 
 func (a *app) deliveryShowCommand() *cobra.Command {

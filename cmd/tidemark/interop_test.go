@@ -162,7 +162,7 @@ recipients:
 	if err := os.WriteFile(file, b, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command(python, "../../data/archive/interop/check.py", filepath.Join(e.dir, "archive"), file, "../../docs/audit.md").CombinedOutput()
+	out, err := exec.Command(python, "../../data/archive/interop/check.py", filepath.Join(e.dir, "archive"), file, "../../docs/audit.md", "../../docs/metrics.md").CombinedOutput()
 	t.Logf("%s", out)
 	if err != nil {
 		t.Error(err)

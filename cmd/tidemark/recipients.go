@@ -201,8 +201,12 @@ func (a *app) tellOfEmptyRoles(ctx context.Context, c *config, l *ledger.Ledger,
 // lacks reports whether nobody of those found has a role that somebody had, or that a job
 // mails.
 func (c *config) lacks(f *jobs.Found, role string) bool {
-	mailed := func(j jobConfig) bool { return j.Do == "digest" && j.Send && j.Role == role }
-	return len(f.Roles[role]) == 0 && (slices.Contains(f.Emptied, role) || slices.ContainsFunc(c.Jobs, mailed))
+	return len(f.Roles[role]) == 0 && (slices.Contains(f.Emptied, role) || c.mails(role))
+}
+
+// mails reports whether a job mails a role.
+func (c *config) mails(role string) bool {
+	return slices.ContainsFunc(c.Jobs, func(j jobConfig) bool { return j.Do == "digest" && j.Send && j.Role == role })
 }
 
 func (a *app) recipientsCommand() *cobra.Command {
@@ -234,8 +238,12 @@ a job mails and nobody has, is a warning. Nothing is changed.`,
 				return err
 			}
 			for _, role := range reports.Roles() {
-				if p.found != nil && c.lacks(p.found, string(role)) {
+				switch {
+				case p.found == nil || !c.lacks(p.found, string(role)):
+				case c.mails(string(role)):
 					p.warnings = append(p.warnings, fmt.Sprintf("nobody is %s: its reports are held", role))
+				default:
+					p.warnings = append(p.warnings, fmt.Sprintf("nobody is %s any more", role))
 				}
 			}
 			return a.warn(p.warnings)

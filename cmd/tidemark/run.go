@@ -176,8 +176,35 @@ func (a *app) execute(ctx context.Context, r *jobs.Runner, job jobs.Job, slot ti
 }
 
 // finish runs a claimed run to its end, however long its mails must wait, and says
-// what became of it.
+// what became of it. Runs whose last mails it took over end with it.
 func (a *app) finish(ctx context.Context, r *jobs.Runner, job jobs.Job, run *ledger.Run) error {
+	err := a.toItsEnd(ctx, r, job, run)
+	if ctx.Err() != nil {
+		return err
+	}
+	return errors.Join(err, settleEmptied(ctx, r))
+}
+
+// settleEmptied ends the runs that wait for mails which others took over, as if they had
+// delivered them.
+func settleEmptied(ctx context.Context, r *jobs.Runner) error {
+	ids, err := r.Ledger.Emptied(ctx)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		run, err := r.Ledger.ClaimRun(ctx, id)
+		if err == nil && run != nil {
+			_, err = r.Execute(ctx, jobs.Job{Name: run.Job}, run) // how it ended is in its own record
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *app) toItsEnd(ctx context.Context, r *jobs.Runner, job jobs.Job, run *ledger.Run) error {
 	r.Tries = 1 // a person watches: no second try by itself
 	id := run.ID
 	for {
@@ -206,9 +233,21 @@ func (a *app) finish(ctx context.Context, r *jobs.Runner, job jobs.Job, run *led
 		if run, err = r.Ledger.ClaimRun(ctx, id); err != nil {
 			return err
 		}
-		if run == nil {
-			return fmt.Errorf("run %s: %w and goes on with it; `tidemark runs` shows it", id, errBusy)
+		if run != nil {
+			continue
 		}
+		if ended, err = r.Ledger.Run(ctx, id); err != nil {
+			return err
+		}
+		switch ended.State {
+		case ledger.Done:
+			a.printRun(ended)
+			return nil
+		case ledger.Warned:
+			a.printRun(ended)
+			return errWarnings
+		}
+		return fmt.Errorf("run %s: %w and goes on with it; `tidemark runs` shows it", id, errBusy)
 	}
 }
 
@@ -217,16 +256,11 @@ func (a *app) interrupted(err error, run ledger.Run) error {
 	if !errors.Is(err, context.Canceled) {
 		return err
 	}
-	for cause := err; cause != nil; cause = errors.Unwrap(cause) {
-		if cause == context.Canceled { // what it was about to do then says nothing more
-			err = cause
-		}
-	}
 	left := "nobody was mailed"
 	if run.Cleared {
 		left = "`tidemark deliveries --run " + run.ID + "` shows who has not got a mail yet"
 	}
-	return fmt.Errorf("run %s was stopped; %s. `tidemark serve` or the same command once more goes on with it: %w", run.ID, left, err)
+	return fmt.Errorf("run %s was stopped; %s. `tidemark serve` or the same command once more goes on with it: %w", run.ID, left, context.Canceled)
 }
 
 // printRun says what a run did.

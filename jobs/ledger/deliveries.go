@@ -137,32 +137,35 @@ func (l *Ledger) Recover(ctx context.Context, run string) (unknown int64, err er
 }
 
 // Adopt moves a pending delivery to a run, which tries it until the deadline. ok
-// is false when it has left, or belongs to a run that is held or going on. A run that
-// waited for it alone is done.
-func (l *Ledger) Adopt(ctx context.Context, id, run string, deadline time.Time) (ok bool, err error) {
+// is false when it is not as it was read: it has left, or another run has it, or its
+// own is held or going on. A run that waited for it is due, so that somebody settles it.
+func (l *Ledger) Adopt(ctx context.Context, d Delivery, run string, deadline time.Time) (ok bool, err error) {
 	err = l.tx(ctx, func(tx *sql.Tx) error {
-		var before string
-		err := tx.QueryRowContext(ctx, `SELECT run FROM deliveries WHERE id = $1`, id).Scan(&before)
-		if err != nil {
+		err := changed(tx.ExecContext(ctx, `UPDATE deliveries SET run = $1, due = $2, deadline = $3 WHERE id = $4 AND run = $5 AND state = $6
+			AND (run = $1 OR NOT EXISTS (SELECT 1 FROM runs r WHERE r.id = deliveries.run AND r.state IN ($7, $8)))`,
+			run, l.now(), deadline.UnixMilli(), d.ID, d.Run, Pending, Running, Held))
+		if err != nil || d.Run == run {
 			return err
 		}
-		err = changed(tx.ExecContext(ctx, `UPDATE deliveries SET run = $1, due = $2, deadline = $3 WHERE id = $4 AND state = $5
-			AND (run = $1 OR NOT EXISTS (SELECT 1 FROM runs r WHERE r.id = deliveries.run AND r.state IN ($6, $7)))`,
-			run, l.now(), deadline.UnixMilli(), id, Pending, Running, Held))
-		if err != nil || before == run {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, `UPDATE runs SET state = $1, finished = $2, note = $3 WHERE id = $4 AND state = $5 AND cleared = 1
-			AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.run = runs.id AND d.state NOT IN ($6, $7, $8, $9))`,
-			Done, l.now(), "its mails that waited are of "+run+" now", before, Queued, Sent, Diverted, Dropped, GivenUp)
+		_, err = tx.ExecContext(ctx, `UPDATE runs SET due = $1 WHERE id = $2 AND state = $3 AND due > $1`, l.now(), d.Run, Queued)
 		return err
 	})
 	if errors.Is(err, ErrTakenOver) {
 		return false, nil
 	} else if err != nil {
-		return false, fmt.Errorf("adopt delivery %s: %w", id, err)
+		return false, fmt.Errorf("adopt delivery %s: %w", d.ID, err)
 	}
 	return true, nil
+}
+
+// Emptied returns the runs that wait and have nothing left to deliver: others adopted it.
+func (l *Ledger) Emptied(ctx context.Context) (runs []string, err error) {
+	rows, err := l.db.QueryContext(ctx, `SELECT id FROM runs WHERE state = $1 AND cleared = 1
+		AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.run = runs.id AND d.state IN ($2, $3, $4)) ORDER BY id`, Queued, Pending, Sending, Dot)
+	if err != nil {
+		return nil, fmt.Errorf("list runs without mails: %w", err)
+	}
+	return collect(rows, func(row interface{ Scan(...any) error }) (id string, err error) { return id, row.Scan(&id) })
 }
 
 // Delay puts every pending delivery of a run off until a time.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -521,37 +522,31 @@ func TestAgain_ARunIsDeliveredByItsHolderOnly(t *testing.T) {
 	}
 }
 
-// TestAdopt_EndsARunThatHasNothingLeft takes the two mails of a run that waits, and one of a run
-// of which another mail failed: that one is not well, and ends as any other.
-func TestAdopt_EndsARunThatHasNothingLeft(t *testing.T) {
+// TestAdopt_LeavesARunWithoutMailsToBeSettled takes the two mails of a run that waits.
+func TestAdopt_LeavesARunWithoutMailsToBeSettled(t *testing.T) {
 	l, c := newLedger(t)
-	for _, failed := range []bool{false, true} {
-		old := must[*Run](t)(l.Begin(ctx, fmt.Sprintf("digest-%t", failed), c.now(), "", ""))
-		must[int](t)(l.Enqueue(ctx, old.ID, []Mail{mail(old.ID, fmt.Sprintf("a-%t@partner.example", failed), c.now().Add(time.Hour)), mail(old.ID, fmt.Sprintf("b-%t@partner.example", failed), c.now().Add(time.Hour))}))
-		if failed {
-			next := must[*Delivery](t)(l.Next(ctx, old.ID))
-			if err := l.Advance(ctx, next, Sending, Refused, "no"); err != nil {
-				t.Fatal(err)
-			}
+	old := must[*Run](t)(l.Begin(ctx, "digest", c.now(), "", ""))
+	must[int](t)(l.Enqueue(ctx, old.ID, []Mail{mail(old.ID, "a@partner.example", c.now().Add(time.Hour)), mail(old.ID, "b@partner.example", c.now().Add(time.Hour))}))
+	if err := errors.Join(l.Clear(ctx, old, "{}"), l.Postpone(ctx, old, c.now().Add(time.Minute), "2 mails wait")); err != nil {
+		t.Fatal(err)
+	}
+	mails := must[[]Delivery](t)(l.Deliveries(ctx, Query{Run: old.ID}))
+	for _, d := range mails {
+		if empty := must[[]string](t)(l.Emptied(ctx)); len(empty) != 0 {
+			t.Errorf("%v are empty while a mail waits", empty)
 		}
-		if err := errors.Join(l.Clear(ctx, old, "{}"), l.Postpone(ctx, old, c.now().Add(time.Minute), "1 mails wait")); err != nil {
-			t.Fatal(err)
+		if !must[bool](t)(l.Adopt(ctx, d, "new", c.now().Add(time.Hour))) {
+			t.Fatal("not taken")
 		}
-		for _, d := range must[[]Delivery](t)(l.Deliveries(ctx, Query{Run: old.ID, State: Pending})) {
-			if r := must[Run](t)(l.Run(ctx, old.ID)); r.State != Queued {
-				t.Errorf("it is %s while a mail of it waits", r.State)
-			}
-			if !must[bool](t)(l.Adopt(ctx, d.ID, "new", c.now().Add(time.Hour))) {
-				t.Fatal("not taken")
-			}
-		}
-		want := Run{State: Done, Note: "its mails that waited are of new now"}
-		if failed {
-			want = Run{State: Queued, Note: "1 mails wait"}
-		}
-		if r := must[Run](t)(l.Run(ctx, old.ID)); r.State != want.State || r.Note != want.Note || (r.Finished != nil) == failed {
-			t.Errorf("failed %t: %s, %q, finished %v", failed, r.State, r.Note, r.Finished)
-		}
+	}
+	if must[bool](t)(l.Adopt(ctx, mails[0], "newer", c.now().Add(time.Hour))) {
+		t.Error("a mail was taken of which another run was read")
+	}
+	if empty := must[[]string](t)(l.Emptied(ctx)); !slices.Equal(empty, []string{old.ID}) {
+		t.Errorf("empty are %v, want %s", empty, old.ID)
+	}
+	if r := must[*Run](t)(l.Claim(ctx, "")); r == nil || r.ID != old.ID {
+		t.Errorf("due is %+v, want %s", r, old.ID)
 	}
 }
 
@@ -560,25 +555,28 @@ func TestAdopt_TakesNoMailFromWhoeverMayDeliverIt(t *testing.T) {
 	old := must[*Run](t)(l.Begin(ctx, "digest", c.now(), "", ""))
 	must[int](t)(l.Enqueue(ctx, old.ID, []Mail{mail(old.ID, "a@partner.example", c.now().Add(time.Minute))}))
 	id := must[[]Delivery](t)(l.Deliveries(ctx, Query{}))[0].ID
-	if ok := must[bool](t)(l.Adopt(ctx, id, "new", c.now().Add(time.Hour))); ok {
+	adopt := func(run string) bool {
+		return must[bool](t)(l.Adopt(ctx, must[Delivery](t)(l.Delivery(ctx, id)), run, c.now().Add(time.Hour)))
+	}
+	if ok := adopt("new"); ok {
 		t.Error("taken from a running run")
 	}
 	if err := l.Postpone(ctx, old, c.now(), "stopped"); err != nil {
 		t.Fatal(err)
 	}
-	if ok := must[bool](t)(l.Adopt(ctx, id, "new", c.now().Add(time.Hour))); !ok {
+	if ok := adopt("new"); !ok {
 		t.Error("not taken from a run that stopped")
 	}
 	if d := must[Delivery](t)(l.Delivery(ctx, id)); d.Run != "new" || !d.Deadline.Equal(c.now().Add(time.Hour)) {
 		t.Errorf("adopted %+v", d)
 	}
 	taken := must[*Delivery](t)(l.Next(ctx, "new"))
-	if ok := must[bool](t)(l.Adopt(ctx, id, "newer", c.now().Add(time.Hour))); ok || taken == nil {
+	if ok := adopt("newer"); ok || taken == nil {
 		t.Error("taken while it is being sent")
 	}
 	// Whoever was sending it is gone, and its run with it.
 	must[int64](t)(l.Recover(ctx, "newer"))
-	if ok := must[bool](t)(l.Adopt(ctx, id, "newer", c.now().Add(time.Hour))); !ok {
+	if ok := adopt("newer"); !ok {
 		t.Error("not taken after the crash")
 	}
 }

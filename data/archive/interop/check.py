@@ -234,6 +234,19 @@ def audit(doc, report):
     return results
 
 
+def check_guide(root, doc, details):
+    """The statement of the guide to metrics, over the file of October."""
+    (october,) = (d["file"] for d in details if "2026-10" in d["file"])
+    (statement,) = re.findall(r"```sql\n(.*?)```", doc, re.S)
+    found = {day: value for day, value in duckdb.connect().sql(statement.replace("october.parquet", october)).fetchall()}
+    want = {}
+    for r in rows_of(DeltaTable(str(root / "usage_daily"))):
+        if str(r["usage_date"]).startswith("2026-10") and r["currency"] == "EUR" and r["charge_category"] != "tax" and r["cost"] is not None:
+            want[r["usage_date"]] = want.get(r["usage_date"], 0) + r["cost"]
+    same("guide to metrics: days", True, len(found) > 20)
+    same("guide to metrics: cost by day", nonzero(want), nonzero(found))
+
+
 def check_audit(root, doc, report):
     """The audit guide, run in the archive's folder."""
     os.chdir(root)
@@ -271,7 +284,7 @@ def check_forged(root, doc, report, results):
 
 def main():
     root, expected = pathlib.Path(sys.argv[1]).resolve(), json.loads(pathlib.Path(sys.argv[2]).read_text())
-    doc = pathlib.Path(sys.argv[3]).read_text()
+    doc, guide = (pathlib.Path(file).read_text() for file in sys.argv[3:5])
     for listing in expected["ls"]["tables"]:
         last = listing["version"]
         check_table(root, listing, sorted({0, last // 2, last}))
@@ -282,6 +295,7 @@ def main():
         check_metrics(root, metrics)
     for details in expected["details"]:
         check_details(root, details)
+    check_guide(root, guide, expected["details"])
     check_explanations(root, expected["explanations"])
     check_audit(root, doc, expected["explanations"][0])
     for p in problems:
