@@ -32,8 +32,9 @@ func (b *bridge) decimals(p pageOf) (arrow.Array, error) {
 		return p.array(place(p, looked)), nil
 	}
 	if p.levels == nil && b.shift == 0 && p.page.Type().Kind() == parquet.FixedLenByteArray && p.page.Type().Length() == arrow.Decimal128SizeBytes {
-		raw, amounts := turned(values)
-		if err := b.checkAmounts(amounts); err != nil {
+		raw, _ := values.FixedLenByteArray()
+		amounts := arrow.GetData[decimal128.Num](raw) // turned where they lie: a page that was read is nobody else's
+		if err := b.turn(amounts, amounts); err != nil {
 			return nil, err
 		}
 		return p.array(p.lend(raw)), nil
@@ -54,33 +55,31 @@ func (b *bridge) decimals(p pageOf) (arrow.Array, error) {
 	return p.array(room), nil
 }
 
-// turned makes Arrow's amounts of Parquet's where they lie: a page that was read is nobody
-// else's.
-func turned(v encoding.Values) (raw []byte, amounts []decimal128.Num) {
-	raw, _ = v.FixedLenByteArray()
-	amounts = arrow.GetData[decimal128.Num](raw)
-	turn(amounts, amounts)
-	return raw, amounts
-}
+// smallBelow is the upper half of 10^38: an amount whose upper half is nearer to 0 has at most 38
+// digits.
+const smallBelow = 0x4b3b_4ca8_5a86_c47a
 
-// checkAmounts refuses what others wrote that has more than 38 digits.
-func (b *bridge) checkAmounts(amounts []decimal128.Num) error {
-	if !b.foreign {
+// upper is how far the upper half of an amount is from 0.
+func upper(v decimal128.Num) uint64 { return uint64(v.HighBits() ^ v.HighBits()>>63) }
+
+// turn brings the bytes of amounts into the reverse order, and refuses what others wrote that has
+// more than 38 digits.
+func (b *bridge) turn(to, from []decimal128.Num) error {
+	var seen uint64 // of all upper halves
+	for i, n := range from {
+		v := decimal128.New(int64(bits.ReverseBytes64(n.LowBits())), bits.ReverseBytes64(uint64(n.HighBits())))
+		seen |= upper(v)
+		to[i] = v
+	}
+	if !b.foreign || seen < smallBelow {
 		return nil
 	}
-	for _, v := range amounts {
+	for _, v := range to {
 		if _, ok := data.DecimalFromArrow(v); !ok {
 			return errTooLarge
 		}
 	}
 	return nil
-}
-
-// turn brings the bytes of amounts into the reverse order.
-func turn(to, from []decimal128.Num) {
-	for i, n := range from {
-		to[i] = decimal128.New(int64(bits.ReverseBytes64(n.LowBits())), bits.ReverseBytes64(uint64(n.HighBits())))
-	}
 }
 
 // spreadBack moves the first n values to the rows that have one, from the last on,
@@ -102,8 +101,7 @@ func (b *bridge) amountsOf(to []decimal128.Num, kind parquet.Kind, v encoding.Va
 	case parquet.FixedLenByteArray:
 		from, size := v.FixedLenByteArray()
 		if size == arrow.Decimal128SizeBytes && b.shift == 0 {
-			turn(to, arrow.GetData[decimal128.Num](from)[:len(to)])
-			return b.checkAmounts(to)
+			return b.turn(to, arrow.GetData[decimal128.Num](from)[:len(to)])
 		}
 		return b.wide(to, func(i int) []byte { return from[i*size : (i+1)*size] })
 	case parquet.ByteArray:
@@ -149,6 +147,10 @@ func (b *bridge) wide(to []decimal128.Num, of func(i int) []byte) error {
 		}
 		lo := len(raw) - 8
 		v := decimal128.New(short(raw[:lo]), binary.BigEndian.Uint64(raw[lo:]))
+		if b.shift == 0 && upper(v) < smallBelow {
+			to[i] = v
+			continue
+		}
 		if _, ok := data.DecimalFromArrow(v); !ok || !v.FitsInPrecision(int32(data.Precision-b.shift)) {
 			return errTooLarge
 		}

@@ -318,15 +318,21 @@ func (b *bridge) indexes(p pageOf) (arrow.Array, error) {
 	return p.dictionary(place(p, index), b.dict.values(b.mem)), nil
 }
 
-// inside reports whether all indexes are below n.
+// inside reports whether all indexes are below n. It compares four at a time; what is below 0
+// is large as well.
 func inside(index []int32, n int) bool {
-	limit := uint32(n)
-	for _, at := range index {
-		if uint32(at) >= limit {
-			return false
-		}
+	if len(index) == 0 {
+		return true
 	}
-	return true
+	var w, x, y, z uint32
+	for ; len(index) >= 4; index = index[4:] {
+		w, x = max(w, uint32(index[0])), max(x, uint32(index[1]))
+		y, z = max(y, uint32(index[2])), max(z, uint32(index[3]))
+	}
+	for _, at := range index {
+		w = max(w, uint32(at))
+	}
+	return max(w, x, y, z) < uint32(n)
 }
 
 // numbered is indexes of a page whose writer gave up its dictionary.

@@ -2,10 +2,46 @@ package archive
 
 import (
 	"bytes"
+	"encoding/binary"
+	"math/big"
+	"slices"
 	"testing"
 
+	"github.com/apache/arrow/go/v17/arrow/decimal128"
 	"pgregory.net/rapid"
 )
+
+// TestTurn compares with big integers, around the largest amount above all.
+func TestTurn(t *testing.T) {
+	most := new(big.Int).Exp(big.NewInt(10), big.NewInt(38), nil)
+	rapid.Check(t, func(t *rapid.T) {
+		want := true
+		amounts := make([]decimal128.Num, rapid.IntRange(0, 4).Draw(t, "amounts"))
+		for i := range amounts {
+			amounts[i] = decimal128.New(rapid.Int64().Draw(t, "high"), rapid.Uint64().Draw(t, "low"))
+			if rapid.Bool().Draw(t, "near the largest") {
+				near := new(big.Int).Add(most, big.NewInt(rapid.Int64Range(-2, 2).Draw(t, "off")))
+				if amounts[i] = decimal128.FromBigInt(near); rapid.Bool().Draw(t, "below 0") {
+					amounts[i] = amounts[i].Negate()
+				}
+			}
+			want = want && amounts[i].BigInt().CmpAbs(most) < 0
+		}
+		stored := make([]decimal128.Num, len(amounts)) // as in Parquet
+		for i, v := range amounts {
+			bigEndian := make([]byte, 16)
+			binary.BigEndian.PutUint64(bigEndian, uint64(v.HighBits()))
+			binary.BigEndian.PutUint64(bigEndian[8:], v.LowBits())
+			stored[i] = decimal128.New(int64(binary.LittleEndian.Uint64(bigEndian[8:])), binary.LittleEndian.Uint64(bigEndian))
+		}
+		for _, foreign := range []bool{true, false} {
+			b, got := bridge{foreign: foreign}, make([]decimal128.Num, len(amounts))
+			if err := b.turn(got, stored); (err == nil) != (want || !foreign) || !slices.Equal(got, amounts) {
+				t.Errorf("foreign %t: %v, %v, want %v, and that they fit: %t", foreign, got, err, amounts, want)
+			}
+		}
+	})
+}
 
 func TestPackBits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -18,6 +54,20 @@ func TestPackBits(t *testing.T) {
 		got := bytes.Repeat([]byte{0xff}, len(want)) // as memory that was used before
 		if n := packBits(got, levels); n != ones || !bytes.Equal(got, want) {
 			t.Errorf("%v: %08b with %d ones, want %08b with %d", levels, got, n, want, ones)
+		}
+	})
+}
+
+func TestInside(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(0, 9).Draw(t, "n")
+		index := rapid.SliceOfN(rapid.Int32Range(0, int32(n)), 0, 9).Draw(t, "index")
+		if len(index) > 0 && rapid.Bool().Draw(t, "one below 0") {
+			index[rapid.IntRange(0, len(index)-1).Draw(t, "at")] = -1
+		}
+		want := !slices.ContainsFunc(index, func(at int32) bool { return at < 0 || int(at) >= n })
+		if got := inside(index, n); got != want {
+			t.Errorf("%v inside %d: %t, want %t", index, n, got, want)
 		}
 	})
 }
