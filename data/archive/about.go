@@ -19,7 +19,7 @@ func (v *View) Quarantined(t Table) int64 {
 func (v *View) Sources() []string {
 	var kinds []string
 	for _, t := range []Table{Customers, UsageDaily} {
-		for _, p := range v.Parts(t) {
+		for _, p := range v.parts(t) {
 			kinds = append(kinds, p.Feed.Source)
 		}
 	}

@@ -81,7 +81,7 @@ func (r *Run) condense(ctx context.Context, due []data.Day, by Condenser) (Commi
 func (r *Run) condensed(ctx context.Context, v *View, due []data.Day, by Condenser) (p plan, err error) {
 	l, sums := r.archive.layouts[UsagePast], v.pastSums(due)
 	there := map[data.Day]bool{}
-	for _, part := range v.Parts(UsagePast) {
+	for _, part := range v.parts(UsagePast) {
 		if there[part.Day] = part.FromSHA256 == sums[part.Day]; !there[part.Day] {
 			p.removes = append(p.removes, part)
 		}
@@ -159,10 +159,10 @@ func (v *View) condenseUpTo(ctx context.Context, day data.Day, made condensedDay
 // pastSums returns, for days and for those that usage_past has, the hash over the files of
 // usage_daily up to them; none where there is no file.
 func (v *View) pastSums(days []data.Day) map[data.Day]string {
-	for _, p := range v.Parts(UsagePast) {
+	for _, p := range v.parts(UsagePast) {
 		days = append(days[:len(days):len(days)], p.Day)
 	}
-	return sumsUpTo(v.Parts(UsageDaily), slices.Compact(slices.Sorted(slices.Values(days))))
+	return sumsUpTo(v.parts(UsageDaily), slices.Compact(slices.Sorted(slices.Values(days))))
 }
 
 // sumsUpTo hashes the days and the hashes of parts, in their order, up to each of some days.
@@ -186,7 +186,7 @@ func sumsUpTo(parts []Part, days []data.Day) map[data.Day]string {
 // there is none. The caller must Release the record.
 func (v *View) Past(ctx context.Context, before data.Day) (rec arrow.Record, until data.Day, err error) {
 	sums := v.pastSums(nil)
-	for _, p := range slices.Backward(v.Parts(UsagePast)) {
+	for _, p := range slices.Backward(v.parts(UsagePast)) {
 		if p.Day >= before || p.FromSHA256 != sums[p.Day] {
 			continue
 		}

@@ -91,9 +91,12 @@ func (s *state) head() head {
 }
 
 // sorted returns the active parts in order.
-func (s *state) sorted() []Part {
+func (s *state) sorted() []Part { return slices.Clone(s.inOrder()) }
+
+// inOrder is sorted for callers that change nothing: a table of years has thousands of parts.
+func (s *state) inOrder() []Part {
 	if s.order != nil {
-		return slices.Clone(s.order)
+		return s.order
 	}
 	return slices.SortedFunc(maps.Values(s.parts), compareParts)
 }

@@ -194,9 +194,12 @@ func seal(heads map[Table]Head) string {
 }
 
 // Parts returns the active files of a table in the order of day and feed.
-func (v *View) Parts(t Table) []Part {
+func (v *View) Parts(t Table) []Part { return slices.Clone(v.parts(t)) }
+
+// parts is Parts for callers that change nothing.
+func (v *View) parts(t Table) []Part {
 	if s := v.states[t]; s != nil {
-		return s.sorted()
+		return s.inOrder()
 	}
 	return nil
 }
@@ -221,7 +224,7 @@ func (v *View) UsageDays() []DayState {
 // a part of the source is behind among them.
 func (v *View) ArchivedDays() []DayState {
 	var days []DayState
-	for _, p := range v.Parts(UsageDaily) {
+	for _, p := range v.parts(UsageDaily) {
 		if len(days) == 0 || days[len(days)-1].Day != p.Day {
 			days = append(days, DayState{Day: p.Day})
 		}
@@ -269,7 +272,7 @@ func (v *View) Restated(source string) []data.Restated {
 // order.
 func (v *View) Snapshots(t Table) []data.Day {
 	var days []data.Day
-	for _, p := range v.Parts(t) {
+	for _, p := range v.parts(t) {
 		days = append(days, p.Day)
 	}
 	return slices.Compact(days)
@@ -282,7 +285,7 @@ func (v *View) Snapshot(ctx context.Context, t Table, day data.Day, columns ...s
 		return nil, fmt.Errorf("table %s has no snapshots", t)
 	}
 	l := v.archive.layouts[t]
-	parts := v.Parts(t)
+	parts := v.parts(t)
 	at, found := slices.BinarySearchFunc(parts, day, func(p Part, d data.Day) int { return int(p.Day - d) })
 	if !found {
 		return nil, fmt.Errorf("table %s has no snapshot of %s", t, day)
@@ -332,7 +335,7 @@ func (v *View) Scan(ctx context.Context, t Table, p data.Period, columns ...stri
 			yield(nil, err)
 			return
 		}
-		for _, part := range v.Parts(t) {
+		for _, part := range v.parts(t) {
 			if p.Contains(part.Day) && part.Rows > 0 && !v.scanPart(ctx, l, part, wanted, yield) {
 				return
 			}
