@@ -87,13 +87,13 @@ func (s Sending) Send(ctx context.Context, d Digests) (SendResult, error) {
 		return out, err
 	}
 	// Only now: until the run may deliver it, a mail is left to whoever has it.
-	for _, d := range waiting {
-		ok, err := s.Ledger.Adopt(ctx, d, s.Run.ID, s.deadline())
+	for _, del := range waiting {
+		ok, err := s.Ledger.Adopt(ctx, del, s.Run.ID, s.deadline())
 		if err != nil {
 			return out, err
 		}
 		if !ok {
-			out.Open = append(out.Open, d.Recipient+": is being sent by run "+d.Run)
+			out.Open = append(out.Open, del.Recipient+": is being sent by run "+del.Run)
 		}
 	}
 	return s.deliver(ctx, out)

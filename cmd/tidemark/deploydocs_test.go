@@ -265,17 +265,33 @@ func TestDeploy_DocsMachine(t *testing.T) {
 			t.Fatalf("%v: make test-deploy makes it", err)
 		}
 	}
-	script := &strings.Builder{}
-	say := func(format string, args ...any) { fmt.Fprintf(script, format+"\n", args...) }
-	say("set -o pipefail; cd /srv")
-	commands := append(docCommands(t, "docs/deploy.md"), inlineCommands(t, "docs/deploy.md", otherPrograms)...)
-	tunnel := docCommands(t, "docs/web.md")
-	if len(tunnel) != 1 {
-		t.Fatalf("docs/web.md has %d commands, want 1", len(tunnel))
+	script, steps := machineScript(t)
+	out := boot(t, work, script)
+	results := regexp.MustCompile(`(?ms)^@@ (.*?)$(.*?)^@= (\d+) of (\d+)$`).FindAllStringSubmatch(out, -1)
+	if steps < 25 || len(results) != steps {
+		t.Errorf("%d of %d steps ended:\n%s", len(results), steps, out)
 	}
+	for _, r := range results {
+		if r[3] != r[4] {
+			t.Errorf("%s: exit %s, want %s%s", r[1], r[3], r[4], r[2])
+		}
+	}
+}
+
+// machineScript is what the machine runs: the commands of docs/deploy.md, the files that the page
+// shows written between them, and looks at what they did. Each step prints its name, and how
+// it ended.
+func machineScript(t *testing.T) (script string, steps int) {
+	t.Helper()
+	var b strings.Builder
+	say := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	step := func(name, command string, exit int) {
+		steps++
+		say("echo '@@ %s'; %s; echo \"@= $? of %d\"", strings.ReplaceAll(name, "'", ""), command, exit)
+	}
+	say("set -o pipefail; cd /srv")
 	files := docFiles(t, "docs/deploy.md")
-	ran := 0
-	for _, c := range commands {
+	for _, c := range append(docCommands(t, "docs/deploy.md"), inlineCommands(t, "docs/deploy.md", otherPrograms)...) {
 		for len(files) > 0 && files[0].line < c.line {
 			say("cat > %s <<'END-OF-FILE'\n%sEND-OF-FILE", files[0].name, files[0].text)
 			files = files[1:]
@@ -283,39 +299,31 @@ func TestDeploy_DocsMachine(t *testing.T) {
 		if program := programOf(c.text); program != "tidemark" && ranBy(c.page, program) != onMachine {
 			continue
 		}
-		ran++
 		text := strings.ReplaceAll(c.text, "linux-amd64", "linux-"+runtime.GOARCH)
 		switch {
 		case strings.HasSuffix(text, " -f"): // follows, until it has shown what is waited for
 			text = fmt.Sprintf("mkfifo /tmp/follow; { %s > /tmp/follow & }; grep -m 1 '\"msg\":\"serving\"' < /tmp/follow; found=$?; kill $!; test $found = 0", text)
 		case strings.Contains(text, "systemctl edit"): // wants a terminal, and an editor
-			say("printf '#!/bin/sh\\nprintf \"[Timer]\\\\nOnCalendar=\\\\nOnCalendar=*-*-* 02:30:00 Europe/Amsterdam\\\\n\" > \"$1\"\\n' > /usr/local/bin/editor; chmod 755 /usr/local/bin/editor")
+			say(`printf '#!/bin/sh\nprintf "[Timer]\\nOnCalendar=\\nOnCalendar=*-*-* 02:30:00 Europe/Amsterdam\\n" > "$1"\n' > /usr/local/bin/editor; chmod 755 /usr/local/bin/editor`)
 			text = fmt.Sprintf("script -qec %q /dev/null", text)
 		}
-		say("echo '@@ docs/deploy.md:%d: %s'; %s; echo \"@= $? of %d\"", c.line, strings.ReplaceAll(c.text, "'", ""), text, c.exit)
+		step(fmt.Sprintf("%s:%d: %s", c.page, c.line, c.text), text, c.exit)
 		if strings.Contains(text, "systemctl reload") {
+			step("the reload is in the journal", "until journalctl -u tidemark | grep -q 'configuration read again'; do :; done", 0)
+			step("a wrong configuration changes nothing", "sed -i 's/kind: sample/kind: sampel/' /etc/tidemark/tidemark.yaml; systemctl reload tidemark; until journalctl -u tidemark | grep -q 'stays as it was'; do :; done; "+
+				"sed -i 's/sampel/sample/' /etc/tidemark/tidemark.yaml; systemctl is-active tidemark", 0)
 			say("mkdir -p /run/sshd /root/.ssh; ssh-keygen -q -N '' -t ed25519 -f /root/.ssh/id_ed25519; cp /root/.ssh/id_ed25519.pub /root/.ssh/authorized_keys; /usr/sbin/sshd")
-			// Both ends are this machine, so that its end of the tunnel has another port.
-			forward := strings.NewReplacer("ssh ", "ssh -f -N -o StrictHostKeyChecking=no ", "-L 8440", "-L 18440", "user@host", "root@127.0.0.1").Replace(tunnel[0].text)
-			say("echo '@@ docs/web.md:%d: %s'; %s && exec 3<> /dev/tcp/127.0.0.1/18440 && printf 'GET /healthz HTTP/1.0\r\nHost: 127.0.0.1:8440\r\n\r\n' >&3 && grep 'ok ledger' <&3; echo @= $? of 0", tunnel[0].line, tunnel[0].text, forward)
-			say("echo '@@ reload in the journal'; until journalctl -u tidemark | grep -q 'configuration read again'; do :; done; echo @= $? of 0")
-			say("echo '@@ still active after a wrong configuration'; sed -i 's/kind: sample/kind: sampel/' /etc/tidemark/tidemark.yaml; systemctl reload tidemark; until journalctl -u tidemark | grep -q 'stays as it was'; do :; done; systemctl is-active tidemark; echo @= $? of 0; sed -i 's/sampel/sample/' /etc/tidemark/tidemark.yaml")
+			for _, tunnel := range docCommands(t, "docs/web.md") { // both ends are this machine: its end has another port
+				forward := strings.NewReplacer("ssh ", "ssh -f -N -o StrictHostKeyChecking=no ", "-L 8440", "-L 18440", "user@host", "root@127.0.0.1").Replace(tunnel.text)
+				step(fmt.Sprintf("%s:%d: %s", tunnel.page, tunnel.line, tunnel.text), forward+` && exec 3<> /dev/tcp/127.0.0.1/18440 && printf 'GET /healthz HTTP/1.0\r\nHost: 127.0.0.1:8440\r\n\r\n' >&3 && grep 'ok ledger' <&3`, 0)
+			}
 		}
 	}
-	say("echo '@@ the exposure is at most 1.5'; systemd-analyze security --no-pager --threshold=15 tidemark | tail -1; echo @= $? of 0")
-	say("echo '@@ the job has run'; systemctl show -p Result tidemark@nightly | grep =success && systemctl show -p ExecMainExitTimestampMonotonic tidemark@nightly | grep -v =0; echo @= $? of 0")
-	say("echo '@@ the archive is the service user'\"'\"'s alone'; stat -c '%%U %%a' /var/lib/tidemark/archive | grep -x 'tidemark 7[05][05]' && ls -ld /var/lib/tidemark | grep '^drwx------'; echo @= $? of 0")
-	say("echo '@@ the timer has its time'; systemctl cat tidemark@nightly.timer | grep 'Europe/Amsterdam'; echo @= $? of 0")
-	out := boot(t, work, script.String())
-	results := regexp.MustCompile(`(?ms)^@@ (.*?)$(.*?)^@= (\d+) of (\d+)$`).FindAllStringSubmatch(out, -1)
-	if want := ran + 7; ran < 18 || len(results) != want {
-		t.Errorf("%d of %d steps ended:\n%s", len(results), want, out)
-	}
-	for _, r := range results {
-		if r[3] != r[4] {
-			t.Errorf("%s: exit %s, want %s%s", r[1], r[3], r[4], r[2])
-		}
-	}
+	step("the exposure is at most 1.5", "systemd-analyze security --no-pager --threshold=15 tidemark | tail -1", 0)
+	step("the job has run", "systemctl show -p Result tidemark@nightly | grep =success && systemctl show -p ExecMainExitTimestampMonotonic tidemark@nightly | grep -v =0", 0)
+	step("what is kept is the user's alone", "stat -c '%U %a' /var/lib/tidemark | grep -x 'tidemark 700'", 0)
+	step("the timer has its time", "systemctl cat tidemark@nightly.timer | grep Europe/Amsterdam", 0)
+	return b.String(), steps
 }
 
 // boot starts the machine, which runs the script once it is up and is then switched off. The

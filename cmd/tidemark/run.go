@@ -204,6 +204,7 @@ func settleEmptied(ctx context.Context, r *jobs.Runner) error {
 	return nil
 }
 
+// toItsEnd runs a claimed run until none of its mails waits any more.
 func (a *app) toItsEnd(ctx context.Context, r *jobs.Runner, job jobs.Job, run *ledger.Run) error {
 	r.Tries = 1 // a person watches: no second try by itself
 	id := run.ID
