@@ -45,7 +45,17 @@ type Ending struct {
 // the job ends well again, which is said once too.
 func (a Alarms) Ended(ctx context.Context, l *ledger.Ledger, e Ending) error {
 	run, state, note, key := e.Run, e.State, e.Note, AlarmOf(e.Run.Job)
-	if state == ledger.Done || state == ledger.Warned && !strings.Contains(note, ErrNotAccepted.Error()) {
+	well := func(state ledger.RunState, note string) bool {
+		return state == ledger.Done || state == ledger.Warned && !strings.Contains(note, ErrNotAccepted.Error())
+	}
+	if well(state, note) {
+		newest, err := l.Newest(ctx, run.Job, run.Slot.AddDate(1, 0, 0))
+		if err != nil {
+			return err
+		}
+		if newest != nil && newest.Slot.After(run.Slot) && newest.Finished != nil && !well(newest.State, newest.Note) {
+			return nil // what a later run has raised is not over, because an earlier one ended well after it
+		}
 		a.ping(ctx, run.Job, "")
 		return a.Clear(ctx, l, key, fmt.Sprintf("tidemark: %s works again", run.Job), fmt.Sprintf("Job %s ended well at %s.", run.Job, run.ID))
 	}

@@ -332,13 +332,13 @@ func (r *Runner) settle(ctx context.Context, j Job, run *ledger.Run, out Outcome
 		state, note = ledger.Warned, jobErr.Error()
 	case errors.As(jobErr, &later):
 		r.Log.Info("mails wait", "run", run.ID, "mails", later.Mails, "until", later.Until, "why", later.Why)
-		if err := r.Ledger.Clear(ctx, run, run.Result); err != nil {
+		if _, err := r.Ledger.Clear(ctx, run, run.Result, time.Time{}); err != nil {
 			return err
 		}
 		return r.Ledger.Postpone(ctx, run, later.Until, later.Error())
 	case errors.Is(jobErr, context.Canceled):
 		if run.Cleared { // with what had left by then
-			if err := r.Ledger.Clear(ctx, run, run.Result); err != nil {
+			if _, err := r.Ledger.Clear(ctx, run, run.Result, time.Time{}); err != nil {
 				return err
 			}
 		}

@@ -211,7 +211,7 @@ func TestRunner_TwoYearsOfMailWithFaults(t *testing.T) {
 		if _, err := p.ledger.Enqueue(ctx, run.ID, mails); err != nil {
 			return Outcome{}, err
 		}
-		if err := p.ledger.Clear(ctx, run, "{}"); err != nil {
+		if _, err := p.ledger.Clear(ctx, run, "{}", time.Time{}); err != nil {
 			return Outcome{}, err
 		}
 		return deliver(ctx, run)
@@ -424,7 +424,8 @@ func TestRunner_MailsThatWaitHoldNoLease(t *testing.T) {
 		return Outcome{}, waits
 	}
 	p.runner.Jobs[0].Execute = func(ctx context.Context, run *ledger.Run) (Outcome, error) {
-		return Outcome{}, errors.Join(p.ledger.Clear(ctx, run, "{}"), waits)
+		_, err := p.ledger.Clear(ctx, run, "{}", time.Time{})
+		return Outcome{}, errors.Join(err, waits)
 	}
 	p.turn()
 	p.pass(18 * time.Hour)

@@ -83,18 +83,13 @@ func (s Sending) Send(ctx context.Context, d Digests) (SendResult, error) {
 	if err != nil {
 		return out, err
 	}
-	if err := s.Ledger.Clear(ctx, s.Run, string(result)); err != nil {
+	// Only now, in one step: until the run may deliver it, a mail is left to whoever has it.
+	left, err := s.Ledger.Clear(ctx, s.Run, string(result), s.deadline(), waiting...)
+	if err != nil {
 		return out, err
 	}
-	// Only now: until the run may deliver it, a mail is left to whoever has it.
-	for _, del := range waiting {
-		ok, err := s.Ledger.Adopt(ctx, del, s.Run.ID, s.deadline())
-		if err != nil {
-			return out, err
-		}
-		if !ok {
-			out.Open = append(out.Open, del.Recipient+": is being sent by run "+del.Run)
-		}
+	for _, del := range left {
+		out.Open = append(out.Open, del.Recipient+": is being sent by another run")
 	}
 	return s.deliver(ctx, out)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -242,6 +243,71 @@ func TestSend_AMailThatWaitsStaysWithItsRun(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestSend_ADroppedEditionTakesNothingAway has a mail that waits, another edition of it that is
+// held, and a person who drops that.
+func TestSend_ADroppedEditionTakesNothingAway(t *testing.T) {
+	m := newMailroom(t)
+	m.turn()
+	if _, err := m.ask(t.Context(), "weekly", "", ""); err != nil {
+		t.Fatal(err)
+	}
+	m.sender.got, m.sender.answers[bram] = nil, []mail.Outcome{mail.Unsent}
+	var later Later
+	if _, err := m.ask(t.Context(), "weekly", "", "the figures were wrong"); !errors.As(err, &later) {
+		t.Fatal(err)
+	}
+	m.brake = holdsAll
+	if _, err := m.ask(t.Context(), "digest-admin_agent", "", "wrong again"); !errors.Is(err, ErrHeld) {
+		t.Fatal(err)
+	}
+	held, err := m.ledger.LastIn(t.Context(), "digest-admin_agent", ledger.Held)
+	if err != nil || held == nil {
+		t.Fatal(held, err)
+	}
+	if _, err := m.ledger.DropRun(t.Context(), held.ID); err != nil {
+		t.Fatal(err)
+	}
+	m.pass(time.Hour)
+	m.turn()
+	if got := m.got(); got != anna+" "+bram+" "+coen {
+		t.Errorf("got: %s", got)
+	}
+}
+
+// TestAlarms_AnEarlierRunThatEndsWellEndsNoAlarm of a later one of its job.
+func TestAlarms_AnEarlierRunThatEndsWellEndsNoAlarm(t *testing.T) {
+	s := &station{}
+	server := httptest.NewServer(s)
+	defer server.Close()
+	m := newMailroom(t)
+	m.turn()
+	m.runner.Alarms = Alarms{Webhook: server.URL + "/hook", Client: server.Client(), Log: m.runner.Log}
+	m.sender.answers[bram] = []mail.Outcome{mail.Unsent, mail.Refused}
+	var later Later
+	if _, err := m.ask(t.Context(), "weekly", "", ""); !errors.As(err, &later) {
+		t.Fatal(err)
+	}
+	if _, err := m.ask(t.Context(), "weekly", "", ""); !errors.Is(err, ErrNotAccepted) {
+		t.Fatal(err)
+	}
+	m.pass(time.Hour)
+	m.turn() // the first one ends, which has no mail any more
+	runs, err := m.ledger.Runs(t.Context(), "weekly", 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := 0
+	for _, r := range runs {
+		if r.State == ledger.Done {
+			ended++
+		}
+	}
+	alarms, err := m.ledger.Alarms(t.Context())
+	if err != nil || ended != 1 || len(alarms) != 1 || alarms[0].Key != AlarmOf("weekly") {
+		t.Errorf("%d runs ended well, alarms %+v, %v", ended, alarms, err)
 	}
 }
 

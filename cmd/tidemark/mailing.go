@@ -181,11 +181,16 @@ func (a *app) tellOfStandstill(ctx context.Context, c *config, l *ledger.Ledger,
 		return err
 	}
 	last := out.Batch.Period.To
+	what := "usage stands still since " + last.String()
 	switch {
 	case len(out.Still) > 0:
-		return alarms.Raise(ctx, l, alarmStandstill, "usage stands still since "+last.String(), "tidemark: usage stands still",
+		return alarms.Raise(ctx, l, alarmStandstill, what, "tidemark: usage stands still",
 			fmt.Sprintf("No usage after %s has come in since the last reports. %d people are sent a mail that says so instead of a report.\n\nNext: tidemark runs\n", last, len(out.Still)))
 	case out.Delivered.Sent > 0:
+		raised, err := l.Alarms(ctx)
+		if err != nil || slices.ContainsFunc(raised, func(al ledger.Alarm) bool { return al.Key == alarmStandstill && al.Message == what }) {
+			return err // the run reports what stands still, to those who had not got that
+		}
 		return alarms.Clear(ctx, l, alarmStandstill, "tidemark: usage comes in again", fmt.Sprintf("Usage is known up to %s.", last))
 	}
 	return nil

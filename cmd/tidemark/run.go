@@ -182,12 +182,16 @@ func (a *app) finish(ctx context.Context, r *jobs.Runner, job jobs.Job, run *led
 	if ctx.Err() != nil {
 		return err
 	}
-	return errors.Join(err, settleEmptied(ctx, r))
+	if settling := settleEmptied(ctx, r); settling != nil { // serve, or the next command, does it
+		a.log().Warn("runs whose mails were taken over wait to be ended", "err", settling)
+	}
+	return err
 }
 
 // settleEmptied ends the runs that wait for mails which others took over, as if they had
 // delivered them.
 func settleEmptied(ctx context.Context, r *jobs.Runner) error {
+	r.Tries = 0 // nobody watches these
 	ids, err := r.Ledger.Emptied(ctx)
 	if err != nil {
 		return err
@@ -240,15 +244,18 @@ func (a *app) toItsEnd(ctx context.Context, r *jobs.Runner, job jobs.Job, run *l
 		if ended, err = r.Ledger.Run(ctx, id); err != nil {
 			return err
 		}
-		switch ended.State {
-		case ledger.Done:
-			a.printRun(ended)
-			return nil
-		case ledger.Warned:
-			a.printRun(ended)
-			return errWarnings
+		switch {
+		case ended.State == ledger.Queued || ended.State == ledger.Running:
+			return fmt.Errorf("run %s: %w and goes on with it; `tidemark runs` shows it", id, errBusy)
+		case ended.State == ledger.Warned && strings.Contains(ended.Note, jobs.ErrNotAccepted.Error()):
+			err = fmt.Errorf("%s: %w", id, jobs.ErrNotAccepted)
+		case ended.State == ledger.Warned:
+			err = errWarnings
+		case ended.State != ledger.Done:
+			err = fmt.Errorf("run %s is %s: %s", id, ended.State, ended.Note)
 		}
-		return fmt.Errorf("run %s: %w and goes on with it; `tidemark runs` shows it", id, errBusy)
+		a.printRun(ended)
+		return err
 	}
 }
 

@@ -51,6 +51,9 @@ func (l *Ledger) Release(ctx context.Context, id string, deadline time.Time, not
 			return err
 		}
 		stored, err := mails.RowsAffected()
+		if err == nil {
+			err = l.supersede(ctx, tx, id)
+		}
 		if err != nil {
 			return err
 		}

@@ -97,14 +97,6 @@ func (l *Ledger) Enqueue(ctx context.Context, run string, mails []Mail) (int, er
 				return err
 			}
 			fresh += int(n)
-			if n == 0 || m.Edition == 0 {
-				continue
-			}
-			if _, err := tx.ExecContext(ctx, `UPDATE deliveries SET state = $1, updated = $2, reply = $3
-				WHERE kind = $4 AND role = $5 AND period = $6 AND recipient = $7 AND edition < $8 AND state = $9`,
-				Dropped, now, fmt.Sprintf("superseded by edition %d", m.Edition), m.Kind, m.Role, m.Period, strings.ToLower(m.Recipient), m.Edition, Pending); err != nil {
-				return err
-			}
 		}
 		return nil
 	})
@@ -136,26 +128,26 @@ func (l *Ledger) Recover(ctx context.Context, run string) (unknown int64, err er
 	return unknown, err
 }
 
-// Adopt moves a pending delivery to a run, which tries it until the deadline. ok
-// is false when it is not as it was read: it has left, or another run has it, or its
-// own is held or going on. A run that waited for it is due, so that somebody settles it.
-func (l *Ledger) Adopt(ctx context.Context, d Delivery, run string, deadline time.Time) (ok bool, err error) {
-	err = l.tx(ctx, func(tx *sql.Tx) error {
-		err := changed(tx.ExecContext(ctx, `UPDATE deliveries SET run = $1, due = $2, deadline = $3 WHERE id = $4 AND run = $5 AND state = $6
-			AND (run = $1 OR NOT EXISTS (SELECT 1 FROM runs r WHERE r.id = deliveries.run AND r.state IN ($7, $8)))`,
-			run, l.now(), deadline.UnixMilli(), d.ID, d.Run, Pending, Running, Held))
-		if err != nil || d.Run == run {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, `UPDATE runs SET due = $1 WHERE id = $2 AND state = $3 AND due > $1`, l.now(), d.Run, Queued)
+// adopt moves a pending delivery to a run. ErrTakenOver says that it is not as it was read.
+func (l *Ledger) adopt(ctx context.Context, tx *sql.Tx, d Delivery, run string, deadline time.Time) error {
+	err := changed(tx.ExecContext(ctx, `UPDATE deliveries SET run = $1, due = $2, deadline = $3 WHERE id = $4 AND run = $5 AND state = $6
+		AND (run = $1 OR NOT EXISTS (SELECT 1 FROM runs r WHERE r.id = deliveries.run AND r.state IN ($7, $8)))`,
+		run, l.now(), deadline.UnixMilli(), d.ID, d.Run, Pending, Running, Held))
+	if err != nil {
 		return err
-	})
-	if errors.Is(err, ErrTakenOver) {
-		return false, nil
-	} else if err != nil {
-		return false, fmt.Errorf("adopt delivery %s: %w", d.ID, err)
 	}
-	return true, nil
+	_, err = tx.ExecContext(ctx, `UPDATE runs SET due = $1 WHERE id = $2 AND state = $3 AND cleared = 1 AND due > $1
+		AND NOT EXISTS (SELECT 1 FROM deliveries w WHERE w.run = runs.id AND w.state IN ($4, $5, $6))`, l.now(), d.Run, Queued, Pending, Sending, Dot)
+	return err
+}
+
+// supersede ends what waits elsewhere of which the run has a later edition.
+func (l *Ledger) supersede(ctx context.Context, tx *sql.Tx, run string) error {
+	const later = `FROM deliveries n WHERE n.run = $4 AND n.kind = deliveries.kind AND n.role = deliveries.role AND n.period = deliveries.period
+		AND n.recipient = deliveries.recipient AND n.edition > deliveries.edition`
+	_, err := tx.ExecContext(ctx, `UPDATE deliveries SET state = $1, updated = $2, reply = 'superseded by edition ' || (SELECT max(n.edition) `+later+`)
+		WHERE state = $3 AND EXISTS (SELECT 1 `+later+`)`, Dropped, l.now(), Pending, run)
+	return err
 }
 
 // Emptied returns the runs that wait and have nothing left to deliver: others adopted it.

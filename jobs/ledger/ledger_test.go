@@ -252,7 +252,7 @@ func TestLease_AnOwnerThatSleptIsRefused(t *testing.T) {
 	// sleeper has its number.
 	refused := func(when string) {
 		t.Helper()
-		for name, err := range map[string]error{"renew": a.Renew(ctx, old), "clear": a.Clear(ctx, old, ""), "finish": a.Finish(ctx, old, Done, "", "")} {
+		for name, err := range map[string]error{"renew": a.Renew(ctx, old), "clear": cleared(a, old, c.now()), "finish": a.Finish(ctx, old, Done, "", "")} {
 			if !errors.Is(err, ErrTakenOver) {
 				t.Errorf("%s: %s by the old owner: %v, want taken over", when, name, err)
 			}
@@ -339,8 +339,21 @@ func TestEnqueue_TheSameReportReachesNobodyTwice(t *testing.T) {
 	if n := must[int](t)(l.Enqueue(ctx, "run2", []Mail{again})); n != 1 {
 		t.Errorf("another edition is stored %d times, want 1", n)
 	}
-	d := must[[]Delivery](t)(l.Deliveries(ctx, Query{Run: "run1", Recipient: "ANNA@partner.example"}))
-	if len(d) != 1 || d[0].State != Dropped || d[0].Reply != "superseded by edition 1" {
+	older := func() []Delivery {
+		return must[[]Delivery](t)(l.Deliveries(ctx, Query{Run: "run1", Recipient: "ANNA@partner.example"}))
+	}
+	if d := older(); len(d) != 1 || d[0].State != Pending {
+		t.Errorf("the older edition, before the other may leave: %+v", d)
+	}
+	run3 := must[*Run](t)(l.Begin(ctx, "digest", c.now(), "", ""))
+	third := mail(run3.ID, "anna@partner.example", deadline)
+	third.ID, third.Edition = "third@id", 2
+	must[int](t)(l.Enqueue(ctx, run3.ID, []Mail{third}))
+	if err := cleared(l, run3, deadline); err != nil {
+		t.Fatal(err)
+	}
+	d := older()
+	if len(d) != 1 || d[0].State != Dropped || d[0].Reply != "superseded by edition 2" {
 		t.Fatalf("the older edition, which had not left: %+v", d)
 	}
 	if eml := must[[]byte](t)(l.EML(ctx, d[0].SHA256)); string(eml) != "mail to Anna@Partner.example" {
@@ -522,61 +535,83 @@ func TestAgain_ARunIsDeliveredByItsHolderOnly(t *testing.T) {
 	}
 }
 
-// TestAdopt_LeavesARunWithoutMailsToBeSettled takes the two mails of a run that waits.
-func TestAdopt_LeavesARunWithoutMailsToBeSettled(t *testing.T) {
+// cleared clears a run, which takes over the mails of others that wait.
+func cleared(l *Ledger, r *Run, deadline time.Time, waiting ...Delivery) error {
+	left, err := l.Clear(ctx, r, "{}", deadline, waiting...)
+	if err == nil && len(left) > 0 {
+		err = fmt.Errorf("%d are left", len(left))
+	}
+	return err
+}
+
+// TestClear_LeavesARunWithoutMailsToBeSettled takes the two mails of a run that waits.
+func TestClear_LeavesARunWithoutMailsToBeSettled(t *testing.T) {
 	l, c := newLedger(t)
 	old := must[*Run](t)(l.Begin(ctx, "digest", c.now(), "", ""))
 	must[int](t)(l.Enqueue(ctx, old.ID, []Mail{mail(old.ID, "a@partner.example", c.now().Add(time.Hour)), mail(old.ID, "b@partner.example", c.now().Add(time.Hour))}))
-	if err := errors.Join(l.Clear(ctx, old, "{}"), l.Postpone(ctx, old, c.now().Add(time.Minute), "2 mails wait")); err != nil {
+	if err := errors.Join(cleared(l, old, c.now()), l.Postpone(ctx, old, c.now().Add(time.Minute), "2 mails wait")); err != nil {
 		t.Fatal(err)
 	}
-	mails := must[[]Delivery](t)(l.Deliveries(ctx, Query{Run: old.ID}))
-	for _, d := range mails {
+	taker := must[*Run](t)(l.Begin(ctx, "other", c.now(), "", ""))
+	for _, d := range must[[]Delivery](t)(l.Deliveries(ctx, Query{Run: old.ID})) {
 		if empty := must[[]string](t)(l.Emptied(ctx)); len(empty) != 0 {
 			t.Errorf("%v are empty while a mail waits", empty)
 		}
-		if !must[bool](t)(l.Adopt(ctx, d, "new", c.now().Add(time.Hour))) {
-			t.Fatal("not taken")
+		if r := must[*Run](t)(l.Claim(ctx, "digest")); r != nil {
+			t.Errorf("%s is due while a mail of it waits", r.ID)
 		}
-	}
-	if must[bool](t)(l.Adopt(ctx, mails[0], "newer", c.now().Add(time.Hour))) {
-		t.Error("a mail was taken of which another run was read")
+		if err := cleared(l, taker, c.now().Add(time.Hour), d); err != nil {
+			t.Fatal(err)
+		}
+		if err := cleared(l, taker, c.now().Add(time.Hour), d); err == nil {
+			t.Error("a mail was taken that another run has now")
+		}
 	}
 	if empty := must[[]string](t)(l.Emptied(ctx)); !slices.Equal(empty, []string{old.ID}) {
 		t.Errorf("empty are %v, want %s", empty, old.ID)
 	}
-	if r := must[*Run](t)(l.Claim(ctx, "")); r == nil || r.ID != old.ID {
+	if r := must[*Run](t)(l.Claim(ctx, "digest")); r == nil || r.ID != old.ID {
 		t.Errorf("due is %+v, want %s", r, old.ID)
 	}
 }
 
-func TestAdopt_TakesNoMailFromWhoeverMayDeliverIt(t *testing.T) {
+func TestClear_TakesNoMailFromWhoeverMayDeliverIt(t *testing.T) {
 	l, c := newLedger(t)
 	old := must[*Run](t)(l.Begin(ctx, "digest", c.now(), "", ""))
 	must[int](t)(l.Enqueue(ctx, old.ID, []Mail{mail(old.ID, "a@partner.example", c.now().Add(time.Minute))}))
 	id := must[[]Delivery](t)(l.Deliveries(ctx, Query{}))[0].ID
-	adopt := func(run string) bool {
-		return must[bool](t)(l.Adopt(ctx, must[Delivery](t)(l.Delivery(ctx, id)), run, c.now().Add(time.Hour)))
+	begin := func(job string) *Run { return must[*Run](t)(l.Begin(ctx, job, c.now(), "", "")) }
+	take := func(r *Run) bool {
+		return cleared(l, r, c.now().Add(time.Hour), must[Delivery](t)(l.Delivery(ctx, id))) == nil
 	}
-	if ok := adopt("new"); ok {
+	taker := begin("new")
+	if take(taker) {
 		t.Error("taken from a running run")
 	}
 	if err := l.Postpone(ctx, old, c.now(), "stopped"); err != nil {
 		t.Fatal(err)
 	}
-	if ok := adopt("new"); !ok {
+	if !take(taker) {
 		t.Error("not taken from a run that stopped")
 	}
-	if d := must[Delivery](t)(l.Delivery(ctx, id)); d.Run != "new" || !d.Deadline.Equal(c.now().Add(time.Hour)) {
-		t.Errorf("adopted %+v", d)
+	if d := must[Delivery](t)(l.Delivery(ctx, id)); d.Run != taker.ID || !d.Deadline.Equal(c.now().Add(time.Hour)) {
+		t.Errorf("taken %+v", d)
 	}
-	taken := must[*Delivery](t)(l.Next(ctx, "new"))
-	if ok := adopt("newer"); ok || taken == nil {
+	taken, newer := must[*Delivery](t)(l.Next(ctx, taker.ID)), begin("newer")
+	if err := l.Postpone(ctx, taker, c.now().Add(time.Hour), "gone"); err != nil {
+		t.Fatal(err)
+	}
+	if take(newer) || taken == nil {
 		t.Error("taken while it is being sent")
 	}
-	// Whoever was sending it is gone, and its run with it.
-	must[int64](t)(l.Recover(ctx, "newer"))
-	if ok := adopt("newer"); !ok {
+	must[int64](t)(l.Recover(ctx, newer.ID)) // whoever was sending it is gone
+	if !take(newer) {
 		t.Error("not taken after the crash")
+	}
+	// Whoever lost its run takes nothing any more.
+	late := *newer
+	late.Attempt--
+	if take(&late) {
+		t.Error("taken by an attempt that was taken over")
 	}
 }

@@ -215,14 +215,33 @@ func (l *Ledger) Requeue(ctx context.Context, r *Run, due time.Time, note string
 }
 
 // Clear notes that the mails of a run are stored and may leave, with what the run
-// says about them: from here on whoever has the run delivers them.
-func (l *Ledger) Clear(ctx context.Context, r *Run, result string) error {
-	err := changed(l.db.ExecContext(ctx, `UPDATE runs SET cleared = 1, result = $1 WHERE id = $2 AND attempt = $3 AND state = $4`, result, r.ID, r.Attempt, Running))
+// says about them: from here on whoever has the run delivers them, and earlier editions that
+// have not left do not any more. Mails that wait in other runs are moved to it, and tried until
+// the deadline; those that are not as they were read are left: they have left, or
+// another run has them, or their own is held or going on. A run that has nothing left to
+// deliver is due, so that somebody settles it.
+func (l *Ledger) Clear(ctx context.Context, r *Run, result string, deadline time.Time, waiting ...Delivery) (left []Delivery, err error) {
+	err = l.tx(ctx, func(tx *sql.Tx) error {
+		if err := changed(tx.ExecContext(ctx, `UPDATE runs SET cleared = 1, result = $1 WHERE id = $2 AND attempt = $3 AND state = $4`, result, r.ID, r.Attempt, Running)); err != nil {
+			return err
+		}
+		if err := l.supersede(ctx, tx, r.ID); err != nil {
+			return err
+		}
+		for _, d := range waiting {
+			if err := l.adopt(ctx, tx, d, r.ID, deadline); errors.Is(err, ErrTakenOver) {
+				left = append(left, d)
+			} else if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	if err != nil {
-		return fmt.Errorf("clear run %s: %w", r.ID, err)
+		return nil, fmt.Errorf("clear run %s: %w", r.ID, err)
 	}
 	r.Cleared, r.Result = true, result
-	return nil
+	return left, nil
 }
 
 // Run returns one run.
