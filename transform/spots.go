@@ -110,7 +110,7 @@ const mostPlaces = 1 << 16
 // of returns the number of a kind, a new one if need be.
 func (k *kinds) of(want kind) int32 {
 	at := k.place(want)
-	if at < len(k.table) && k.table[at] > 0 && k.all[k.table[at]-1] == want {
+	if uint(at) < uint(len(k.table)) && k.table[at] > 0 && k.all[k.table[at]-1] == want {
 		return k.table[at] - 1
 	}
 	return k.enter(want)
@@ -143,7 +143,7 @@ func (k *kinds) enter(want kind) int32 {
 }
 
 func (k *kinds) put(one kind, n int32) {
-	if at := k.place(one); at < mostPlaces {
+	if at := k.place(one); uint(at) < mostPlaces {
 		k.table = atLeast(k.table, at+1)
 		k.table[at] = n + 1
 	}

@@ -251,19 +251,23 @@ type block struct {
 
 func (u *usage) addBlock(c *usageColumns, starts []int32, days *calendar) {
 	b, n := &u.block, len(starts)-1
+	counted := false
+	for run := range n {
+		d := data.Day(c.day.values[starts[run]])
+		b.day[run], b.side[run] = d, nowhere
+		if side, counts := days.of(d); counts {
+			b.side[run], counted = int8(side), true
+		}
+	}
+	if !counted {
+		return // what is on such days alone is not known here
+	}
 	c.customer.pick(b.customer[:n], starts)
 	c.subscription.pick(b.subscription[:n], starts)
 	c.category.pick(b.category[:n], starts)
 	c.unit.pick(b.unit[:n], starts)
 	c.currency.pick(b.currency[:n], starts)
 	c.charge.pick(b.charge[:n], starts)
-	for run := range n {
-		d := data.Day(c.day.values[starts[run]])
-		b.day[run], b.side[run] = d, nowhere
-		if side, counts := days.of(d); counts {
-			b.side[run] = int8(side)
-		}
-	}
 	for run := range n {
 		if b.spot[run] = nowhere; b.side[run] == current || b.side[run] == previous {
 			b.spot[run] = u.spots.of(b.customer[run], u.spots.kinds.of(kind{b.category[run], b.unit[run], b.currency[run]}))
