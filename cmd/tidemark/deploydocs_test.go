@@ -41,12 +41,12 @@ func TestDeploy_DocsHost(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.tenant(fakemicrosoft.LoginOptions{Certificate: cert}, `certificate: "file:app.pem"`)
+		s.tenant(fakemicrosoft.Options{Login: fakemicrosoft.LoginOptions{Certificate: cert}}, `certificate: "file:app.pem"`)
 		s.checks()
 	})
 	t.Run("docs/partnercenter.md", func(t *testing.T) {
 		s := newSandbox(t)
-		at, tenant := s.tenant(fakemicrosoft.LoginOptions{}, `client_secret: "file:secret", refresh_token: "file:refresh-token"`)
+		at, tenant := s.tenant(fakemicrosoft.Options{}, `client_secret: "file:secret", refresh_token: "file:refresh-token"`)
 		s.env = append(s.env, "TIDEMARK_CLIENT_SECRET=client-secret", "CODE=code")
 		s.others("docs/partnercenter.md", strings.NewReplacer("https://login.microsoftonline.com", at.Login, "TENANT/", tenant+"/", "=CLIENT ", "="+fakemicrosoft.DefaultClient+" ", "REDIRECT", "http://localhost"))
 		s.checks()

@@ -255,17 +255,18 @@ func (s *sandbox) mail() string {
 }
 
 // microsoft is the sandbox of a page about Partner Center.
-func (s *sandbox) microsoft() { s.tenant(fakemicrosoft.LoginOptions{}, `client_secret: "file:secret"`) }
+func (s *sandbox) microsoft() { s.tenant(fakemicrosoft.Options{}, `client_secret: "file:secret"`) }
 
 // tenant is a Microsoft side, and a configuration that signs in there by these keys.
-func (s *sandbox) tenant(o fakemicrosoft.LoginOptions, keys string) (at fakemicrosoft.Endpoints, id string) {
+func (s *sandbox) tenant(o fakemicrosoft.Options, keys string) (at fakemicrosoft.Endpoints, id string) {
 	s.t.Helper()
 	now, err := time.Parse(time.RFC3339, docsNow)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	p := fakemicrosoft.NewPartner(1, fakemicrosoft.Size{Customers: 3, Azure: 4, Lines: 1, Days: 20, Today: now})
-	server := fakemicrosoft.NewWith(p, func() time.Time { return now }, fakemicrosoft.Options{Login: o, Export: fakemicrosoft.ExportOptions{Polls: -1}, Budget: fakemicrosoft.BudgetOptions{Requests: -1}})
+	o.Export.Polls, o.Budget.Requests = -1, -1
+	server := fakemicrosoft.NewWith(p, func() time.Time { return now }, o)
 	if at, err = server.Start(); err != nil {
 		s.t.Fatal(err)
 	}
@@ -465,7 +466,7 @@ func TestDocs_EveryBlockIsLookedAt(t *testing.T) {
 	by := map[string]string{
 		"sh": "TestDocs_EveryCommandRuns and make test-deploy", "sql": "make test-interop", "csv": "docFiles", "yaml": "docFiles, or parts of a configuration",
 		"text":       "no test: parts of another program's configuration",
-		"powershell": "no test: Exchange Online's own commands, which want a tenant",
+		"powershell": "TestDocs_ExchangeCommands",
 	}
 	for _, page := range allPages(t) {
 		b, err := os.ReadFile(filepath.Join(root, page))
