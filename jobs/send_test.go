@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -279,12 +278,8 @@ func TestSend_ADroppedEditionTakesNothingAway(t *testing.T) {
 
 // TestAlarms_AnEarlierRunThatEndsWellEndsNoAlarm of a later one of its job.
 func TestAlarms_AnEarlierRunThatEndsWellEndsNoAlarm(t *testing.T) {
-	s := &station{}
-	server := httptest.NewServer(s)
-	defer server.Close()
 	m := newMailroom(t)
 	m.turn()
-	m.runner.Alarms = Alarms{Webhook: server.URL + "/hook", Client: server.Client(), Log: m.runner.Log}
 	m.sender.answers[bram] = []mail.Outcome{mail.Unsent, mail.Refused}
 	var later Later
 	if _, err := m.ask(t.Context(), "weekly", "", ""); !errors.As(err, &later) {
