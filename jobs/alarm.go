@@ -46,7 +46,7 @@ type Ending struct {
 func (a Alarms) Ended(ctx context.Context, l *ledger.Ledger, e Ending) error {
 	run, state, note, key := e.Run, e.State, e.Note, AlarmOf(e.Run.Job)
 	well := func(state ledger.RunState, note string) bool {
-		return state == ledger.Done || state == ledger.Warned && !strings.Contains(note, ErrNotAccepted.Error())
+		return state == ledger.Done || state == ledger.Warned && !NotAccepted(state, note)
 	}
 	if well(state, note) {
 		newest, err := l.Newest(ctx, run.Job, run.Slot.AddDate(1, 0, 0))
@@ -66,6 +66,11 @@ func (a Alarms) Ended(ctx context.Context, l *ledger.Ledger, e Ending) error {
 	}
 	text := fmt.Sprintf("Job %s, run %s: %s.\n%s\n\n%s\nNext: %s\n", run.Job, run.ID, state, note, unmailed(run, state, deliveries), e.next(len(deliveries)))
 	return a.Raise(ctx, l, key, string(state)+": "+note, fmt.Sprintf("tidemark: %s %s", run.Job, state), text)
+}
+
+// NotAccepted reports whether a run ended with mails that were not accepted, which its note says.
+func NotAccepted(state ledger.RunState, note string) bool {
+	return state == ledger.Warned && strings.Contains(note, ErrNotAccepted.Error())
 }
 
 // Raise tells the operators once that something is wrong, until Clear. When no

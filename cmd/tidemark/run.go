@@ -247,7 +247,7 @@ func (a *app) toItsEnd(ctx context.Context, r *jobs.Runner, job jobs.Job, run *l
 		switch {
 		case ended.State == ledger.Queued || ended.State == ledger.Running:
 			return fmt.Errorf("run %s: %w and goes on with it; `tidemark runs` shows it", id, errBusy)
-		case ended.State == ledger.Warned && strings.Contains(ended.Note, jobs.ErrNotAccepted.Error()):
+		case jobs.NotAccepted(ended.State, ended.Note):
 			err = fmt.Errorf("%s: %w", id, jobs.ErrNotAccepted)
 		case ended.State == ledger.Warned:
 			err = errWarnings
