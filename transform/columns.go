@@ -120,6 +120,15 @@ func (v validity) isNull(i int) bool {
 	return v.bits[at/8]>>(at%8)&1 == 0
 }
 
+// bit is 1 for a value and 0 for a null.
+func (v validity) bit(i int) uint32 {
+	if v.bits == nil {
+		return 1
+	}
+	at := uint(i + v.offset)
+	return uint32(v.bits[at/8]>>(at%8)) & 1
+}
+
 // At returns the value of row i; ok is false when it is null.
 func (c Column[T]) At(i int) (v T, ok bool) {
 	if c.valid.isNull(i) {
@@ -315,23 +324,15 @@ func (c *IDColumn) At(i int) int32 {
 	return c.enter(c.index[i])
 }
 
-// pick sets the ids of some rows, as many as there is room for.
-func (c *IDColumn) pick(to, rows []int32) {
-	if c.valid.bits != nil {
-		for i := range to {
-			to[i] = c.At(int(rows[i]))
-		}
-		return
+// id returns the id of a place in the dictionary; the place after the last is for null.
+func (c *IDColumn) id(place int) int32 {
+	if place == len(c.remap) {
+		return NoID
 	}
-	index, remap := c.index, c.remap
-	for i := range to {
-		v := index[rows[i]]
-		id := remap[v]
-		if id == NoID {
-			id = c.enter(v)
-		}
-		to[i] = id
+	if id := c.remap[place]; id != NoID {
+		return id
 	}
+	return c.enter(int32(place))
 }
 
 // differ sets what is not 0 for each row whose value in some column differs from that of the

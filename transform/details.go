@@ -166,7 +166,7 @@ func (c *computation) addDetails(d *detailRows, rec arrow.Record, days *calendar
 			continue
 		}
 		customer, category, charge := cols.customer.At(i), cols.category.At(i), cols.charge.At(i)
-		if cols.used(i, i+1, charge) {
+		if cols.used(i, cols.usage == charge) {
 			d.anybody.at(categoryUse{NoID, category})[side] = true
 			d.used.at(categoryUse{customer, category})[side] = true
 		}

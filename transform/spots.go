@@ -41,15 +41,6 @@ func (s *sides) at(i int) (a amounts) {
 	return a
 }
 
-// merge adds the amounts of another at one number to those at another here.
-func (s *sides) merge(at int32, o *sides, from int32) {
-	for side := range o {
-		if int(from) < len(o[side]) {
-			s.add(side, at, o[side][from].rows, o[side][from].sum)
-		}
-	}
-}
-
 // spots holds what rows add up to by customer, category, unit and currency: one place to look
 // for, and to add to, instead of one for each group that the rows belong to.
 type spots struct {
@@ -64,8 +55,9 @@ type spot struct{ customer, kind int32 }
 
 // spotSums is what the rows of a spot add up to on one side.
 type spotSums struct {
-	quantityRows, costRows int64
-	quantity, cost         Sum
+	quantity, cost         tally
+	quantityRows, costRows uint32
+	_                      uint64 // one line of the cache each
 }
 
 // of returns the number of a spot, a new one if need be.
@@ -76,20 +68,6 @@ func (s *spots) of(customer, kind int32) int32 {
 		*number = int32(len(s.all))
 	}
 	return *number - 1
-}
-
-// merge adds the sums of a spot of another worker to those of one here.
-func (s *spots) merge(at int32, o *spots, from int32) {
-	for side := range o.sums {
-		if sums := o.sums[side].of(from); sums != nil {
-			to := s.sums[side].at(at)
-			to.quantityRows += sums.quantityRows
-			to.costRows += sums.costRows
-			to.quantity.Merge(sums.quantity)
-			to.cost.Merge(sums.cost)
-		}
-	}
-	s.usds.merge(at, &o.usds, from)
 }
 
 // kinds numbers what a customer's rows can be of: category, unit and currency. The zero value
@@ -159,6 +137,14 @@ type grid struct {
 // up to the last one of its own.
 const fewKinds = 512
 
+// row returns the numbers of a customer by kind, as far as there are any.
+func (g *grid) row(customer int32) []int32 {
+	if int(customer) < len(g.rows) {
+		return g.rows[customer]
+	}
+	return nil
+}
+
 func (g *grid) place(customer, kind int32) *int32 {
 	if kind >= fewKinds {
 		key := [2]int32{customer, kind}
@@ -203,35 +189,45 @@ func (p pages) of(i int32) *spotSums {
 }
 
 // fold makes the groups of the spots: a quantity adds up over currencies, a cost over units.
-func (u *usage) fold() {
-	var quantities, costs grid // one more than the number of a group, by customer and kind
-	var units, currencies kinds
-	for i, s := range u.spots.all {
-		k := u.spots.kinds.all[s.kind]
-		for side := range u.spots.sums {
-			sums := u.spots.sums[side].of(int32(i))
+type fold struct {
+	to                *usage
+	quantities, costs grid // one more than the number of a group, by customer and kind
+	units, currencies kinds
+}
+
+// ids says which ids of another table those of a worker are; the zero value says the same.
+type foldIDs struct{ customers, categories, units, currencies []int32 }
+
+// add adds the spots of a worker.
+func (f *fold) add(s *spots, ids foldIDs) {
+	u := f.to
+	for i, spot := range s.all {
+		k := s.kinds.all[spot.kind]
+		k = kind{mapped(ids.categories, k.category), mapped(ids.units, k.unit), mapped(ids.currencies, k.currency)}
+		customer := mapped(ids.customers, spot.customer)
+		for side := range s.sums {
+			sums := s.sums[side].of(int32(i))
 			if sums == nil {
 				continue
 			}
 			if sums.quantityRows > 0 {
-				at := quantities.place(s.customer, units.of(kind{k.category, k.unit, NoID}))
+				at := f.quantities.place(customer, f.units.of(kind{k.category, k.unit, NoID}))
 				if *at == 0 {
-					*at = u.quantities.add(quantityKey{s.customer, k.category, k.unit}) + 1
+					*at = u.quantities.add(quantityKey{customer, k.category, k.unit}) + 1
 				}
-				u.quantities.sums.add(side, *at-1, sums.quantityRows, sums.quantity)
+				u.quantities.sums.add(side, *at-1, int64(sums.quantityRows), sums.quantity.sum())
 			}
 			if sums.costRows == 0 {
 				continue
 			}
-			at := costs.place(s.customer, currencies.of(kind{k.category, NoID, k.currency}))
+			at := f.costs.place(customer, f.currencies.of(kind{k.category, NoID, k.currency}))
 			if *at == 0 {
-				*at = u.costs.add(costKey{s.customer, k.category, k.currency}) + 1
+				*at = u.costs.add(costKey{customer, k.category, k.currency}) + 1
 			}
-			u.costs.sums.add(side, *at-1, sums.costRows, sums.cost)
-			if usd := u.spots.usds[side]; u.usd && i < len(usd) {
+			u.costs.sums.add(side, *at-1, int64(sums.costRows), sums.cost.sum())
+			if usd := s.usds[side]; u.usd && i < len(usd) {
 				u.usds.add(side, *at-1, usd[i].rows, usd[i].sum)
 			}
 		}
 	}
-	u.spots = spots{}
 }

@@ -18,7 +18,7 @@ func TestSpots_AreOneForEachCustomerAndKind(t *testing.T) {
 			kind     kind
 		}
 		var s spots
-		numbers, sums := map[key]int32{}, map[key]int64{}
+		numbers, sums := map[key]int32{}, map[key]uint32{}
 		for range rapid.IntRange(1, 2000).Draw(t, "rows") {
 			k := key{rapid.Int32Range(0, 4).Draw(t, "customer"), kind{id(categories).Draw(t, "category"), id(units).Draw(t, "unit"), id(currencies).Draw(t, "currency")}}
 			at := s.of(k.customer, s.kinds.of(k.kind))

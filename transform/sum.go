@@ -41,7 +41,7 @@ func sumUp(values []decimal128.Num) Sum {
 func sumValid(values []decimal128.Num, valid []byte, at int) (s Sum) {
 	var carry uint64
 	for i, v := range values {
-		if bit := at + i; valid[bit/8]>>(bit%8)&1 == 0 {
+		if bit := uint(at + i); valid[bit/8]>>(bit%8)&1 == 0 {
 			continue
 		}
 		s.lo, carry = bits.Add64(s.lo, v.LowBits(), 0)
@@ -64,6 +64,26 @@ func (s *Sum) add(lo, hi uint64, top int64) {
 	s.hi, carry = bits.Add64(s.hi, hi, carry)
 	s.top += top + int64(carry)
 }
+
+// tally is a Sum in less memory, of as many amounts as 31 bits can count.
+type tally struct {
+	lo, hi uint64
+	top    int32
+	n      uint32
+}
+
+// add adds an amount where known is 1, and nothing where it is 0.
+func (t *tally) add(v decimal128.Num, known uint32) {
+	mask := -uint64(known)
+	lo, hi := v.LowBits()&mask, uint64(v.HighBits())&mask
+	var carry uint64
+	t.lo, carry = bits.Add64(t.lo, lo, 0)
+	t.hi, carry = bits.Add64(t.hi, hi, carry)
+	t.top += int32(int64(hi)>>63) + int32(carry)
+	t.n += known
+}
+
+func (t tally) sum() Sum { return Sum{t.lo, t.hi, int64(t.top), int64(t.n)} }
 
 // minus returns the difference to another sum. It counts the amounts of both.
 func (s Sum) minus(o Sum) Sum {

@@ -2,6 +2,7 @@ package transform
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/decimal128"
@@ -28,13 +29,12 @@ type usage struct {
 	byDay      groups[dayKey, Sum] // of both periods
 
 	spots  spots
-	today  dayKey  // of todays
-	todays Sum     // what is not yet in byDay
-	noted  use     // the last that was noted
-	differ []int32 // reused: whether a row differs from the one before
-	starts []int32 // reused: what runs returns
-
-	block block
+	rows   int64    // that were added
+	noted  use      // the last that was noted
+	lines  rowLines // reused: what the rows of a record are of
+	differ []int32  // reused: whether a row differs from the one before
+	starts []int32  // reused: what segments returns
+	none   []byte   // reused: a bitmap in which no bit is set
 }
 
 type costKey struct{ customer, category, currency int32 }
@@ -146,6 +146,8 @@ func (u *usage) columns(rec arrow.Record) (usageColumns, error) {
 	c.quantity = c.Decimals("quantity")
 	if u.money {
 		c.cost, c.usd = c.Decimals("cost"), c.Decimals("cost_usd")
+	} else {
+		c.cost = Column[decimal128.Num]{values: c.quantity.values, valid: validity{bits: u.noBits(c.Rows())}, none: true}
 	}
 	if !c.raw {
 		c.usageRows = c.Int64s("usage_rows")
@@ -156,53 +158,43 @@ func (u *usage) columns(rec arrow.Record) (usageColumns, error) {
 	return c, c.Err()
 }
 
-// used reports whether there was usage in rows [from, to): one of usage itself, or one that
-// a row of usage_daily was made from.
-func (c *usageColumns) used(from, to int, charge int32) bool {
-	if c.raw && charge != c.usage {
-		return false
-	}
-	for i := from; i < to; i++ {
-		if !c.raw {
-			if n, _ := c.usageRows.At(i); n > 0 {
-				return true
-			}
-		} else if v, known := c.quantity.At(i); known && v.Sign() > 0 {
-			return true
-		}
-	}
-	return false
+// noBits returns a bitmap in which none of n bits is set.
+func (u *usage) noBits(n int) []byte {
+	u.none = atLeast(u.none, n/8+1)
+	return u.none
 }
 
-// inUSD reports whether every cost in rows [from, to) is known in USD, too.
-func (c *usageColumns) inUSD(from, to int) bool {
-	for i := from; i < to; i++ {
-		costs, inUSD := int64(0), int64(0)
-		if c.raw {
-			if _, costKnown := c.cost.At(i); costKnown {
-				costs = 1
-			}
-			if _, known := c.usd.At(i); known {
-				inUSD = costs
-			}
-		} else {
-			costs, _ = c.costRows.At(i)
-			inUSD, _ = c.usdRows.At(i)
-		}
-		if costs != inUSD {
-			return false
-		}
+// used reports whether there was usage in a row: one of usage itself, or one that a row of
+// usage_daily was made from.
+func (c *usageColumns) used(i int, isUsage bool) bool {
+	if !c.raw {
+		n, _ := c.usageRows.At(i)
+		return n > 0
 	}
-	return true
+	v, known := c.quantity.At(i)
+	return isUsage && known && v.Sign() > 0
 }
 
-// runs notes where rows begin that are of another day or have other texts than the row before:
-// files are sorted, so that most rows repeat it. The last element is the number of rows.
-func (u *usage) runs(c *usageColumns) []int32 {
+// inUSD reports whether the cost of a row, or all that it was made from, is known in USD, too.
+func (c *usageColumns) inUSD(i int) bool {
+	if c.raw {
+		_, costKnown := c.cost.At(i)
+		_, known := c.usd.At(i)
+		return known || !costKnown
+	}
+	costs, _ := c.costRows.At(i)
+	inUSD, _ := c.usdRows.At(i)
+	return costs == inUSD
+}
+
+// segments notes where rows begin that are of another day, customer or subscription than the row
+// before: files are sorted, so that most rows are of the same. The last element is the number of
+// rows.
+func (u *usage) segments(c *usageColumns) []int32 {
 	n := c.Rows()
 	u.differ = atLeast(u.differ[:0], n)
 	clear(u.differ)
-	differ(u.differ, &c.customer, &c.subscription, &c.category, &c.unit, &c.currency, &c.charge)
+	differ(u.differ, &c.customer, &c.subscription)
 	days := c.day.values[:n]
 	u.starts = u.starts[:0]
 	for i, differs := range u.differ {
@@ -222,97 +214,111 @@ type use struct {
 
 const nowhere = -1
 
+// mostRows is how many rows one worker adds up: the counts of a tally have 32 bits.
+const mostRows = math.MaxInt32
+
 func (u *usage) add(rec arrow.Record, days *calendar) error {
 	c, err := u.columns(rec)
 	if err != nil {
 		return err
 	}
-	starts := u.runs(&c)
-	for len(starts) > 1 {
-		n := min(len(starts)-1, blockRuns)
-		u.addBlock(&c, starts[:n+1], days)
-		starts = starts[n:]
+	if u.rows += int64(c.Rows()); u.rows > mostRows {
+		return fmt.Errorf("more than %d rows of two periods: %w", mostRows, data.ErrOverflow)
 	}
-	u.endDay()
+	u.lines.read(&c, &u.spots.kinds)
+	starts := u.segments(&c)
+	for i, to := range starts[1:] {
+		u.addSegment(&c, int(starts[i]), int(to), days)
+	}
+	u.addDays(&c, days)
 	return nil
 }
 
-// blockRuns is how many runs are added up step by step. Each step goes over all of them with
-// little to do, so that the processor can wait for the memory of several at once.
-const blockRuns = 512
-
-// block is the runs that are being added up, column by column.
-type block struct {
-	customer, subscription, category, unit, currency, charge [blockRuns]int32
-	day                                                      [blockRuns]data.Day
-	side                                                     [blockRuns]int8 // nowhere for a day that does not count
-	spot                                                     [blockRuns]int32
-}
-
-func (u *usage) addBlock(c *usageColumns, starts []int32, days *calendar) {
-	b, n := &u.block, len(starts)-1
-	counted := false
-	for run := range n {
-		d := data.Day(c.day.values[starts[run]])
-		b.day[run], b.side[run] = d, nowhere
-		if side, counts := days.of(d); counts {
-			b.side[run], counted = int8(side), true
-		}
-	}
-	if !counted {
+// addSegment adds up rows [from, to), which are of one day, customer and subscription.
+func (u *usage) addSegment(c *usageColumns, from, to int, days *calendar) {
+	d := data.Day(c.day.values[from])
+	side, counts := days.of(d)
+	if !counts {
 		return // what is on such days alone is not known here
 	}
-	c.customer.pick(b.customer[:n], starts)
-	c.subscription.pick(b.subscription[:n], starts)
-	c.category.pick(b.category[:n], starts)
-	c.unit.pick(b.unit[:n], starts)
-	c.currency.pick(b.currency[:n], starts)
-	c.charge.pick(b.charge[:n], starts)
-	for run := range n {
-		if b.spot[run] = nowhere; b.side[run] == current || b.side[run] == previous {
-			b.spot[run] = u.spots.of(b.customer[run], u.spots.kinds.of(kind{b.category[run], b.unit[run], b.currency[run]}))
-		}
+	customer := c.customer.At(from)
+	if use := (use{side, d, customer, c.subscription.At(from)}); use != u.noted && u.usedIn(c, from, to) {
+		u.mark(use.side, use.day, use.customer, use.subscription)
+		u.noted = use
 	}
-	for run := range n {
-		use := use{int(b.side[run]), b.day[run], b.customer[run], b.subscription[run]}
-		if use.side != nowhere && use != u.noted && c.used(int(starts[run]), int(starts[run+1]), b.charge[run]) {
-			u.mark(use.side, use.day, use.customer, use.subscription)
-			u.noted = use
-		}
+	if side == earlier {
+		return
 	}
-	for run := range n {
-		if b.spot[run] != nowhere {
-			u.addRun(c, run, int(starts[run]), int(starts[run+1]))
+	sums, row := &u.spots.sums[side], u.spots.at.row(customer)
+	quantity, quantityKnown := c.quantity.values, c.quantity.valid
+	cost, costKnown := c.cost.values, c.cost.valid
+	for i, line := range u.lines.of[from:to] {
+		i += from
+		at := int32(0)
+		if k := line.kind(); int(k) < len(row) {
+			at = row[k]
 		}
+		if at == 0 {
+			at = u.spots.of(customer, line.kind()) + 1
+			row = u.spots.at.row(customer)
+		}
+		to := sums.at(at - 1)
+		to.quantity.add(quantity[i], line.countsQuantity()&quantityKnown.bit(i))
+		to.cost.add(cost[i], line.countsCost()&costKnown.bit(i))
+		to.quantityRows += line.countsQuantity()
+		to.costRows += line.countsCost()
+	}
+	if u.usd && u.money {
+		u.addUSD(c, side, customer, from, to)
 	}
 }
 
-// addRun adds rows [from, to), which are a run of the block, to the sums of their spot.
-func (u *usage) addRun(c *usageColumns, run, from, to int) {
-	b := &u.block
-	side := int(b.side[run])
-	sums := u.spots.sums[side].at(b.spot[run])
-	if b.charge[run] == c.usage {
-		sums.quantityRows += int64(to - from)
-		sums.quantity.Merge(total(&c.quantity, from, to))
+func (u *usage) usedIn(c *usageColumns, from, to int) bool {
+	for i := from; i < to; i++ {
+		if c.used(i, u.lines.of[i].countsQuantity() == 1) {
+			return true
+		}
 	}
-	if !u.money || b.charge[run] == c.tax {
+	return false
+}
+
+// addUSD adds the costs in USD of rows that addSegment has added, unless one is not known.
+func (u *usage) addUSD(c *usageColumns, side int, customer int32, from, to int) {
+	for i := from; i < to; i++ {
+		line := u.lines.of[i]
+		if line.countsCost() == 0 {
+			continue
+		}
+		if !c.inUSD(i) {
+			u.usd, u.spots.usds = false, sides{} // nobody asks for them
+			return
+		}
+		u.spots.usds.add(side, u.spots.of(customer, line.kind()), 1, total(&c.usd, i, i+1))
+	}
+}
+
+// addDays adds the costs of the rows to their days.
+func (u *usage) addDays(c *usageColumns, days *calendar) {
+	if c.cost.none {
 		return
 	}
-	cost := total(&c.cost, from, to)
-	sums.costRows += int64(to - from)
-	sums.cost.Merge(cost)
-	if u.usd && !c.inUSD(from, to) {
-		u.usd, u.spots.usds = false, sides{} // nobody asks for them
+	n := c.Rows()
+	clear(u.differ)
+	differ(u.differ, &c.currency)
+	day, lines := c.day.values[:n], u.lines.of[:n]
+	from := 0
+	for i := range n {
+		if i+1 < n && u.differ[i+1] == 0 && day[i+1] == day[i] && lines[i+1].countsCost() == lines[i].countsCost() {
+			continue
+		}
+		side, _ := days.of(data.Day(day[from]))
+		if lines[from].countsCost() == 1 && (side == current || side == previous) {
+			if sum := total(&c.cost, from, i+1); sum.Count() > 0 { // only days with a known cost have a group
+				u.byDay.at(dayKey{data.Day(day[from]), c.currency.At(from)}).Merge(sum)
+			}
+		}
+		from = i + 1
 	}
-	if u.usd {
-		u.spots.usds.add(side, b.spot[run], int64(to-from), total(&c.usd, from, to))
-	}
-	if key := (dayKey{b.day[run], b.currency[run]}); key != u.today {
-		u.endDay()
-		u.today = key
-	}
-	u.todays.Merge(cost)
 }
 
 // total adds up the amounts that rows [from, to) state.
@@ -343,14 +349,6 @@ func (u *usage) mark(side int, d data.Day, customer, subscription int32) {
 	if last := &u.lastUsage[subscription]; !last.known || last.Day < d {
 		*last = maybeDay{d, true}
 	}
-}
-
-// endDay adds the cost of the rows so far, which were of one day and currency, to that day.
-func (u *usage) endDay() {
-	if u.todays.Count() > 0 { // only days with a known cost have a group
-		u.byDay.at(u.today).Merge(u.todays)
-	}
-	u.todays = Sum{}
 }
 
 // earlier is the side of a known day that is not compared: it counts for the

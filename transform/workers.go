@@ -60,10 +60,16 @@ func (u *usage) readAll(in Inputs, days *comparison) error {
 	if at := slices.IndexFunc(errs, func(err error) bool { return err != nil }); at >= 0 {
 		return errs[at]
 	}
-	for _, part := range parts[1:] {
-		u.merge(part)
+	groups := fold{to: u}
+	for _, part := range parts {
+		u.usd = u.usd && part.usd
 	}
-	u.fold()
+	groups.add(&u.spots, foldIDs{})
+	u.spots = spots{}
+	for _, part := range parts[1:] {
+		groups.add(&part.spots, u.merge(part))
+		part.spots = spots{}
+	}
 	return nil
 }
 
@@ -79,13 +85,13 @@ func (u *usage) readShare(share iter.Seq2[arrow.Record, error], days *calendar) 
 	return nil
 }
 
-// merge adds what another worker found.
-func (u *usage) merge(o *usage) {
-	customers, subscriptions := u.customers.merge(o.customers), u.subscriptions.merge(o.subscriptions)
-	categories, units, currencies := u.categories.merge(&o.categories), u.units.merge(&o.units), u.currencies.merge(&o.currencies)
-	u.usd = u.usd && o.usd
+// merge adds what another worker found but for its spots, and says which ids are here what they
+// are there.
+func (u *usage) merge(o *usage) foldIDs {
+	ids := foldIDs{u.customers.merge(o.customers), u.categories.merge(&o.categories), u.units.merge(&o.units), u.currencies.merge(&o.currencies)}
+	subscriptions := u.subscriptions.merge(o.subscriptions)
 	for side := range 2 {
-		u.customerUsed[side] = mergeUsed(u.customerUsed[side], o.customerUsed[side], customers)
+		u.customerUsed[side] = mergeUsed(u.customerUsed[side], o.customerUsed[side], ids.customers)
 		u.subscriptionUsed[side] = mergeUsed(u.subscriptionUsed[side], o.subscriptionUsed[side], subscriptions)
 	}
 	u.lastUsage = atLeast(u.lastUsage, u.subscriptions.Len())
@@ -94,17 +100,10 @@ func (u *usage) merge(o *usage) {
 			*to = last
 		}
 	}
-	if !u.usd {
-		u.spots.usds, o.spots.usds = sides{}, sides{}
-	}
-	for i, s := range o.spots.all {
-		k := o.spots.kinds.all[s.kind]
-		to := u.spots.kinds.of(kind{mapped(categories, k.category), mapped(units, k.unit), mapped(currencies, k.currency)})
-		u.spots.merge(u.spots.of(mapped(customers, s.customer), to), &o.spots, int32(i))
-	}
 	for i, k := range o.byDay.keys {
-		u.byDay.at(dayKey{k.day, mapped(currencies, k.currency)}).Merge(o.byDay.values[i])
+		u.byDay.at(dayKey{k.day, mapped(ids.currencies, k.currency)}).Merge(o.byDay.values[i])
 	}
+	return ids
 }
 
 func mergeUsed(used, other []bool, ids []int32) []bool {
@@ -126,10 +125,10 @@ func (t *IDs) merge(o *IDs) []int32 {
 	return ids
 }
 
-// mapped returns what an id of another table is here.
+// mapped returns what an id of another table is here; without ids it is the same.
 func mapped(ids []int32, id int32) int32 {
-	if id == NoID {
-		return NoID
+	if id == NoID || ids == nil {
+		return id
 	}
 	return ids[id]
 }

@@ -1,0 +1,124 @@
+package transform
+
+// line is what a row is of: the number of its kind, and how its charge counts.
+type line int32
+
+const (
+	quantityCounts line = 1 << iota // it is usage
+	costCounts                      // it is no tax
+	lineBits       = iota
+)
+
+// newLine is a row of a kind with a charge.
+func newLine(kind, charge, usage, tax int32) line {
+	l := line(kind) << lineBits
+	if charge == usage {
+		l |= quantityCounts
+	}
+	if charge != tax {
+		l |= costCounts
+	}
+	return l
+}
+
+func (l line) kind() int32            { return int32(l >> lineBits) }
+func (l line) countsQuantity() uint32 { return uint32(l & quantityCounts) }
+func (l line) countsCost() uint32     { return uint32(l&costCounts) >> 1 }
+
+// rowLines tells what each row of a record is of. Rows with the same places in the dictionaries of
+// category, unit, currency and charge are of the same, so that each combination of places is
+// looked up once for a set of dictionaries.
+type rowLines struct {
+	of []line // by row
+
+	places [4][]int32 // the dictionaries of known, as ids
+	known  []line     // by combination of places; unknownLine until it is asked for
+}
+
+const unknownLine = line(-1)
+
+// mostCombinations bounds the memory of rowLines.known. Rows of larger dictionaries, or of none, are
+// looked up one by one.
+const mostCombinations = 1 << 16
+
+// read sets l.of for the rows of a record.
+func (l *rowLines) read(c *usageColumns, all *kinds) {
+	l.of = atLeast(l.of, c.Rows())[:c.Rows()]
+	columns := [...]*IDColumn{&c.category, &c.unit, &c.currency, &c.charge}
+	if !l.prepare(columns) {
+		for i := range l.of {
+			charge := c.charge.At(i)
+			l.of[i] = newLine(all.of(kind{c.category.At(i), c.unit.At(i), c.currency.At(i)}), charge, c.usage, c.tax)
+		}
+		return
+	}
+	clear(l.of)
+	step := 1
+	for at := len(columns) - 1; at >= 0; at-- {
+		columns[at].addPlaces(l.of, step)
+		step *= len(columns[at].remap) + 1
+	}
+	for i, code := range l.of {
+		is := l.known[code]
+		if is == unknownLine {
+			is = l.enter(int(code), columns, c, all)
+		}
+		l.of[i] = is
+	}
+}
+
+// prepare makes l.known ready for the dictionaries of a record, and reports whether it is of use.
+func (l *rowLines) prepare(columns [4]*IDColumn) bool {
+	combinations, same := 1, l.known != nil
+	for i, c := range columns {
+		combinations *= len(c.remap) + 1
+		if combinations > mostCombinations {
+			return false
+		}
+		same = same && sameSlice(l.places[i], c.remap)
+	}
+	if same {
+		return true
+	}
+	for i, c := range columns {
+		l.places[i] = c.remap
+	}
+	l.known = atLeast(l.known[:0], combinations)
+	for i := range l.known {
+		l.known[i] = unknownLine
+	}
+	return true
+}
+
+func sameSlice(a, b []int32) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
+}
+
+// enter looks a combination of places up.
+func (l *rowLines) enter(code int, columns [4]*IDColumn, c *usageColumns, all *kinds) line {
+	var ids [4]int32
+	rest := code
+	for at := len(columns) - 1; at >= 0; at-- {
+		places := len(columns[at].remap) + 1
+		ids[at], rest = columns[at].id(rest%places), rest/places
+	}
+	l.known[code] = newLine(all.of(kind{ids[0], ids[1], ids[2]}), ids[3], c.usage, c.tax)
+	return l.known[code]
+}
+
+// addPlaces adds the place of each row in the dictionary, that after the last for null, so many
+// times.
+func (c *IDColumn) addPlaces(to []line, times int) {
+	index, step, null := c.index[:len(to)], line(times), line(len(c.remap))
+	switch {
+	case c.valid.bits != nil:
+		for i, at := range index {
+			known := -line(c.valid.bit(i))
+			to[i] += step * (line(at)&known | null&^known)
+		}
+	case len(c.remap) > 1: // where there is one, its place is 0
+		for i, at := range index {
+			to[i] += step * line(at)
+		}
+	}
+}
