@@ -41,18 +41,29 @@ func (b *bridge) decimals(p pageOf) (arrow.Array, error) {
 	}
 	room := p.room(p.rows * arrow.Decimal128SizeBytes)
 	to := arrow.GetData[decimal128.Num](room.Bytes())
-	given := to[:p.rows]
-	if p.levels != nil {
-		given = to[:p.rows-int(p.page.NumNulls())]
-	}
-	if err := b.amountsOf(given, p.page.Type().Kind(), values); err != nil {
+	if err := b.fill(to, p.page.Type().Kind(), values, p); err != nil {
 		room.Release()
 		return nil, err
 	}
-	if p.levels != nil {
-		spreadBack(to, len(given), p.levels)
-	}
 	return p.array(room), nil
+}
+
+// fill reads amounts to the rows that have one.
+func (b *bridge) fill(to []decimal128.Num, kind parquet.Kind, values encoding.Values, p pageOf) error {
+	if p.levels == nil {
+		return b.amountsOf(to[:p.rows], kind, values)
+	}
+	if kind == parquet.FixedLenByteArray {
+		if from, size := values.FixedLenByteArray(); size == arrow.Decimal128SizeBytes && b.shift == 0 {
+			return b.turnSpread(to, arrow.GetData[decimal128.Num](from), p.levels)
+		}
+	}
+	n := p.rows - int(p.page.NumNulls())
+	if err := b.amountsOf(to[:n], kind, values); err != nil {
+		return err
+	}
+	spreadBack(to, n, p.levels)
+	return nil
 }
 
 // smallBelow is the upper half of 10^38: an amount whose upper half is nearer to 0 has at most 38
@@ -67,14 +78,42 @@ func upper(v decimal128.Num) uint64 { return uint64(v.HighBits() ^ v.HighBits()>
 func (b *bridge) turn(to, from []decimal128.Num) error {
 	var seen uint64 // of all upper halves
 	for i, n := range from {
-		v := decimal128.New(int64(bits.ReverseBytes64(n.LowBits())), bits.ReverseBytes64(uint64(n.HighBits())))
+		v := turned(n)
 		seen |= upper(v)
 		to[i] = v
 	}
+	return b.checkDigits(to, seen)
+}
+
+func turned(n decimal128.Num) decimal128.Num {
+	return decimal128.New(int64(bits.ReverseBytes64(n.LowBits())), bits.ReverseBytes64(uint64(n.HighBits())))
+}
+
+// turnSpread is turn for packed amounts, each of which goes to a row that has one.
+func (b *bridge) turnSpread(to, from []decimal128.Num, levels []byte) error {
+	var seen uint64
+	at := 0
+	to = to[:len(levels)]
+	for i, level := range levels {
+		if level == 0 {
+			to[i] = decimal128.Num{}
+			continue
+		}
+		v := turned(from[at])
+		at++
+		seen |= upper(v)
+		to[i] = v
+	}
+	return b.checkDigits(to, seen)
+}
+
+// checkDigits refuses amounts of others that have more than 38 digits; seen is what their upper
+// halves add up to bit by bit.
+func (b *bridge) checkDigits(amounts []decimal128.Num, seen uint64) error {
 	if !b.foreign || seen < smallBelow {
 		return nil
 	}
-	for _, v := range to {
+	for _, v := range amounts {
 		if _, ok := data.DecimalFromArrow(v); !ok {
 			return errTooLarge
 		}
