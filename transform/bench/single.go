@@ -6,6 +6,8 @@ import (
 	"sync"
 
 	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/array"
+	"github.com/apache/arrow/go/v17/arrow/decimal128"
 
 	"tidemark/transform"
 )
@@ -28,17 +30,29 @@ func (s *subscriptionSums) add(rows iter.Seq2[arrow.Record, error]) error {
 		if c.Err() != nil {
 			return c.Err()
 		}
-		for i := range c.Rows() {
-			at := int(id.At(i)) + 1
+		s.addRows(rec.Column(0), &id, &cost)
+	}
+	return nil
+}
+
+// addRows adds the rows of a record, whose ids are in a dictionary; those of one subscription
+// mostly follow each other.
+func (s *subscriptionSums) addRows(ids arrow.Array, id *transform.IDColumn, cost *transform.Column[decimal128.Num]) {
+	index, nulls := ids.(*array.Dictionary).Indices().(*array.Int32).Int32Values(), ids.NullN() > 0
+	at, sum := 0, transform.Sum{}
+	for i := range index {
+		if i == 0 || nulls || index[i] != index[i-1] {
+			s.sums[at].Merge(sum)
+			at, sum = int(id.At(i))+1, transform.Sum{}
 			for at >= len(s.sums) {
 				s.sums = append(s.sums, transform.Sum{})
 			}
-			if v, known := cost.At(i); known {
-				s.sums[at].Add(v)
-			}
+		}
+		if v, known := cost.At(i); known {
+			sum.Add(v)
 		}
 	}
-	return nil
+	s.sums[at].Merge(sum)
 }
 
 // merge adds what another worker found.
