@@ -35,6 +35,9 @@ type usage struct {
 	differ []int32  // reused: whether a row differs from the one before
 	starts []int32  // reused: what segments returns
 	none   []byte   // reused: a bitmap in which no bit is set
+	spotOf []int32  // reused: the spots of the rows
+
+	block block
 }
 
 type costKey struct{ customer, category, currency int32 }
@@ -226,34 +229,65 @@ func (u *usage) add(rec arrow.Record, days *calendar) error {
 		return fmt.Errorf("more than %d rows of two periods: %w", mostRows, data.ErrOverflow)
 	}
 	u.lines.read(&c, &u.spots.kinds)
-	starts := u.segments(&c)
-	for i, to := range starts[1:] {
-		u.addSegment(&c, int(starts[i]), int(to), days)
+	u.spotOf = atLeast(u.spotOf, c.Rows())
+	for starts := u.segments(&c); len(starts) > 1; {
+		n := min(len(starts)-1, blockSegments)
+		u.addBlock(&c, starts[:n+1], days)
+		starts = starts[n:]
 	}
 	u.addDays(&c, days)
 	return nil
 }
 
-// addSegment adds up rows [from, to), which are of one day, customer and subscription.
-func (u *usage) addSegment(c *usageColumns, from, to int, days *calendar) {
-	d := data.Day(c.day.values[from])
-	side, counts := days.of(d)
-	if !counts {
-		return // what is on such days alone is not known here
+// blockSegments is how many segments are added up step by step. Each step goes over all of them
+// with little to do, so that the processor can wait for the memory of several rows at once.
+const blockSegments = 512
+
+// block is what is known of the segments that are being added up.
+type block struct {
+	side     [blockSegments]int8 // nowhere for a day that does not count
+	customer [blockSegments]int32
+}
+
+// addBlock adds up segments.
+func (u *usage) addBlock(c *usageColumns, starts []int32, days *calendar) {
+	b, n := &u.block, len(starts)-1
+	for segment := range n {
+		from, to := int(starts[segment]), int(starts[segment+1])
+		d := data.Day(c.day.values[from])
+		side, counts := days.of(d)
+		if !counts {
+			b.side[segment] = nowhere // what is on such days alone is not known here
+			continue
+		}
+		b.side[segment], b.customer[segment] = int8(side), c.customer.At(from)
+		if use := (use{side, d, b.customer[segment], c.subscription.At(from)}); use != u.noted && u.usedIn(c, from, to) {
+			u.mark(use.side, use.day, use.customer, use.subscription)
+			u.noted = use
+		}
 	}
-	customer := c.customer.At(from)
-	if use := (use{side, d, customer, c.subscription.At(from)}); use != u.noted && u.usedIn(c, from, to) {
-		u.mark(use.side, use.day, use.customer, use.subscription)
-		u.noted = use
+	compared := func(side int8) bool { return side == current || side == previous }
+	for segment := range n {
+		if compared(b.side[segment]) {
+			u.findSpots(b.customer[segment], int(starts[segment]), int(starts[segment+1]))
+		}
 	}
-	if side == earlier {
-		return
+	for from := 0; from < n; {
+		to := from + 1
+		for to < n && b.side[to] == b.side[from] {
+			to++
+		}
+		if compared(b.side[from]) {
+			u.addRows(c, int(b.side[from]), int(starts[from]), int(starts[to]))
+		}
+		from = to
 	}
-	sums, row := &u.spots.sums[side], u.spots.at.row(customer)
-	quantity, quantityKnown := c.quantity.values, c.quantity.valid
-	cost, costKnown := c.cost.values, c.cost.valid
+}
+
+// findSpots sets the spots of rows of a customer.
+func (u *usage) findSpots(customer int32, from, to int) {
+	row, spots := u.spots.at.row(customer), u.spotOf[from:to]
 	for i, line := range u.lines.of[from:to] {
-		i += from
 		at := int32(0)
 		if k := line.kind(); int(k) < len(row) {
 			at = row[k]
@@ -262,14 +296,24 @@ func (u *usage) addSegment(c *usageColumns, from, to int, days *calendar) {
 			at = u.spots.of(customer, line.kind()) + 1
 			row = u.spots.at.row(customer)
 		}
-		to := sums.at(at - 1)
-		to.quantity.add(quantity[i], line.countsQuantity()&quantityKnown.bit(i))
-		to.cost.add(cost[i], line.countsCost()&costKnown.bit(i))
+		spots[i] = at - 1
+	}
+}
+
+// addRows adds rows of a side to their spots.
+func (u *usage) addRows(c *usageColumns, side, from, to int) {
+	sums, spots := &u.spots.sums[side], u.spotOf[from:to]
+	quantity, quantityKnown := c.quantity.values[from:to], c.quantity.valid
+	cost, costKnown := c.cost.values[from:to], c.cost.valid
+	for i, line := range u.lines.of[from:to] {
+		to := sums.at(spots[i])
+		to.quantity.add(quantity[i], line.countsQuantity()&quantityKnown.bit(from+i))
+		to.cost.add(cost[i], line.countsCost()&costKnown.bit(from+i))
 		to.quantityRows += line.countsQuantity()
 		to.costRows += line.countsCost()
 	}
 	if u.usd && u.money {
-		u.addUSD(c, side, customer, from, to)
+		u.addUSD(c, side, from, to)
 	}
 }
 
@@ -282,18 +326,17 @@ func (u *usage) usedIn(c *usageColumns, from, to int) bool {
 	return false
 }
 
-// addUSD adds the costs in USD of rows that addSegment has added, unless one is not known.
-func (u *usage) addUSD(c *usageColumns, side int, customer int32, from, to int) {
+// addUSD adds the costs in USD of rows to their spots, unless one is not known.
+func (u *usage) addUSD(c *usageColumns, side, from, to int) {
 	for i := from; i < to; i++ {
-		line := u.lines.of[i]
-		if line.countsCost() == 0 {
+		if u.lines.of[i].countsCost() == 0 {
 			continue
 		}
 		if !c.inUSD(i) {
 			u.usd, u.spots.usds = false, sides{} // nobody asks for them
 			return
 		}
-		u.spots.usds.add(side, u.spots.of(customer, line.kind()), 1, total(&c.usd, i, i+1))
+		u.spots.usds.add(side, u.spotOf[i], 1, total(&c.usd, i, i+1))
 	}
 }
 
