@@ -112,13 +112,7 @@ func validityOf(a arrow.Array) validity {
 	return validity{a.NullBitmapBytes(), a.Data().Offset()}
 }
 
-func (v validity) isNull(i int) bool {
-	if v.bits == nil {
-		return false
-	}
-	at := uint(i + v.offset)
-	return v.bits[at/8]>>(at%8)&1 == 0
-}
+func (v validity) isNull(i int) bool { return v.bit(i) == 0 }
 
 // bit is 1 for a value and 0 for a null.
 func (v validity) bit(i int) uint32 {

@@ -9,13 +9,13 @@ const (
 	lineBits       = iota
 )
 
-// newLine is a row of a kind with a charge.
-func newLine(kind, charge, usage, tax int32) line {
-	l := line(kind) << lineBits
-	if charge == usage {
+// line is what a row of a kind with a charge is of.
+func (c *usageColumns) line(all *kinds, of kind, charge int32) line {
+	l := line(all.of(of)) << lineBits
+	if charge == c.usage {
 		l |= quantityCounts
 	}
-	if charge != tax {
+	if charge != c.tax {
 		l |= costCounts
 	}
 	return l
@@ -47,8 +47,7 @@ func (l *rowLines) read(c *usageColumns, all *kinds) {
 	columns := [...]*IDColumn{&c.category, &c.unit, &c.currency, &c.charge}
 	if !l.prepare(columns) {
 		for i := range l.of {
-			charge := c.charge.At(i)
-			l.of[i] = newLine(all.of(kind{c.category.At(i), c.unit.At(i), c.currency.At(i)}), charge, c.usage, c.tax)
+			l.of[i] = c.line(all, kind{c.category.At(i), c.unit.At(i), c.currency.At(i)}, c.charge.At(i))
 		}
 		return
 	}
@@ -102,7 +101,7 @@ func (l *rowLines) enter(code int, columns [4]*IDColumn, c *usageColumns, all *k
 		places := len(columns[at].remap) + 1
 		ids[at], rest = columns[at].id(rest%places), rest/places
 	}
-	l.known[code] = newLine(all.of(kind{ids[0], ids[1], ids[2]}), ids[3], c.usage, c.tax)
+	l.known[code] = c.line(all, kind{ids[0], ids[1], ids[2]}, ids[3])
 	return l.known[code]
 }
 
