@@ -141,6 +141,9 @@ func newAdd(l *layout, w written, at time.Time) (*add, error) {
 	if !p.AsOf.IsZero() {
 		tags["as_of"] = p.AsOf.UTC().Format(time.RFC3339Nano)
 	}
+	if p.PieceSHA256 != "" {
+		tags["piece_sha256"] = p.PieceSHA256
+	}
 	if p.SomeDays {
 		tags["some_days"] = "true"
 	}
@@ -160,7 +163,7 @@ func newRemove(l *layout, p Part, at time.Time) *remove {
 // part reads back what newAdd wrote.
 func (a *add) part(l *layout) (Part, error) {
 	p := Part{Size: a.Size, SHA256: a.Tags["sha256"], ContentSHA256: a.Tags["content_sha256"],
-		FromSHA256: a.Tags["from_sha256"], BillingPeriod: a.Tags["billing_period"], Awaits: a.Tags["awaits"], SomeDays: a.Tags["some_days"] == "true"}
+		FromSHA256: a.Tags["from_sha256"], BillingPeriod: a.Tags["billing_period"], Awaits: a.Tags["awaits"], PieceSHA256: a.Tags["piece_sha256"], SomeDays: a.Tags["some_days"] == "true"}
 	var err error
 	note := func(what string, e error) {
 		if e != nil && err == nil {

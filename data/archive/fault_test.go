@@ -2,6 +2,7 @@ package archive
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
@@ -490,6 +491,85 @@ func TestRead_DamageIsNamedNeverAPanic(t *testing.T) {
 			break
 		}
 		b.files[key] = whole
+	}
+}
+
+// TestRead_OfAColumnDamageIsNamedOrElsewhere has each column read alone: of what is damaged in
+// another, the one that is read may not know.
+func TestRead_OfAColumnDamageIsNamedOrElsewhere(t *testing.T) {
+	b := NewMemory()
+	f := newFixture(t, b)
+	if err := smallRun(t.Context(), f.Archive, "run", "1"); err != nil {
+		t.Fatal(err)
+	}
+	v := f.view()
+	read := func(table Table, column string) (string, error) {
+		var values strings.Builder
+		for rec, err := range v.Scan(t.Context(), table, allDays, column) {
+			if err != nil {
+				return "", err
+			}
+			fmt.Fprintln(&values, rec.Column(0))
+		}
+		return values.String(), nil
+	}
+	for _, table := range DataTables() {
+		key := v.Parts(table)[0].key(table)
+		whole := b.files[key]
+		footer := len(whole) - footerTail - int(binary.LittleEndian.Uint32(whole[len(whole)-footerTail:]))
+		named, elsewhere := 0, 0
+		for _, column := range f.layouts[table].arrow.Fields()[1:] {
+			b.files[key] = whole
+			want, err := read(table, column.Name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for at := 0; at < len(whole); at += 1 + len(whole)/997 {
+				b.files[key] = slices.Clone(whole)
+				b.files[key][at] ^= 1 << (at % 8)
+				got, err := read(table, column.Name)
+				switch {
+				case err != nil && (!errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), key)):
+					t.Errorf("%s %s, bit flipped at %d: %v, want ErrDamaged and the file's name", key, column.Name, at, err)
+				case err != nil:
+					named++
+				case at >= footer:
+					t.Errorf("%s %s: bit flipped at %d, in the footer: nothing is said", key, column.Name, at)
+				case got != want:
+					t.Errorf("%s %s, bit flipped at %d: %s instead of %s", key, column.Name, at, got, want)
+				default:
+					elsewhere++
+				}
+			}
+		}
+		if named == 0 || elsewhere == 0 {
+			t.Errorf("%s: damage was named %d times, and was elsewhere %d times", key, named, elsewhere)
+		}
+		b.files[key] = whole
+	}
+}
+
+// TestRead_WithoutHashesOfPiecesAllIsChecked is of files of before: the log has one hash of each.
+func TestRead_WithoutHashesOfPiecesAllIsChecked(t *testing.T) {
+	b := NewMemory()
+	f := newFixture(t, b)
+	f.usage(Delivery{Source: "tables", Days: days("2026-11-20", "2026-11-20")}, row("2026-11-20", "a", "1"))
+	l, p := f.layouts[UsageTable], f.view().Parts(UsageTable)[0]
+	wanted, err := l.selectColumns([]string{"cost"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.files[p.key(UsageTable)][5] ^= 1 // of the first column
+	file, err := f.openFor(t.Context(), l, p, wanted)
+	if err != nil {
+		t.Fatalf("damage of another column: %v", err)
+	}
+	if err := file.close(); err != nil {
+		t.Fatal(err)
+	}
+	p.PieceSHA256 = ""
+	if _, err := f.openFor(t.Context(), l, p, wanted); !errors.Is(err, ErrDamaged) {
+		t.Errorf("%v, want ErrDamaged", err)
 	}
 }
 

@@ -53,6 +53,7 @@ type file struct {
 	reader Reader
 	file   *parquet.File
 	leaves map[string]int // index of each column that the file has
+	buffer []byte         // for hashes
 
 	// Of a file that others wrote.
 	foreign bool
@@ -65,6 +66,20 @@ func (p Part) key(t Table) string { return string(t) + "/" + p.Path }
 // open opens the file of a part. Its size and hash are checked first, so that
 // nothing is decoded that was not written here, and then its columns.
 func (a *Archive) open(ctx context.Context, l *layout, p Part) (*file, error) {
+	return a.openChecked(ctx, l, p, (*file).checkWhole)
+}
+
+// openFor is open for who reads a selection of the columns: of a file whose pieces have hashes
+// in the log, only those are checked that are read.
+func (a *Archive) openFor(ctx context.Context, l *layout, p Part, wanted selection) (*file, error) {
+	sums := strings.Fields(p.PieceSHA256)
+	if len(sums) == 0 || len(wanted.names) == len(l.columns) {
+		return a.open(ctx, l, p)
+	}
+	return a.openChecked(ctx, l, p, func(f *file, p Part) error { return f.checkPieces(p, sums[0], sums[1:], wanted.names) })
+}
+
+func (a *Archive) openChecked(ctx context.Context, l *layout, p Part, check func(*file, Part) error) (*file, error) {
 	f := &file{key: p.key(l.table), layout: l}
 	r, err := a.bucket.Open(ctx, f.key)
 	if err != nil {
@@ -74,7 +89,10 @@ func (a *Archive) open(ctx context.Context, l *layout, p Part) (*file, error) {
 		return nil, fmt.Errorf("read %s: %w", f.key, err)
 	}
 	f.reader = r
-	if err := f.check(p); err != nil {
+	if err := f.checkSize(p); err != nil {
+		return nil, errors.Join(fmt.Errorf("read %s: %w", f.key, err), r.Close())
+	}
+	if err := check(f, p); err != nil {
 		return nil, errors.Join(fmt.Errorf("read %s: %w", f.key, err), r.Close())
 	}
 	return f, nil
@@ -82,10 +100,14 @@ func (a *Archive) open(ctx context.Context, l *layout, p Part) (*file, error) {
 
 func (f *file) close() error { return f.reader.Close() }
 
-func (f *file) check(p Part) error {
+func (f *file) checkSize(p Part) error {
 	if size := f.reader.Size(); size != p.Size {
 		return fmt.Errorf("%w: it has %d bytes, the log says %d", ErrDamaged, size, p.Size)
 	}
+	return nil
+}
+
+func (f *file) checkWhole(p Part) error {
 	h := sha256.New()
 	if _, err := io.Copy(h, io.NewSectionReader(f.reader, 0, p.Size)); err != nil {
 		return err
@@ -93,6 +115,11 @@ func (f *file) check(p Part) error {
 	if sum := hex.EncodeToString(h.Sum(nil)); sum != p.SHA256 {
 		return fmt.Errorf("%w: its SHA-256 is %.16s…, the log says %.16s…", ErrDamaged, sum, p.SHA256)
 	}
+	return f.decode(p)
+}
+
+// decode reads the footer and checks the columns against the table's.
+func (f *file) decode(p Part) error {
 	var err error
 	f.file, err = openParquet(f.reader, p.Size)
 	if err != nil {

@@ -62,6 +62,12 @@ type Part struct {
 	// extracted; empty but for parts without rows that say just that.
 	Awaits string `json:"awaits,omitempty"`
 
+	// PieceSHA256 are the hashes of the file's pieces: first of the footer, which says where the
+	// others lie, then of each column in the order of the file, its chunks in the order of the row
+	// groups; base64, one space apart. Who reads some columns checks these pieces alone. It is
+	// empty where the program that wrote the file did not state it; then all of it is checked.
+	PieceSHA256 string `json:"-"`
+
 	AsOf time.Time `json:"as_of,omitzero"` // usage only: when the remote side made what the rows are from; zero where it does not say
 
 	// SomeDays says that the rows were read as one of some days, not with the rest of

@@ -114,7 +114,9 @@ func (v *verifier) takeFacts(ctx context.Context, l *layout, p Part) (w written,
 		return w, err
 	}
 	w.part = p
-	w.facts, err = f.facts(ctx, v.archive, p)
+	if w.facts, err = f.facts(ctx, v.archive, p); err == nil {
+		w.part.PieceSHA256, err = f.pieceSums()
+	}
 	return w, errors.Join(err, f.close())
 }
 
@@ -129,6 +131,9 @@ func (v *verifier) compare(l *layout, p *verifiedPart, w written) {
 	}
 	if !slices.Equal(w.part.Sums, p.Sums) {
 		v.foundIn(l.table, p, "its sums are %v, the log says %v", w.part.Sums, p.Sums)
+	}
+	if p.PieceSHA256 != "" && w.part.PieceSHA256 != p.PieceSHA256 {
+		v.foundIn(l.table, p, "its pieces have other hashes than the log says")
 	}
 	want, err := newAdd(l, w, data.Day(0).Time())
 	if err != nil {

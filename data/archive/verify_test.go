@@ -320,6 +320,7 @@ func TestVerify_FindsWhatOnlyContradictionsShow(t *testing.T) {
 		"rows":       {func(a *add) { a.Tags["rows"] = "5" }, "the log says 5"},
 		"sums":       {func(a *add) { a.Tags["sums"] = `[{"column":"cost","currency":"EUR","amount":"999"}]` }, "its sums are"},
 		"content":    {func(a *add) { a.Tags["content_sha256"] = strings.Repeat("0", 64) }, "another content hash"},
+		"pieces":     {func(a *add) { a.Tags["piece_sha256"] += "A" }, "its pieces have other hashes"},
 		"statistics": {func(a *add) { a.Stats = strings.Replace(a.Stats, `"customer_id":"a"`, `"customer_id":"b"`, 1) }, "statistics"},
 		"partition":  {func(a *add) { a.PartitionValues["usage_date"] = "2026-11-25" }, "it is of 2026-11-25"},
 	} {

@@ -299,7 +299,7 @@ func (v *View) whole(ctx context.Context, l *layout, p Part, columns []string) (
 	if err != nil {
 		return nil, err
 	}
-	f, err := v.archive.open(ctx, l, p)
+	f, err := v.archive.openFor(ctx, l, p, wanted)
 	if err != nil {
 		return nil, err
 	}
@@ -324,19 +324,22 @@ func (a *Archive) layout(t Table) (*layout, error) {
 // those named, in the order of the table. Each record is good until the next:
 // Retain it to keep it, and Release it then.
 func (v *View) Scan(ctx context.Context, t Table, p data.Period, columns ...string) iter.Seq2[arrow.Record, error] {
+	return v.ScanWanted(ctx, t, p, func() []string { return columns })
+}
+
+// ScanWanted is Scan of columns that are asked for anew before each file.
+func (v *View) ScanWanted(ctx context.Context, t Table, p data.Period, columns func() []string) iter.Seq2[arrow.Record, error] {
 	return func(yield func(arrow.Record, error) bool) {
 		l, err := v.archive.layout(t)
-		if err != nil {
-			yield(nil, err)
-			return
+		if err == nil {
+			_, err = l.selectColumns(columns()) // also where there is no file
 		}
-		wanted, err := l.selectColumns(columns)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
 		for _, part := range v.parts(t) {
-			if p.Contains(part.Day) && part.Rows > 0 && !v.scanPart(ctx, l, part, wanted, yield) {
+			if p.Contains(part.Day) && part.Rows > 0 && !v.scanPart(ctx, l, part, columns(), yield) {
 				return
 			}
 		}
@@ -362,8 +365,13 @@ func (v *View) CopyFile(ctx context.Context, t Table, p Part, w io.Writer) error
 }
 
 // scanPart yields the rows of one file and reports whether to go on.
-func (v *View) scanPart(ctx context.Context, l *layout, p Part, wanted selection, yield func(arrow.Record, error) bool) bool {
-	f, err := v.archive.open(ctx, l, p)
+func (v *View) scanPart(ctx context.Context, l *layout, p Part, columns []string, yield func(arrow.Record, error) bool) bool {
+	wanted, err := l.selectColumns(columns)
+	if err != nil {
+		yield(nil, err)
+		return false
+	}
+	f, err := v.archive.openFor(ctx, l, p, wanted)
 	if err != nil {
 		yield(nil, err)
 		return false

@@ -156,14 +156,17 @@ func (w *partWriter[T]) finish() (written, error) {
 	return written{w.part, w.facts}, nil
 }
 
-// verify opens a written file again, reads every row back and compares it with
-// what was to be written.
-func (a *Archive) verify(ctx context.Context, l *layout, w written) error {
+// verify opens a written file again, reads every row back, compares it with what was to be
+// written and notes the hashes of its pieces.
+func (a *Archive) verify(ctx context.Context, l *layout, w *written) error {
 	f, err := a.open(ctx, l, w.part)
 	if err != nil {
 		return err
 	}
 	again, err := f.facts(ctx, a, w.part)
+	if err == nil {
+		w.part.PieceSHA256, err = f.pieceSums()
+	}
 	if err = errors.Join(err, f.close()); err != nil {
 		return err
 	}
@@ -249,7 +252,7 @@ func writePart[T any](ctx context.Context, r *Run, l *layout, code func(*rowCode
 	}
 	done, err := w.finish()
 	if err == nil {
-		err = r.archive.verify(ctx, l, done)
+		err = r.archive.verify(ctx, l, &done)
 	}
 	return delivered{done, true}, err
 }
