@@ -56,8 +56,10 @@ func proveFromRaw(ctx context.Context, view *archive.View, p *reports.Portfolio,
 	return proof, err
 }
 
-func rawUsage(ctx context.Context, view *archive.View, p data.Period) iter.Seq2[arrow.Record, error] {
-	return view.Scan(ctx, archive.UsageTable, p, transform.RawColumns()...)
+func rawUsage(ctx context.Context, view *archive.View, p data.Period) transform.RawRows {
+	return func(wanted func() []string) iter.Seq2[arrow.Record, error] {
+		return view.ScanWanted(ctx, archive.UsageTable, p, wanted)
+	}
 }
 
 // count adds the files of a period, whose known days must all have their usage still.

@@ -148,7 +148,7 @@ func TestSpeedWorker(t *testing.T) {
 		})
 	case "bridge":
 		byTwo(t, files, func(files []string) error {
-			for _, err := range scanAll(files, 0) {
+			for _, err := range scanAll(files, 0)(transform.RawColumns) {
 				if err != nil {
 					return err
 				}
@@ -158,7 +158,7 @@ func TestSpeedWorker(t *testing.T) {
 	case "job":
 		last := data.Day(len(files) - 1)
 		in := transform.Inputs{Period: data.Period{From: data.Day(half), To: last}, Watermark: &last,
-			Raw: []iter.Seq2[arrow.Record, error]{scanAll(files[:half], 0), scanAll(files[half:], data.Day(half))}}
+			Raw: []transform.RawRows{scanAll(files[:half], 0), scanAll(files[half:], data.Day(half))}}
 		for d := range last + 1 {
 			in.Extracted = append(in.Extracted, d)
 		}
@@ -232,7 +232,11 @@ func readPages(name string) error {
 }
 
 // scanAll reads files, each as the next day.
-func scanAll(files []string, day data.Day) iter.Seq2[arrow.Record, error] {
+func scanAll(files []string, day data.Day) transform.RawRows {
+	return func(wanted func() []string) iter.Seq2[arrow.Record, error] { return scanWanted(files, day, wanted) }
+}
+
+func scanWanted(files []string, day data.Day, wanted func() []string) iter.Seq2[arrow.Record, error] {
 	return func(yield func(arrow.Record, error) bool) {
 		for i, name := range files {
 			f, err := os.Open(name)
@@ -246,7 +250,7 @@ func scanAll(files []string, day data.Day) iter.Seq2[arrow.Record, error] {
 				return
 			}
 			in := archive.File{Name: name, Reader: f, Size: info.Size(), Day: day + data.Day(i)}
-			for rec, err := range archive.ScanFile(context.Background(), in, archive.UsageTable, transform.RawColumns()...) {
+			for rec, err := range archive.ScanFile(context.Background(), in, archive.UsageTable, wanted()...) {
 				if !yield(rec, err) {
 					return
 				}

@@ -142,7 +142,7 @@ type categoryUse struct{ customer, category int32 }
 func (c *computation) readDetails() (*detailRows, error) {
 	d, days := &detailRows{}, newCalendar(c.in, c.days)
 	for _, share := range c.in.shares() {
-		for rec, err := range share {
+		for rec, err := range share(c.usage.wanted) {
 			if err == nil {
 				err = c.addDetails(d, rec, days)
 			}

@@ -29,7 +29,8 @@ func (l line) countsCost() uint32     { return uint32(l&costCounts) >> 1 }
 // category, unit, currency and charge are of the same, so that each combination of places is
 // looked up once for a set of dictionaries.
 type rowLines struct {
-	of []line // by row
+	of   []line // by row
+	long bool   // rows of the same mostly follow each other
 
 	places [4][]int32 // the dictionaries of known, as ids
 	known  []line     // by combination of places; unknownLine until it is asked for
@@ -44,6 +45,23 @@ const mostCombinations = 1 << 16
 // read sets l.of for the rows of a record.
 func (l *rowLines) read(c *usageColumns, all *kinds) {
 	l.of = atLeast(l.of, c.Rows())[:c.Rows()]
+	l.find(c, all)
+	runs, last, sample := 0, unknownLine, l.of[:min(sampleRows, len(l.of))]
+	for _, is := range sample {
+		if is != last {
+			runs++
+		}
+		last = is
+	}
+	l.long = runs*longRun <= len(sample)
+}
+
+const (
+	longRun    = 3    // from how many rows on those that are of the same are added up at once
+	sampleRows = 2048 // of a record, by which that is judged
+)
+
+func (l *rowLines) find(c *usageColumns, all *kinds) {
 	columns := [...]*IDColumn{&c.category, &c.unit, &c.currency, &c.charge}
 	if !l.prepare(columns) {
 		for i := range l.of {

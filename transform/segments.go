@@ -54,7 +54,9 @@ func (u *usage) add(rec arrow.Record, days *calendar) error {
 		u.addBlock(&c, starts[:n+1], days)
 		starts = starts[n:]
 	}
-	u.addDays(&c, days)
+	if !u.lines.long {
+		u.addDays(&c, days)
+	}
 	return nil
 }
 
@@ -85,9 +87,65 @@ func (u *usage) addBlock(c *usageColumns, starts []int32, days *calendar) {
 			u.noted = use
 		}
 	}
-	compared := func(side int8) bool { return side == current || side == previous }
+	if u.lines.long {
+		u.addRuns(c, starts)
+	} else {
+		u.addRows(c, starts)
+	}
+}
+
+// compared returns the side of a segment, if that is one of those that are compared.
+func (b *block) compared(segment int) (side int, is bool) {
+	side = int(b.side[segment])
+	return side, side == current || side == previous
+}
+
+// addRuns adds up the rows of one kind that follow each other at once.
+func (u *usage) addRuns(c *usageColumns, starts []int32) {
+	lines := u.lines.of
+	for segment := range len(starts) - 1 {
+		side, compared := u.block.compared(segment)
+		if !compared {
+			continue
+		}
+		customer, from, to := u.block.customer[segment], int(starts[segment]), int(starts[segment+1])
+		for from < to {
+			end, line := from+1, lines[from]
+			for end < to && lines[end] == line {
+				end++
+			}
+			u.addRun(c, side, customer, from, end)
+			from = end
+		}
+	}
+}
+
+// addRun adds rows of one day, customer and kind.
+func (u *usage) addRun(c *usageColumns, side int, customer int32, from, to int) {
+	line := u.lines.of[from]
+	spot := u.spots.of(customer, line.kind())
+	sums := u.spots.sums[side].at(spot)
+	if line.countsQuantity() == 1 {
+		sums.quantity.merge(Total(&c.quantity, from, to))
+		sums.quantityRows += uint32(to - from)
+	}
+	if line.countsCost() == 0 {
+		return
+	}
+	cost := Total(&c.cost, from, to)
+	sums.cost.merge(cost)
+	sums.costRows += uint32(to - from)
+	if cost.Count() > 0 { // only days with a known cost have a group
+		u.byDay.at(dayKey{data.Day(c.day.values[from]), u.spots.kinds.all[line.kind()].currency}).Merge(cost)
+	}
+	u.addUSD(c, side, spot, from, to)
+}
+
+// addRows adds up rows one by one, in steps and without a branch that is hard to predict.
+func (u *usage) addRows(c *usageColumns, starts []int32) {
+	b, n := &u.block, len(starts)-1
 	for segment := range n {
-		if compared(b.side[segment]) {
+		if _, compared := b.compared(segment); compared {
 			u.findSpots(b.customer[segment], int(starts[segment]), int(starts[segment+1]))
 		}
 	}
@@ -96,8 +154,8 @@ func (u *usage) addBlock(c *usageColumns, starts []int32, days *calendar) {
 		for to < n && b.side[to] == b.side[from] {
 			to++
 		}
-		if compared(b.side[from]) {
-			u.addRows(c, int(b.side[from]), int(starts[from]), int(starts[to]))
+		if side, compared := b.compared(from); compared {
+			u.addToSpots(c, side, int(starts[from]), int(starts[to]))
 		}
 		from = to
 	}
@@ -119,8 +177,8 @@ func (u *usage) findSpots(customer int32, from, to int) {
 	}
 }
 
-// addRows adds rows of a side to their spots.
-func (u *usage) addRows(c *usageColumns, side, from, to int) {
+// addToSpots adds rows of a side to their spots.
+func (u *usage) addToSpots(c *usageColumns, side, from, to int) {
 	sums, spots := &u.spots.sums[side], u.spotOf[from:to]
 	quantity, quantityKnown := c.quantity.values[from:to], c.quantity.valid
 	cost, costKnown := c.cost.values[from:to], c.cost.valid
@@ -131,8 +189,10 @@ func (u *usage) addRows(c *usageColumns, side, from, to int) {
 		to.quantityRows += line.countsQuantity()
 		to.costRows += line.countsCost()
 	}
-	if u.usd && u.money {
-		u.addUSD(c, side, from, to)
+	for i := from; i < to && u.usd; i++ {
+		if u.lines.of[i].countsCost() == 1 {
+			u.addUSD(c, side, u.spotOf[i], i, i+1)
+		}
 	}
 }
 
@@ -145,18 +205,18 @@ func (u *usage) usedIn(c *usageColumns, from, to int) bool {
 	return false
 }
 
-// addUSD adds the costs in USD of rows to their spots, unless one is not known.
-func (u *usage) addUSD(c *usageColumns, side, from, to int) {
+// addUSD adds the costs in USD of rows of a spot, unless one is not known.
+func (u *usage) addUSD(c *usageColumns, side int, spot int32, from, to int) {
+	if !u.usd {
+		return
+	}
 	for i := from; i < to; i++ {
-		if u.lines.of[i].countsCost() == 0 {
-			continue
-		}
 		if !c.inUSD(i) {
 			u.usd, u.spots.usds = false, sides{} // nobody asks for them
 			return
 		}
-		u.spots.usds.add(side, u.spotOf[i], 1, total(&c.usd, i, i+1))
 	}
+	u.spots.usds.add(side, spot, int64(to-from), Total(&c.usd, from, to))
 }
 
 // addDays adds the costs of the rows to their days.
@@ -175,7 +235,7 @@ func (u *usage) addDays(c *usageColumns, days *calendar) {
 		}
 		side, _ := days.of(data.Day(day[from]))
 		if lines[from].countsCost() == 1 && (side == current || side == previous) {
-			if sum := total(&c.cost, from, i+1); sum.Count() > 0 { // only days with a known cost have a group
+			if sum := Total(&c.cost, from, i+1); sum.Count() > 0 { // only days with a known cost have a group
 				u.byDay.at(dayKey{data.Day(day[from]), c.currency.At(from)}).Merge(sum)
 			}
 		}

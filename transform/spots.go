@@ -1,6 +1,9 @@
 package transform
 
-import "math/bits"
+import (
+	"math/bits"
+	"sync"
+)
 
 // The groups that usage is added up in are numbered densely, and found by place.
 
@@ -18,24 +21,23 @@ func (l *list[K]) add(key K) int32 {
 func (l *list[K]) at(i int) amounts { return l.sums.at(i) }
 
 // sides holds amounts by number, each side apart: a worker mostly meets one.
-type sides [2][]struct {
+type sides [2]pages[amount]
+
+type amount struct {
 	rows int64
 	sum  Sum
 }
 
 func (s *sides) add(side int, at int32, rows int64, sum Sum) {
-	if int(at) >= len(s[side]) {
-		s[side] = atLeast(s[side], int(at)+1)
-	}
-	to := &s[side][at]
+	to := s[side].at(at)
 	to.rows += rows
 	to.sum.Merge(sum)
 }
 
 func (s *sides) at(i int) (a amounts) {
 	for side, list := range s {
-		if i < len(list) {
-			a.rows[side], a.sums[side] = list[i].rows, list[i].sum
+		if one := list.of(int32(i)); one != nil {
+			a.rows[side], a.sums[side] = one.rows, one.sum
 		}
 	}
 	return a
@@ -47,8 +49,8 @@ type spots struct {
 	kinds kinds
 	at    grid
 	all   []spot
-	sums  [2]pages // by side: a worker mostly meets one
-	usds  sides    // the costs in USD
+	sums  [2]pages[spotSums] // by side: a worker mostly meets one
+	usds  sides              // the costs in USD
 }
 
 type spot struct{ customer, kind int32 }
@@ -167,23 +169,23 @@ func (g *grid) place(customer, kind int32) *int32 {
 }
 
 // pages holds sums by number in pieces of one size, so that none ever moves.
-type pages []*[pageSpots]spotSums
+type pages[T any] []*[pageSums]T
 
-const pageSpots = 2048
+const pageSums = 512
 
-func (p *pages) at(i int32) *spotSums {
-	page := uint32(i) / pageSpots
+func (p *pages[T]) at(i int32) *T {
+	page := uint32(i) / pageSums
 	if int(page) >= len(*p) || (*p)[page] == nil {
 		*p = atLeast(*p, int(page)+1)
-		(*p)[page] = new([pageSpots]spotSums)
+		(*p)[page] = new([pageSums]T)
 	}
-	return &(*p)[page][uint32(i)%pageSpots]
+	return &(*p)[page][uint32(i)%pageSums]
 }
 
 // of returns the sums with a number, nil if there are none.
-func (p pages) of(i int32) *spotSums {
-	if page := int(i / pageSpots); page < len(p) && p[page] != nil {
-		return &p[page][i%pageSpots]
+func (p pages[T]) of(i int32) *T {
+	if page := int(i / pageSums); page < len(p) && p[page] != nil {
+		return &p[page][i%pageSums]
 	}
 	return nil
 }
@@ -198,35 +200,50 @@ type fold struct {
 // ids says which ids of another table those of a worker are; the zero value says the same.
 type foldIDs struct{ customers, categories, units, currencies []int32 }
 
-// add adds the spots of a worker.
+// add adds the spots of a worker, quantities beside costs.
 func (f *fold) add(s *spots, ids foldIDs) {
-	u := f.to
+	var costs sync.WaitGroup
+	costs.Go(func() { f.addCosts(s, ids) })
+	f.addQuantities(s, ids)
+	costs.Wait()
+}
+
+func (f *fold) addQuantities(s *spots, ids foldIDs) {
+	to := &f.to.quantities
 	for i, spot := range s.all {
 		k := s.kinds.all[spot.kind]
-		k = kind{mapped(ids.categories, k.category), mapped(ids.units, k.unit), mapped(ids.currencies, k.currency)}
-		customer := mapped(ids.customers, spot.customer)
+		key := quantityKey{mapped(ids.customers, spot.customer), mapped(ids.categories, k.category), mapped(ids.units, k.unit)}
 		for side := range s.sums {
 			sums := s.sums[side].of(int32(i))
-			if sums == nil {
+			if sums == nil || sums.quantityRows == 0 {
 				continue
 			}
-			if sums.quantityRows > 0 {
-				at := f.quantities.place(customer, f.units.of(kind{k.category, k.unit, NoID}))
-				if *at == 0 {
-					*at = u.quantities.add(quantityKey{customer, k.category, k.unit}) + 1
-				}
-				u.quantities.sums.add(side, *at-1, int64(sums.quantityRows), sums.quantity.sum())
-			}
-			if sums.costRows == 0 {
-				continue
-			}
-			at := f.costs.place(customer, f.currencies.of(kind{k.category, NoID, k.currency}))
+			at := f.quantities.place(key.customer, f.units.of(kind{key.category, key.unit, NoID}))
 			if *at == 0 {
-				*at = u.costs.add(costKey{customer, k.category, k.currency}) + 1
+				*at = to.add(key) + 1
 			}
-			u.costs.sums.add(side, *at-1, int64(sums.costRows), sums.cost.sum())
-			if usd := s.usds[side]; u.usd && i < len(usd) {
-				u.usds.add(side, *at-1, usd[i].rows, usd[i].sum)
+			to.sums.add(side, *at-1, int64(sums.quantityRows), sums.quantity.sum())
+		}
+	}
+}
+
+func (f *fold) addCosts(s *spots, ids foldIDs) {
+	to := &f.to.costs
+	for i, spot := range s.all {
+		k := s.kinds.all[spot.kind]
+		key := costKey{mapped(ids.customers, spot.customer), mapped(ids.categories, k.category), mapped(ids.currencies, k.currency)}
+		for side := range s.sums {
+			sums := s.sums[side].of(int32(i))
+			if sums == nil || sums.costRows == 0 {
+				continue
+			}
+			at := f.costs.place(key.customer, f.currencies.of(kind{key.category, NoID, key.currency}))
+			if *at == 0 {
+				*at = to.add(key) + 1
+			}
+			to.sums.add(side, *at-1, int64(sums.costRows), sums.cost.sum())
+			if usd := s.usds[side].of(int32(i)); f.to.usd && usd != nil {
+				f.to.usds.add(side, *at-1, usd.rows, usd.sum)
 			}
 		}
 	}

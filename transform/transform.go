@@ -50,11 +50,10 @@ type Inputs struct {
 	// without what only metrics read: Metrics passes it over.
 	Daily []arrow.Record
 
-	// Raw holds rows of usage (data.UsageSchema) in place of Daily, with the money
-	// columns unless NoMoney is set. Each sequence is read by a goroutine of its own, and
+	// Raw holds rows of usage in place of Daily. Each is read by a goroutine of its own, and
 	// how the rows are spread over them changes nothing. The figures are those of Daily,
 	// if Daily was rolled up from these rows.
-	Raw []iter.Seq2[arrow.Record, error]
+	Raw []RawRows
 
 	// Others names customers with rows on days before those of Daily
 	// (CustomersSchema); nil: nobody asks for them.
@@ -81,6 +80,10 @@ type Inputs struct {
 	// then read a second time, so Raw must yield them again.
 	Details bool
 }
+
+// RawRows yields rows of usage with at least the columns of data.UsageSchema that are wanted. What
+// is wanted shrinks on the way, so that it pays to ask again before each file.
+type RawRows func(wanted func() []string) iter.Seq2[arrow.Record, error]
 
 // Snapshot is the inventory that one extraction found.
 type Snapshot struct {

@@ -16,7 +16,7 @@ type usage struct {
 	charges                       IDs
 
 	money bool // the inputs have money columns
-	usd   bool // every row with a cost has a cost in USD
+	usd   bool // and every row with a cost has a cost in USD
 
 	customerUsed     [2][]bool // by side and customer: had usage
 	subscriptionUsed [2][]bool
@@ -62,10 +62,11 @@ func (a *amounts) merge(o amounts) {
 }
 
 func newUsage(in Inputs, customers, subscriptions *IDs) *usage {
-	u := &usage{customers: customers, subscriptions: subscriptions, money: !in.NoMoney, usd: true, noted: use{side: nowhere}}
+	u := &usage{customers: customers, subscriptions: subscriptions, money: !in.NoMoney, noted: use{side: nowhere}}
 	for _, rec := range in.Daily {
 		u.money = u.money && ColumnsOf(rec).Has("cost")
 	}
+	u.usd = u.money
 	return u
 }
 
@@ -133,9 +134,24 @@ type usageColumns struct {
 	usageRows, costRows, usdRows Column[int64] // of a usage_daily record
 }
 
-// RawColumns are the columns of usage that Metrics reads from Inputs.Raw.
+// RawColumns are the columns of usage that Metrics reads from Inputs.Raw at first.
 func RawColumns() []string {
-	return []string{"usage_date", "customer_id", "subscription_id", "category", "unit", "currency", "charge_category", "quantity", "cost", "cost_usd"}
+	return append(moneylessColumns(), "cost", "cost_usd")
+}
+
+func moneylessColumns() []string {
+	return []string{"usage_date", "customer_id", "subscription_id", "category", "unit", "currency", "charge_category", "quantity"}
+}
+
+// wanted are the columns of usage that are still read.
+func (u *usage) wanted() []string {
+	switch {
+	case !u.money:
+		return moneylessColumns()
+	case !u.usd:
+		return append(moneylessColumns(), "cost")
+	}
+	return RawColumns()
 }
 
 func (u *usage) columns(rec arrow.Record) (usageColumns, error) {
@@ -147,7 +163,10 @@ func (u *usage) columns(rec arrow.Record) (usageColumns, error) {
 	c.currency, c.charge = c.IDs("currency", &u.currencies), c.IDs("charge_category", &u.charges)
 	c.quantity = c.Decimals("quantity")
 	if u.money {
-		c.cost, c.usd = c.Decimals("cost"), c.Decimals("cost_usd")
+		c.cost = c.Decimals("cost")
+		if u.usd {
+			c.usd = c.Decimals("cost_usd")
+		}
 	} else {
 		c.cost = Column[decimal128.Num]{values: c.quantity.values, valid: validity{bits: u.noBits(c.Rows())}, none: true}
 	}
@@ -189,8 +208,8 @@ func (c *usageColumns) inUSD(i int) bool {
 	return costs == inUSD
 }
 
-// total adds up the amounts that rows [from, to) state.
-func total(c *Column[decimal128.Num], from, to int) Sum {
+// Total adds up the amounts that rows [from, to) state.
+func Total(c *Column[decimal128.Num], from, to int) Sum {
 	switch {
 	case c.none:
 		return Sum{}

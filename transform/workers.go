@@ -13,7 +13,7 @@ import (
 const splitRows = 100_000
 
 // shares spreads the rows over workers.
-func (in Inputs) shares() []iter.Seq2[arrow.Record, error] {
+func (in Inputs) shares() []RawRows {
 	if len(in.Raw) > 0 {
 		return in.Raw
 	}
@@ -22,14 +22,19 @@ func (in Inputs) shares() []iter.Seq2[arrow.Record, error] {
 		rows += rec.NumRows()
 	}
 	if rows < splitRows {
-		return []iter.Seq2[arrow.Record, error]{recordsOf(in.Daily)}
+		return []RawRows{rowsOf(in.Daily)}
 	}
 	at, seen := 0, int64(0)
 	for seen < rows/2 {
 		seen += in.Daily[at].NumRows()
 		at++
 	}
-	return []iter.Seq2[arrow.Record, error]{recordsOf(in.Daily[:at]), recordsOf(in.Daily[at:])}
+	return []RawRows{rowsOf(in.Daily[:at]), rowsOf(in.Daily[at:])}
+}
+
+// rowsOf yields records whatever is wanted of them.
+func rowsOf(records []arrow.Record) RawRows {
+	return func(func() []string) iter.Seq2[arrow.Record, error] { return recordsOf(records) }
 }
 
 func recordsOf(records []arrow.Record) iter.Seq2[arrow.Record, error] {
@@ -73,8 +78,8 @@ func (u *usage) readAll(in Inputs, days *comparison) error {
 	return nil
 }
 
-func (u *usage) readShare(share iter.Seq2[arrow.Record, error], days *calendar) error {
-	for rec, err := range share {
+func (u *usage) readShare(share RawRows, days *calendar) error {
+	for rec, err := range share(u.wanted) {
 		if err == nil {
 			err = u.add(rec, days)
 		}

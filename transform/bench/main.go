@@ -162,7 +162,9 @@ func runOurs(ctx context.Context, args []string, _ io.Writer) error {
 		}
 		defer stop()
 	}
-	debug.SetGCPercent(33) // as tidemark metrics does
+	if !j.single {
+		debug.SetGCPercent(33) // as tidemark metrics does
+	}
 	return ours{set: s, folder: j.folder, out: j.out, single: j.single}.compute(ctx)
 }
 

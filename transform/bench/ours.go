@@ -30,11 +30,7 @@ type ours struct {
 }
 
 func (o ours) compute(ctx context.Context) error {
-	columns := transform.RawColumns()
-	if o.single {
-		columns = []string{"subscription_id", "cost"}
-	}
-	shares, err := o.shares(ctx, columns)
+	shares, err := o.shares(ctx)
 	if err != nil {
 		return err
 	}
@@ -50,13 +46,13 @@ func (o ours) compute(ctx context.Context) error {
 }
 
 // shares spreads the rows of both periods over two workers, a period for each.
-func (o ours) shares(ctx context.Context, columns []string) ([]iter.Seq2[arrow.Record, error], error) {
+func (o ours) shares(ctx context.Context) ([]transform.RawRows, error) {
 	p := o.set.month()
 	periods := []data.Period{p, p.Previous()}
-	shares := make([]iter.Seq2[arrow.Record, error], len(periods))
+	shares := make([]transform.RawRows, len(periods))
 	if o.set.Encoding != realArchive {
 		for i, p := range periods {
-			shares[i] = o.scanFiles(ctx, p, columns)
+			shares[i] = func(wanted func() []string) iter.Seq2[arrow.Record, error] { return o.scanFiles(ctx, p, wanted) }
 		}
 		return shares, nil
 	}
@@ -69,16 +65,18 @@ func (o ours) shares(ctx context.Context, columns []string) ([]iter.Seq2[arrow.R
 		return nil, err
 	}
 	for i, p := range periods {
-		shares[i] = view.Scan(ctx, archive.UsageTable, p, columns...)
+		shares[i] = func(wanted func() []string) iter.Seq2[arrow.Record, error] {
+			return view.ScanWanted(ctx, archive.UsageTable, p, wanted)
+		}
 	}
 	return shares, nil
 }
 
 // scanFiles yields the rows of a period's files.
-func (o ours) scanFiles(ctx context.Context, p data.Period, columns []string) iter.Seq2[arrow.Record, error] {
+func (o ours) scanFiles(ctx context.Context, p data.Period, columns func() []string) iter.Seq2[arrow.Record, error] {
 	return func(yield func(arrow.Record, error) bool) {
 		for _, f := range o.set.within(p) {
-			if !o.scanFile(ctx, f, columns, yield) {
+			if !o.scanFile(ctx, f, columns(), yield) {
 				return
 			}
 		}
@@ -110,7 +108,7 @@ func (o ours) scanFile(ctx context.Context, f file, columns []string, yield func
 }
 
 // metrics computes the whole job.
-func (o ours) metrics(shares []iter.Seq2[arrow.Record, error]) error {
+func (o ours) metrics(shares []transform.RawRows) error {
 	p := o.set.month()
 	in := transform.Inputs{Period: p, Watermark: &p.To, Raw: shares,
 		Extracted: slices.Collect(data.Period{From: p.Previous().From, To: p.To}.All())}

@@ -57,17 +57,19 @@ func (a *testArchive) metricsOf(ctx context.Context, p data.Period, workers int)
 }
 
 // spread gives each worker some of the days, the first worker the last day.
-func spread(ctx context.Context, v *archive.View, p data.Period, workers int) []iter.Seq2[arrow.Record, error] {
-	shares := make([]iter.Seq2[arrow.Record, error], workers)
+func spread(ctx context.Context, v *archive.View, p data.Period, workers int) []transform.RawRows {
+	shares := make([]transform.RawRows, workers)
 	for i := range shares {
-		shares[i] = func(yield func(arrow.Record, error) bool) {
-			for d := range p.All() {
-				if int(p.To-d)%workers != i {
-					continue
-				}
-				for rec, err := range v.Scan(ctx, archive.UsageTable, data.Period{From: d, To: d}, transform.RawColumns()...) {
-					if !yield(rec, err) {
-						return
+		shares[i] = func(wanted func() []string) iter.Seq2[arrow.Record, error] {
+			return func(yield func(arrow.Record, error) bool) {
+				for d := range p.All() {
+					if int(p.To-d)%workers != i {
+						continue
+					}
+					for rec, err := range v.ScanWanted(ctx, archive.UsageTable, data.Period{From: d, To: d}, wanted) {
+						if !yield(rec, err) {
+							return
+						}
 					}
 				}
 			}

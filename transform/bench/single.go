@@ -39,20 +39,18 @@ func (s *subscriptionSums) add(rows iter.Seq2[arrow.Record, error]) error {
 // mostly follow each other.
 func (s *subscriptionSums) addRows(ids arrow.Array, id *transform.IDColumn, cost *transform.Column[decimal128.Num]) {
 	index, nulls := ids.(*array.Dictionary).Indices().(*array.Int32).Int32Values(), ids.NullN() > 0
-	at, sum := 0, transform.Sum{}
-	for i := range index {
-		if i == 0 || nulls || index[i] != index[i-1] {
-			s.sums[at].Merge(sum)
-			at, sum = int(id.At(i))+1, transform.Sum{}
-			for at >= len(s.sums) {
-				s.sums = append(s.sums, transform.Sum{})
-			}
+	for from := 0; from < len(index); {
+		to := from + 1
+		for to < len(index) && index[to] == index[from] && (!nulls || ids.IsNull(to) == ids.IsNull(from)) {
+			to++
 		}
-		if v, known := cost.At(i); known {
-			sum.Add(v)
+		at := int(id.At(from)) + 1
+		for at >= len(s.sums) {
+			s.sums = append(s.sums, transform.Sum{})
 		}
+		s.sums[at].Merge(transform.Total(cost, from, to))
+		from = to
 	}
-	s.sums[at].Merge(sum)
 }
 
 // merge adds what another worker found.
@@ -70,11 +68,12 @@ func (s *subscriptionSums) merge(o *subscriptionSums) {
 }
 
 // sum computes sum(cost) by subscription.
-func (o ours) sum(shares []iter.Seq2[arrow.Record, error]) error {
+func (o ours) sum(shares []transform.RawRows) error {
+	columns := func() []string { return []string{"subscription_id", "cost"} }
 	parts := make([]subscriptionSums, len(shares))
 	var workers sync.WaitGroup
 	for i := range shares {
-		workers.Go(func() { parts[i].err = parts[i].add(shares[i]) })
+		workers.Go(func() { parts[i].err = parts[i].add(shares[i](columns)) })
 	}
 	workers.Wait()
 	all := &parts[0]
