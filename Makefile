@@ -111,7 +111,8 @@ lint: ## gofmt, vet, staticcheck, errcheck
 	go tool errcheck -ignoretests ./...
 
 bench: ## transforms beside DuckDB on the same files, as the table of docs/benchmarks.md (needs a C compiler; 4 GB in bin/bench); ARGS=-help tells all
-	mkdir -p bin/bench && cd transform/bench && go build -o ../../bin/bench/bench . && ../../bin/bench/bench run -data ../../bin/bench -table $(ARGS)
+	mkdir -p bin/bench && cd transform/bench && go build -o ../../bin/bench/bench . && go build -tags ours -o ../../bin/bench/ours . && \
+	  ../../bin/bench/bench run -data ../../bin/bench -ours ../../bin/bench/ours -table $(ARGS)
 
 test-duckdb: ## metrics from rollups, from raw rows and by DuckDB agree to the last digit (needs a C compiler)
 	staticcheck=$$(go tool -n staticcheck) && errcheck=$$(go tool -n errcheck) && cd transform/bench && \

@@ -129,12 +129,12 @@ reason stands beside it. --out replaces a file only when all is written.`,
 	return cmd
 }
 
-// collectSooner has memory collected when a third of what is in use was given up, unless the user
+// collectSooner has memory collected when half of what is in use was given up, unless the user
 // set that: most of what is read lies in memory that is used again, so that this takes a third of
 // the peak and little time.
 func (a *app) collectSooner() {
 	if a.getenv("GOGC") == "" {
-		debug.SetGCPercent(33)
+		debug.SetGCPercent(50)
 	}
 }
 

@@ -560,7 +560,7 @@ func TestRead_WithoutHashesOfPiecesAllIsChecked(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.files[p.key(UsageTable)][5] ^= 1 // of the first column
-	file, err := f.openFor(t.Context(), l, p, wanted)
+	file, err := f.openFor(t.Context(), l, p, wanted, &heldPieces{})
 	if err != nil {
 		t.Fatalf("damage of another column: %v", err)
 	}
@@ -568,7 +568,7 @@ func TestRead_WithoutHashesOfPiecesAllIsChecked(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.PieceSHA256 = ""
-	if _, err := f.openFor(t.Context(), l, p, wanted); !errors.Is(err, ErrDamaged) {
+	if _, err := f.openFor(t.Context(), l, p, wanted, &heldPieces{}); !errors.Is(err, ErrDamaged) {
 		t.Errorf("%v, want ErrDamaged", err)
 	}
 }

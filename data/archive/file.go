@@ -54,6 +54,7 @@ type file struct {
 	file   *parquet.File
 	leaves map[string]int // index of each column that the file has
 	buffer []byte         // for hashes
+	held   *heldPieces    // what was read for them; nil: nothing is held
 
 	// Of a file that others wrote.
 	foreign bool
@@ -70,13 +71,19 @@ func (a *Archive) open(ctx context.Context, l *layout, p Part) (*file, error) {
 }
 
 // openFor is open for who reads a selection of the columns: of a file whose pieces have hashes
-// in the log, only those are checked that are read.
-func (a *Archive) openFor(ctx context.Context, l *layout, p Part, wanted selection) (*file, error) {
+// in the log, only those are checked that are read. A small one lies in held until the next.
+func (a *Archive) openFor(ctx context.Context, l *layout, p Part, wanted selection, held *heldPieces) (*file, error) {
 	sums := strings.Fields(p.PieceSHA256)
 	if len(sums) == 0 || len(wanted.names) == len(l.columns) {
 		return a.open(ctx, l, p)
 	}
-	return a.openChecked(ctx, l, p, func(f *file, p Part) error { return f.checkPieces(p, sums[0], sums[1:], wanted.names) })
+	return a.openChecked(ctx, l, p, func(f *file, p Part) error {
+		if p.Size <= mostHeld {
+			held.spans, held.used = held.spans[:0], 0
+			f.held = held
+		}
+		return f.checkPieces(p, sums[0], sums[1:], wanted.names)
+	})
 }
 
 func (a *Archive) openChecked(ctx context.Context, l *layout, p Part, check func(*file, Part) error) (*file, error) {
@@ -121,7 +128,11 @@ func (f *file) checkWhole(p Part) error {
 // decode reads the footer and checks the columns against the table's.
 func (f *file) decode(p Part) error {
 	var err error
-	f.file, err = openParquet(f.reader, p.Size)
+	buffer := readBuffer
+	if f.held != nil {
+		buffer = heldBuffer
+	}
+	f.file, err = openParquet(f, p.Size, buffer)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
@@ -132,8 +143,8 @@ func (f *file) decode(p Part) error {
 }
 
 // openParquet opens a file that is read in columns from one end to the other.
-func openParquet(r io.ReaderAt, size int64) (*parquet.File, error) {
-	return parquet.OpenFile(r, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.ReadBufferSize(readBuffer))
+func openParquet(r io.ReaderAt, size int64, buffer int) (*parquet.File, error) {
+	return parquet.OpenFile(r, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.ReadBufferSize(buffer))
 }
 
 // checkColumns compares the columns with those of the table. parquet-go itself

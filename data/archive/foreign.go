@@ -57,7 +57,7 @@ func (in File) scan(t Table, columns []string) (s scan, err error) {
 		return scan{}, fmt.Errorf("there is no table %q", t)
 	}
 	f := &file{key: in.Name, layout: l, foreign: true, days: in.Days}
-	if f.file, err = openParquet(in.Reader, in.Size); err != nil {
+	if f.file, err = openParquet(in.Reader, in.Size, readBuffer); err != nil {
 		return scan{}, err
 	}
 	if err := f.checkForeign(); err != nil {

@@ -12,16 +12,63 @@ import (
 // span is a piece of a file.
 type span struct{ from, to int64 }
 
-// hashBuffer is how much of a file is read for its hash at once.
+// heldPieces keeps pieces of a file from their hash to their decoding, so that they are read
+// once. The next file has the same memory.
+type heldPieces struct {
+	memory []byte
+	spans  []span // which lie in memory one after another
+	used   int
+}
+
+// mostHeld is up to which size a file is held.
+const mostHeld = 16 << 20
+
+// heldBuffer is as readBuffer of a file that is held.
+const heldBuffer = 16 << 10
+
+// hold returns the memory of another piece.
+func (h *heldPieces) hold(p span) []byte {
+	from, n := h.used, int(p.to-p.from)
+	h.used += n
+	h.spans = append(h.spans, p)
+	if h.used > len(h.memory) { // pieces before it lie where they were
+		h.memory = append(h.memory[:from], make([]byte, n)...)
+	}
+	return h.memory[from:h.used]
+}
+
+// ReadAt reads from what is held, else from the file.
+func (f *file) ReadAt(b []byte, at int64) (int, error) {
+	if f.held != nil {
+		from := 0
+		for _, p := range f.held.spans {
+			if at >= p.from && at+int64(len(b)) <= p.to {
+				return copy(b, f.held.memory[from+int(at-p.from):]), nil
+			}
+			from += int(p.to - p.from)
+		}
+	}
+	return f.reader.ReadAt(b, at)
+}
+
+// hashBuffer is how much of a file that is not held is read for its hash at once.
 const hashBuffer = 64 << 10
 
 // sum returns the hash of pieces of the file as Part.PieceSHA256 has it.
 func (f *file) sum(pieces ...span) (string, error) {
-	if f.buffer == nil {
-		f.buffer = make([]byte, hashBuffer)
-	}
 	h := sha256.New()
 	for _, p := range pieces {
+		if f.held != nil {
+			b := f.held.hold(p)
+			if n, err := f.reader.ReadAt(b, p.from); n < len(b) {
+				return "", err
+			}
+			h.Write(b)
+			continue
+		}
+		if f.buffer == nil {
+			f.buffer = make([]byte, hashBuffer)
+		}
 		if _, err := io.CopyBuffer(h, io.NewSectionReader(f.reader, p.from, p.to-p.from), f.buffer); err != nil {
 			return "", err
 		}

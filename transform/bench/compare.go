@@ -61,6 +61,7 @@ type outcome struct {
 type runner struct {
 	folder string // of the data sets
 	out    string // of results
+	alone  string // the program that computes ours
 	pairs  int
 	tries  int // runs of each shape of SQL, to find the fastest
 	log    func(format string, args ...any)
@@ -164,15 +165,19 @@ func (r *runner) pair(ctx context.Context, c contest, shape string, swap bool) (
 func (r *runner) folderOf(side string) string { return filepath.Join(r.out, side) }
 
 func (r *runner) ours(ctx context.Context, c contest) (cost, error) {
-	return r.side(ctx, c, "ours")
+	return r.side(ctx, r.alone, c, "ours")
 }
 
 func (r *runner) theirs(ctx context.Context, c contest, shape string) (cost, error) {
-	return r.side(ctx, c, "duckdb", "-shape", shape)
+	program, err := os.Executable()
+	if err != nil {
+		return cost{}, err
+	}
+	return r.side(ctx, program, c, "duckdb", "-shape", shape)
 }
 
 // side runs one side into a folder that is empty.
-func (r *runner) side(ctx context.Context, c contest, name string, more ...string) (cost, error) {
+func (r *runner) side(ctx context.Context, program string, c contest, name string, more ...string) (cost, error) {
 	folder := r.folderOf(name)
 	if err := os.RemoveAll(folder); err != nil {
 		return cost{}, err
@@ -181,6 +186,6 @@ func (r *runner) side(ctx context.Context, c contest, name string, more ...strin
 		return cost{}, err
 	}
 	args := append([]string{name, "-data", r.folder, "-set", c.set.Name, "-out", folder, "-single=" + strconv.FormatBool(c.single)}, more...)
-	took, _, err := child(ctx, args...)
+	took, _, err := childOf(ctx, program, args...)
 	return took, err
 }

@@ -11,8 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	_ "github.com/duckdb/duckdb-go/v2" // the driver
-
 	"tidemark/data"
 )
 

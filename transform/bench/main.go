@@ -163,7 +163,7 @@ func runOurs(ctx context.Context, args []string, _ io.Writer) error {
 		defer stop()
 	}
 	if !j.single {
-		debug.SetGCPercent(33) // as tidemark metrics does
+		debug.SetGCPercent(50) // as tidemark metrics does
 	}
 	return ours{set: s, folder: j.folder, out: j.out, single: j.single}.compute(ctx)
 }
@@ -191,6 +191,7 @@ func runContests(ctx context.Context, args []string, out io.Writer) (err error) 
 	tries := f.Int("tries", 2, "runs of each shape of SQL, to find the fastest")
 	rows := f.Int64("rows", 0, "`rows` of every set, for a quick look in a folder of its own; 0: as stated")
 	only := f.String("only", "", "`names` of the sets, with commas; empty: all")
+	alone := f.String("ours", "", "`program` that computes ours: this one built with the tag ours, without DuckDB; empty: this one")
 	table := f.Bool("table", false, "print the table of docs/benchmarks.md")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -200,7 +201,12 @@ func runContests(ctx context.Context, args []string, out io.Writer) (err error) 
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(results)) }()
-	r := &runner{folder: *folder, out: results, pairs: max(1, *pairs), tries: max(1, *tries), log: log.Printf}
+	if *alone == "" {
+		if *alone, err = os.Executable(); err != nil {
+			return err
+		}
+	}
+	r := &runner{folder: *folder, out: results, alone: *alone, pairs: max(1, *pairs), tries: max(1, *tries), log: log.Printf}
 	var outcomes []outcome
 	for _, c := range contests(*rows) {
 		if *only != "" && !slices.Contains(strings.Split(*only, ","), c.set.Name) {
@@ -219,7 +225,7 @@ func runContests(ctx context.Context, args []string, out io.Writer) (err error) 
 	if !*table {
 		return nil
 	}
-	floor, _, err := child(ctx, "empty")
+	floor, _, err := childOf(ctx, *alone, "empty")
 	if err != nil {
 		return err
 	}

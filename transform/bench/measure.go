@@ -26,6 +26,11 @@ func child(ctx context.Context, args ...string) (cost, []byte, error) {
 	if err != nil {
 		return cost{}, nil, err
 	}
+	return childOf(ctx, program, args...)
+}
+
+// childOf is child of another program.
+func childOf(ctx context.Context, program string, args ...string) (cost, []byte, error) {
 	c := exec.CommandContext(ctx, program, args...)
 	c.Env = append(os.Environ(), fmt.Sprintf("GOMAXPROCS=%d", threads))
 	start := time.Now()
