@@ -130,8 +130,8 @@ reason stands beside it. --out replaces a file only when all is written.`,
 }
 
 // collectSooner has memory collected when half of what is in use was given up, unless the user
-// set that: most of what is read lies in memory that is used again, so that this takes a third of
-// the peak and little time.
+// set that: most of what is read lies in memory that is used again, so that this saves a fifth of
+// the peak and costs little time.
 func (a *app) collectSooner() {
 	if a.getenv("GOGC") == "" {
 		debug.SetGCPercent(50)
