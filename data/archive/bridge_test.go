@@ -3,11 +3,14 @@ package archive
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 	"math/big"
 	"slices"
 	"testing"
 
 	"github.com/apache/arrow/go/v17/arrow/decimal128"
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/encoding"
 	"pgregory.net/rapid"
 )
 
@@ -36,9 +39,36 @@ func TestTurn(t *testing.T) {
 		}
 		for _, foreign := range []bool{true, false} {
 			b, got := bridge{foreign: foreign}, make([]decimal128.Num, len(amounts))
-			if err := b.turn(got, stored); (err == nil) != (want || !foreign) || !slices.Equal(got, amounts) {
+			if err := b.turn(got, stored, nil); (err == nil) != (want || !foreign) || !slices.Equal(got, amounts) {
 				t.Errorf("foreign %t: %v, %v, want %v, and that they fit: %t", foreign, got, err, amounts, want)
 			}
+		}
+	})
+}
+
+// TestAmountsOf_BytesOfAnyLength has math/big read the same bytes, of which some rows have none.
+func TestAmountsOf_BytesOfAnyLength(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rows := rapid.SliceOf(rapid.SliceOfN(rapid.Byte(), 0, 15)).Draw(t, "rows")
+		levels := rapid.SliceOfN(rapid.ByteRange(0, 1), len(rows), len(rows)).Draw(t, "levels")
+		shift := rapid.SampledFrom([]int{0, 2}).Draw(t, "shift")
+		var stored []byte
+		offsets := []uint32{0}
+		want := make([]decimal128.Num, len(rows))
+		for i, raw := range rows {
+			if levels[i] == 0 {
+				continue
+			}
+			stored, offsets = append(stored, raw...), append(offsets, uint32(len(stored)+len(raw)))
+			v := new(big.Int).SetBytes(raw)
+			if len(raw) > 0 && raw[0] >= 0x80 {
+				v.Sub(v, new(big.Int).Lsh(big.NewInt(1), uint(8*len(raw))))
+			}
+			want[i] = decimal128.FromBigInt(v.Mul(v, big.NewInt(int64(math.Pow10(shift)))))
+		}
+		b, got := bridge{foreign: true, shift: shift}, make([]decimal128.Num, len(rows))
+		if err := b.amountsOf(got, parquet.ByteArray, encoding.ByteArrayValues(stored, offsets), levels); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%x by %v: %v, %v, want %v", rows, levels, got, err, want)
 		}
 	})
 }
