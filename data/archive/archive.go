@@ -80,6 +80,8 @@ type Archive struct {
 	opts    Options
 	layouts map[Table]*layout
 
+	piecesFrom int64 // from which size on a file has hashes of its pieces
+
 	mu     sync.Mutex
 	newest map[Table]*state // what was last replayed; a state never changes
 }
@@ -104,7 +106,7 @@ func Open(ctx context.Context, b Bucket, o Options) (*Archive, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Archive{bucket: b, opts: o, layouts: layouts, newest: map[Table]*state{}}
+	a := &Archive{bucket: b, opts: o, layouts: layouts, piecesFrom: defaultPiecesFrom, newest: map[Table]*state{}}
 	var logs errgroup.Group
 	logs.SetLimit(runtime.GOMAXPROCS(0))
 	failed := make([]error, len(Tables())) // the first in the order of the tables is told

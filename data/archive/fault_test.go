@@ -499,6 +499,7 @@ func TestRead_DamageIsNamedNeverAPanic(t *testing.T) {
 func TestRead_OfAColumnDamageIsNamedOrElsewhere(t *testing.T) {
 	b := NewMemory()
 	f := newFixture(t, b)
+	f.piecesFrom = 0
 	if err := smallRun(t.Context(), f.Archive, "run", "1"); err != nil {
 		t.Fatal(err)
 	}
@@ -549,10 +550,11 @@ func TestRead_OfAColumnDamageIsNamedOrElsewhere(t *testing.T) {
 	}
 }
 
-// TestRead_WithoutHashesOfPiecesAllIsChecked is of files of before: the log has one hash of each.
+// TestRead_WithoutHashesOfPiecesAllIsChecked is of small files and those of before: the log has one hash of each.
 func TestRead_WithoutHashesOfPiecesAllIsChecked(t *testing.T) {
 	b := NewMemory()
 	f := newFixture(t, b)
+	f.piecesFrom = 0
 	f.usage(Delivery{Source: "tables", Days: days("2026-11-20", "2026-11-20")}, row("2026-11-20", "a", "1"))
 	l, p := f.layouts[UsageTable], f.view().Parts(UsageTable)[0]
 	wanted, err := l.selectColumns([]string{"cost"})

@@ -65,7 +65,8 @@ type Part struct {
 	// PieceSHA256 are the hashes of the file's pieces: first of the footer, which says where the
 	// others lie, then of each column in the order of the file, its chunks in the order of the row
 	// groups; base64, one space apart. Who reads some columns checks these pieces alone. It is
-	// empty where the program that wrote the file did not state it; then all of it is checked.
+	// empty for a small file, and where the program that wrote it did not state it; then all of it is
+	// checked.
 	PieceSHA256 string `json:"-"`
 
 	AsOf time.Time `json:"as_of,omitzero"` // usage only: when the remote side made what the rows are from; zero where it does not say

@@ -9,6 +9,10 @@ import (
 	"strings"
 )
 
+// defaultPiecesFrom spares the log the hashes of small files, which take longer to read there than
+// the whole file takes to hash.
+const defaultPiecesFrom = 256 << 10
+
 // span is a piece of a file.
 type span struct{ from, to int64 }
 

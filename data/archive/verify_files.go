@@ -114,7 +114,7 @@ func (v *verifier) takeFacts(ctx context.Context, l *layout, p Part) (w written,
 		return w, err
 	}
 	w.part = p
-	if w.facts, err = f.facts(ctx, v.archive, p); err == nil {
+	if w.facts, err = f.facts(ctx, v.archive, p); err == nil && p.PieceSHA256 != "" {
 		w.part.PieceSHA256, err = f.pieceSums()
 	}
 	return w, errors.Join(err, f.close())
