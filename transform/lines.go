@@ -42,7 +42,7 @@ const unknownLine = line(-1)
 // looked up one by one.
 const mostCombinations = 1 << 16
 
-// read sets l.of for the rows of a record.
+// read sets l.of and l.long for the rows of a record.
 func (l *rowLines) read(c *usageColumns, all *kinds) {
 	l.of = atLeast(l.of, c.Rows())[:c.Rows()]
 	l.find(c, all)

@@ -82,7 +82,8 @@ type Inputs struct {
 }
 
 // RawRows yields rows of usage with at least the columns of data.UsageSchema that are wanted. What
-// is wanted shrinks on the way, so that it pays to ask again before each file.
+// is wanted shrinks on the way, so that it pays to ask again before each file, in the goroutine that
+// yields the records.
 type RawRows func(wanted func() []string) iter.Seq2[arrow.Record, error]
 
 // Snapshot is the inventory that one extraction found.

@@ -129,7 +129,7 @@ reason stands beside it. --out replaces a file only when all is written.`,
 	return cmd
 }
 
-// collectSooner has memory collected when half of what is in use was given up, unless the user
+// collectSooner has memory collected when half as much as is in use was taken since, unless the user
 // set that: most of what is read lies in memory that is used again, so that this saves a fifth of
 // the peak and costs little time.
 func (a *app) collectSooner() {

@@ -81,6 +81,7 @@ type Archive struct {
 	layouts map[Table]*layout
 
 	piecesFrom int64 // from which size on a file has hashes of its pieces
+	loadedUpTo int64 // up to which size pieces stay in memory from their hash to their decoding
 
 	mu     sync.Mutex
 	newest map[Table]*state // what was last replayed; a state never changes
@@ -106,7 +107,7 @@ func Open(ctx context.Context, b Bucket, o Options) (*Archive, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Archive{bucket: b, opts: o, layouts: layouts, piecesFrom: defaultPiecesFrom, newest: map[Table]*state{}}
+	a := &Archive{bucket: b, opts: o, layouts: layouts, piecesFrom: defaultPiecesFrom, loadedUpTo: defaultLoadedUpTo, newest: map[Table]*state{}}
 	var logs errgroup.Group
 	logs.SetLimit(runtime.GOMAXPROCS(0))
 	failed := make([]error, len(Tables())) // the first in the order of the tables is told

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/parquet-go/parquet-go"
 
 	"tidemark/data"
 )
@@ -497,9 +498,18 @@ func TestRead_DamageIsNamedNeverAPanic(t *testing.T) {
 // TestRead_OfAColumnDamageIsNamedOrElsewhere has each column read alone: of what is damaged in
 // another, the one that is read may not know.
 func TestRead_OfAColumnDamageIsNamedOrElsewhere(t *testing.T) {
+	t.Run("read once", func(t *testing.T) { damageColumns(t, defaultLoadedUpTo) })
+	t.Run("read again", func(t *testing.T) { damageColumns(t, 0) })
+	t.Run("several row groups", func(t *testing.T) { damageColumns(t, defaultLoadedUpTo, parquet.MaxRowsPerRowGroup(1)) })
+}
+
+func damageColumns(t *testing.T, loadedUpTo int64, options ...parquet.WriterOption) {
 	b := NewMemory()
 	f := newFixture(t, b)
-	f.piecesFrom = 0
+	f.loadedUpTo = loadedUpTo
+	for _, l := range f.layouts {
+		l.options = append(l.options, options...)
+	}
 	if err := smallRun(t.Context(), f.Archive, "run", "1"); err != nil {
 		t.Fatal(err)
 	}
@@ -554,7 +564,6 @@ func TestRead_OfAColumnDamageIsNamedOrElsewhere(t *testing.T) {
 func TestRead_WithoutHashesOfPiecesAllIsChecked(t *testing.T) {
 	b := NewMemory()
 	f := newFixture(t, b)
-	f.piecesFrom = 0
 	f.usage(Delivery{Source: "tables", Days: days("2026-11-20", "2026-11-20")}, row("2026-11-20", "a", "1"))
 	l, p := f.layouts[UsageTable], f.view().Parts(UsageTable)[0]
 	wanted, err := l.selectColumns([]string{"cost"})
@@ -562,7 +571,7 @@ func TestRead_WithoutHashesOfPiecesAllIsChecked(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.files[p.key(UsageTable)][5] ^= 1 // of the first column
-	file, err := f.openFor(t.Context(), l, p, wanted, &heldPieces{})
+	file, err := f.openFor(t.Context(), l, p, wanted, &loadedPieces{})
 	if err != nil {
 		t.Fatalf("damage of another column: %v", err)
 	}
@@ -570,7 +579,7 @@ func TestRead_WithoutHashesOfPiecesAllIsChecked(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.PieceSHA256 = ""
-	if _, err := f.openFor(t.Context(), l, p, wanted, &heldPieces{}); !errors.Is(err, ErrDamaged) {
+	if _, err := f.openFor(t.Context(), l, p, wanted, &loadedPieces{}); !errors.Is(err, ErrDamaged) {
 		t.Errorf("%v, want ErrDamaged", err)
 	}
 }

@@ -46,7 +46,7 @@ func (a *Archive) deleted(t Table, key string) string {
 const readBuffer = 256 << 10
 
 // file is an open Parquet file of a table that was found to be what the log
-// says.
+// says, as far as it is read.
 type file struct {
 	key    string
 	layout *layout
@@ -54,7 +54,7 @@ type file struct {
 	file   *parquet.File
 	leaves map[string]int // index of each column that the file has
 	buffer []byte         // for hashes
-	held   *heldPieces    // what was read for them; nil: nothing is held
+	loaded *loadedPieces  // what was read for them; nil: that is read again
 
 	// Of a file that others wrote.
 	foreign bool
@@ -71,16 +71,17 @@ func (a *Archive) open(ctx context.Context, l *layout, p Part) (*file, error) {
 }
 
 // openFor is open for who reads a selection of the columns: of a file whose pieces have hashes
-// in the log, only those are checked that are read. A small one lies in held until the next.
-func (a *Archive) openFor(ctx context.Context, l *layout, p Part, wanted selection, held *heldPieces) (*file, error) {
+// in the log, only those are checked that are read. Unless the file is too large
+// they stay in loaded, until the next file is opened with it.
+func (a *Archive) openFor(ctx context.Context, l *layout, p Part, wanted selection, loaded *loadedPieces) (*file, error) {
 	sums := strings.Fields(p.PieceSHA256)
 	if len(sums) == 0 || len(wanted.names) == len(l.columns) {
 		return a.open(ctx, l, p)
 	}
 	return a.openChecked(ctx, l, p, func(f *file, p Part) error {
-		if p.Size <= mostHeld {
-			held.spans, held.used = held.spans[:0], 0
-			f.held = held
+		if p.Size <= a.loadedUpTo {
+			loaded.spans, loaded.used = loaded.spans[:0], 0
+			f.loaded = loaded
 		}
 		return f.checkPieces(p, sums[0], sums[1:], wanted.names)
 	})
@@ -129,8 +130,8 @@ func (f *file) checkWhole(p Part) error {
 func (f *file) decode(p Part) error {
 	var err error
 	buffer := readBuffer
-	if f.held != nil {
-		buffer = heldBuffer
+	if f.loaded != nil {
+		buffer = loadedBuffer
 	}
 	f.file, err = openParquet(f, p.Size, buffer)
 	if err != nil {

@@ -50,6 +50,7 @@ func newFixtureWith(t testing.TB, b Bucket, o Options) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
+	a.piecesFrom = 0 // as if files were large
 	return &fixture{TB: t, Archive: a, bucket: b, clock: c}
 }
 

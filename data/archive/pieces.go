@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -16,38 +17,37 @@ const defaultPiecesFrom = 256 << 10
 // span is a piece of a file.
 type span struct{ from, to int64 }
 
-// heldPieces keeps pieces of a file from their hash to their decoding, so that they are read
+// loadedPieces keeps pieces of a file from their hash to their decoding, so that they are read
 // once. The next file has the same memory.
-type heldPieces struct {
+type loadedPieces struct {
 	memory []byte
 	spans  []span // which lie in memory one after another
 	used   int
 }
 
-// mostHeld is up to which size a file is held.
-const mostHeld = 16 << 20
+const (
+	defaultLoadedUpTo = 16 << 20
+	loadedBuffer      = 16 << 10 // as readBuffer, of a file whose pieces are loaded
+)
 
-// heldBuffer is as readBuffer of a file that is held.
-const heldBuffer = 16 << 10
-
-// hold returns the memory of another piece.
-func (h *heldPieces) hold(p span) []byte {
-	from, n := h.used, int(p.to-p.from)
-	h.used += n
-	h.spans = append(h.spans, p)
-	if h.used > len(h.memory) { // pieces before it lie where they were
-		h.memory = append(h.memory[:from], make([]byte, n)...)
+// room returns the memory of another piece.
+func (l *loadedPieces) room(p span) []byte {
+	from, n := l.used, int(p.to-p.from)
+	l.used += n
+	l.spans = append(l.spans, p)
+	if l.used > len(l.memory) { // pieces before it lie where they were
+		l.memory = append(l.memory[:from], make([]byte, n)...)
 	}
-	return h.memory[from:h.used]
+	return l.memory[from:l.used]
 }
 
-// ReadAt reads from what is held, else from the file.
+// ReadAt reads from what is loaded, else from the file.
 func (f *file) ReadAt(b []byte, at int64) (int, error) {
-	if f.held != nil {
+	if f.loaded != nil {
 		from := 0
-		for _, p := range f.held.spans {
+		for _, p := range f.loaded.spans {
 			if at >= p.from && at+int64(len(b)) <= p.to {
-				return copy(b, f.held.memory[from+int(at-p.from):]), nil
+				return copy(b, f.loaded.memory[from+int(at-p.from):]), nil
 			}
 			from += int(p.to - p.from)
 		}
@@ -55,19 +55,20 @@ func (f *file) ReadAt(b []byte, at int64) (int, error) {
 	return f.reader.ReadAt(b, at)
 }
 
-// hashBuffer is how much of a file that is not held is read for its hash at once.
+// hashBuffer is how much of a file that is not loaded is read for its hash at once.
 const hashBuffer = 64 << 10
 
 // sum returns the hash of pieces of the file as Part.PieceSHA256 has it.
 func (f *file) sum(pieces ...span) (string, error) {
 	h := sha256.New()
 	for _, p := range pieces {
-		if f.held != nil {
-			b := f.held.hold(p)
-			if n, err := f.reader.ReadAt(b, p.from); n < len(b) {
+		if f.loaded != nil {
+			b := f.loaded.room(p)
+			n, err := f.reader.ReadAt(b, p.from)
+			if n < len(b) && !errors.Is(err, io.EOF) {
 				return "", err
 			}
-			h.Write(b)
+			h.Write(b[:n])
 			continue
 		}
 		if f.buffer == nil {
@@ -90,7 +91,7 @@ func (f *file) footer() (span, error) {
 	if size < footerTail {
 		return span{}, fmt.Errorf("%w: it has no footer", ErrDamaged)
 	}
-	if _, err := f.reader.ReadAt(tail[:], size-footerTail); err != nil {
+	if n, err := f.reader.ReadAt(tail[:], size-footerTail); n < footerTail {
 		return span{}, err
 	}
 	length := int64(binary.LittleEndian.Uint32(tail[:]))
@@ -120,7 +121,11 @@ func (f *file) checkPieces(p Part, footerSum string, sums, columns []string) err
 		if !found {
 			continue // it came with a later version of the table
 		}
-		if err := f.checkSum("column "+name, sums[at], f.chunks(at)...); err != nil {
+		chunks, err := f.chunks(at)
+		if err == nil {
+			err = f.checkSum("column "+name, sums[at], chunks...)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -136,17 +141,23 @@ func (f *file) checkSum(name, want string, pieces ...span) error {
 }
 
 // chunks returns where the chunks of a column lie.
-func (f *file) chunks(column int) []span {
+func (f *file) chunks(column int) ([]span, error) {
 	var all []span
-	for _, g := range f.file.Metadata().RowGroups {
+	for i, g := range f.file.Metadata().RowGroups {
+		if column >= len(g.Columns) {
+			return nil, fmt.Errorf("%w: row group %d has no column %d", ErrDamaged, i, column)
+		}
 		c := g.Columns[column].MetaData
 		from := c.DataPageOffset
 		if c.DictionaryPageOffset > 0 {
 			from = min(from, c.DictionaryPageOffset)
 		}
+		if size := c.TotalCompressedSize; from < 0 || size < 0 || size > f.reader.Size()-from {
+			return nil, fmt.Errorf("%w: column %d of row group %d lies outside of it", ErrDamaged, column, i)
+		}
 		all = append(all, span{from, from + c.TotalCompressedSize})
 	}
-	return all
+	return all, nil
 }
 
 // pieceSums returns the hashes of an open file.
@@ -160,7 +171,11 @@ func (f *file) pieceSums() (string, error) {
 		return "", err
 	}
 	for at := range f.file.Root().Columns() {
-		sum, err := f.sum(f.chunks(at)...)
+		chunks, err := f.chunks(at)
+		if err != nil {
+			return "", err
+		}
+		sum, err := f.sum(chunks...)
 		if err != nil {
 			return "", err
 		}

@@ -178,7 +178,7 @@ func (a *Archive) charges(ctx context.Context, t Table, p Part, visit func(custo
 	if err != nil {
 		return err
 	}
-	f, err := a.openFor(ctx, l, p, wanted, &heldPieces{})
+	f, err := a.openFor(ctx, l, p, wanted, &loadedPieces{})
 	if err != nil {
 		return err
 	}

@@ -326,7 +326,6 @@ func TestVerify_FindsWhatOnlyContradictionsShow(t *testing.T) {
 	} {
 		b := NewMemory()
 		f := newFixture(t, b)
-		f.piecesFrom = 0
 		f.usage(Delivery{Source: "tables", Days: days("2026-11-20", "2026-11-20")}, row("2026-11-20", "a", "1"))
 		key := entryKey(UsageTable, 0)
 		actions, _, err := decodeEntry(b.files[key])

@@ -299,7 +299,7 @@ func (v *View) whole(ctx context.Context, l *layout, p Part, columns []string) (
 	if err != nil {
 		return nil, err
 	}
-	f, err := v.archive.openFor(ctx, l, p, wanted, &heldPieces{})
+	f, err := v.archive.openFor(ctx, l, p, wanted, &loadedPieces{})
 	if err != nil {
 		return nil, err
 	}
@@ -338,9 +338,9 @@ func (v *View) ScanWanted(ctx context.Context, t Table, p data.Period, columns f
 			yield(nil, err)
 			return
 		}
-		var held heldPieces
+		var loaded loadedPieces
 		for _, part := range v.parts(t) {
-			if p.Contains(part.Day) && part.Rows > 0 && !v.scanPart(ctx, l, part, columns(), &held, yield) {
+			if p.Contains(part.Day) && part.Rows > 0 && !v.scanPart(ctx, l, part, columns(), &loaded, yield) {
 				return
 			}
 		}
@@ -366,13 +366,13 @@ func (v *View) CopyFile(ctx context.Context, t Table, p Part, w io.Writer) error
 }
 
 // scanPart yields the rows of one file and reports whether to go on.
-func (v *View) scanPart(ctx context.Context, l *layout, p Part, columns []string, held *heldPieces, yield func(arrow.Record, error) bool) bool {
+func (v *View) scanPart(ctx context.Context, l *layout, p Part, columns []string, loaded *loadedPieces, yield func(arrow.Record, error) bool) bool {
 	wanted, err := l.selectColumns(columns)
 	if err != nil {
 		yield(nil, err)
 		return false
 	}
-	f, err := v.archive.openFor(ctx, l, p, wanted, held)
+	f, err := v.archive.openFor(ctx, l, p, wanted, loaded)
 	if err != nil {
 		yield(nil, err)
 		return false

@@ -24,6 +24,7 @@ import (
 	"runtime/debug"
 	"runtime/pprof"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -45,7 +46,7 @@ const usage = `usage: bench COMMAND [flags]
   duckdb    have DuckDB compute them
   compare   say where two folders of results differ
   version   print DuckDB's
-  empty     do nothing: what the process itself costs
+  empty     do nothing but tell the peak of the process itself, in bytes
 
 bench COMMAND -help tells the flags.
 `
@@ -59,7 +60,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		"duckdb":   runDuckDB,
 		"compare":  runCompare,
 		"version":  runVersion,
-		"empty":    func(context.Context, []string, io.Writer) error { return nil },
+		"empty":    runEmpty,
 	}
 	if len(args) == 0 || commands[args[0]] == nil {
 		return fmt.Errorf("no such command\n%s", usage)
@@ -225,7 +226,11 @@ func runContests(ctx context.Context, args []string, out io.Writer) (err error) 
 	if !*table {
 		return nil
 	}
-	floor, _, err := childOf(ctx, *alone, "empty")
+	_, peak, err := childOf(ctx, *alone, "empty")
+	if err != nil {
+		return err
+	}
+	floor, err := strconv.ParseInt(string(peak), 10, 64)
 	if err != nil {
 		return err
 	}
@@ -234,6 +239,22 @@ func runContests(ctx context.Context, args []string, out io.Writer) (err error) 
 		return err
 	}
 	return report(out, thisMachine(time.Now(), string(version), floor), outcomes)
+}
+
+// runEmpty prints the peak of memory of this process. What the kernel tells the parent may be that
+// of the parent itself.
+func runEmpty(_ context.Context, _ []string, out io.Writer) error {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return err
+	}
+	_, after, _ := strings.Cut(string(status), "VmHWM:")
+	var kilobytes int64
+	if _, err := fmt.Sscan(after, &kilobytes); err != nil {
+		return fmt.Errorf("this system does not tell the peak of a process: %w", err)
+	}
+	_, err = fmt.Fprint(out, kilobytes<<10)
+	return err
 }
 
 // startProfile begins to note where the time goes; stop ends it.

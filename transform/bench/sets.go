@@ -43,6 +43,7 @@ type set struct {
 	Shape    shape    `json:"shape"`
 	Shuffled bool     `json:"shuffled"`
 	Encoding encoding `json:"encoding"`
+	Format   int      `json:"format"` // of the files and the log around them, formatNow when they were stored
 
 	Stored int64  `json:"rows_stored"`
 	Bytes  int64  `json:"bytes"`
@@ -56,6 +57,9 @@ type file struct {
 	Rows int64    `json:"rows"`
 }
 
+// formatNow is what the archive writes now: 1, hashes of columns in the log.
+const formatNow = 1
+
 // complete reads the description of a set that is stored already. It is the last
 // file to be written, so a set that has one is whole.
 func (s *set) complete(folder string) (bool, error) {
@@ -66,8 +70,8 @@ func (s *set) complete(folder string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if stored.Shape != s.Shape || stored.Shuffled != s.Shuffled || stored.Encoding != s.Encoding {
-		return false, fmt.Errorf("set %s in %s is of another shape: remove its folder or give another one", s.Name, folder)
+	if stored.Shape != s.Shape || stored.Shuffled != s.Shuffled || stored.Encoding != s.Encoding || stored.Format != formatNow {
+		return false, fmt.Errorf("set %s in %s is of another shape or of a program before: remove its folder or give another one", s.Name, folder)
 	}
 	*s = stored
 	return true, nil
@@ -109,6 +113,7 @@ func (s *set) generate(ctx context.Context, folder string) error {
 		}
 		s.Stored, s.Bytes = s.Stored+f.Rows, s.Bytes+info.Size()
 	}
+	s.Format = formatNow
 	b, err := json.MarshalIndent(s, "", " ")
 	if err != nil {
 		return err

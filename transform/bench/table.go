@@ -17,11 +17,11 @@ type machine struct {
 	goVersion string
 	duckDB    string
 	day       time.Time
-	floor     cost   // of a process that does nothing
+	floor     int64  // peak of a process that does nothing, bytes
 	load      string // average over the last minute
 }
 
-func thisMachine(now time.Time, duckDB string, floor cost) machine {
+func thisMachine(now time.Time, duckDB string, floor int64) machine {
 	return machine{cores: runtime.NumCPU(), model: processor(), goVersion: runtime.Version(), duckDB: duckDB, day: now, floor: floor, load: load()}
 }
 
@@ -54,7 +54,7 @@ func report(w io.Writer, m machine, outcomes []outcome) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s; %d cores of %s, load %s at the end; %s, DuckDB %s. Both sides on %d threads, medians of %d pairs run by turns; ratios are medians of the\n"+
 		"ratios pair by pair. A process that does nothing has a peak of %d MiB.\n\n",
-		m.day.Format("2 January 2006"), m.cores, m.model, m.load, m.goVersion, m.duckDB, threads, len(outcomes[0].pairs), m.floor.peak>>20)
+		m.day.Format("2 January 2006"), m.cores, m.model, m.load, m.goVersion, m.duckDB, threads, len(outcomes[0].pairs), m.floor>>20)
 	b.WriteString("| | rows | subscriptions | MB | ours: wall s | CPU s | peak MiB | M rows/s | DuckDB's fastest shape | wall s | CPU s | peak MiB | wall | CPU | memory | bars | |\n")
 	b.WriteString("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- | --- |\n")
 	for _, o := range outcomes {
