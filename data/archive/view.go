@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/apache/arrow/go/v17/arrow"
-	"github.com/apache/arrow/go/v17/arrow/array"
 
 	"tidemark/data"
 )
@@ -293,58 +292,11 @@ func (v *View) Snapshot(ctx context.Context, t Table, day data.Day, columns ...s
 	return v.whole(ctx, l, parts[at], columns)
 }
 
-// whole returns all rows of a part as one record.
-func (v *View) whole(ctx context.Context, l *layout, p Part, columns []string) (arrow.Record, error) {
-	wanted, err := l.selectColumns(columns)
-	if err != nil {
-		return nil, err
-	}
-	f, err := v.archive.openFor(ctx, l, p, wanted, &loadedPieces{})
-	if err != nil {
-		return nil, err
-	}
-	rec, err := scan{f, p, v.archive.opts.Allocator, wanted, int(p.Rows)}.whole(ctx)
-	if err = errors.Join(err, f.close()); err != nil && rec != nil {
-		rec.Release()
-		return nil, err
-	}
-	return rec, err
-}
-
 func (a *Archive) layout(t Table) (*layout, error) {
 	if l := a.layouts[t]; l != nil {
 		return l, nil
 	}
 	return nil, fmt.Errorf("there is no table %q", t)
-}
-
-// Scan yields the rows of a table whose day lies in p, in records of at most
-// 65,536 rows, mostly fewer, in the order of day, feed and row. Files of other days are not
-// opened. Without columns a record has all of the table, the day first; else
-// those named, in the order of the table. Each record is good until the next:
-// Retain it to keep it, and Release it then.
-func (v *View) Scan(ctx context.Context, t Table, p data.Period, columns ...string) iter.Seq2[arrow.Record, error] {
-	return v.ScanWanted(ctx, t, p, func() []string { return columns })
-}
-
-// ScanWanted is Scan of columns that are asked for anew before each file.
-func (v *View) ScanWanted(ctx context.Context, t Table, p data.Period, columns func() []string) iter.Seq2[arrow.Record, error] {
-	return func(yield func(arrow.Record, error) bool) {
-		l, err := v.archive.layout(t)
-		if err == nil {
-			_, err = l.selectColumns(columns()) // also where there is no file
-		}
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		var loaded loadedPieces
-		for _, part := range v.parts(t) {
-			if p.Contains(part.Day) && part.Rows > 0 && !v.scanPart(ctx, l, part, columns(), &loaded, yield) {
-				return
-			}
-		}
-	}
 }
 
 // CopyFile copies the file of a part as it is, once its size and hash are found
@@ -363,55 +315,4 @@ func (v *View) CopyFile(ctx context.Context, t Table, p Part, w io.Writer) error
 		return fmt.Errorf("copy %s: %w", f.key, err)
 	}
 	return nil
-}
-
-// scanPart yields the rows of one file and reports whether to go on.
-func (v *View) scanPart(ctx context.Context, l *layout, p Part, columns []string, loaded *loadedPieces, yield func(arrow.Record, error) bool) bool {
-	wanted, err := l.selectColumns(columns)
-	if err != nil {
-		yield(nil, err)
-		return false
-	}
-	f, err := v.archive.openFor(ctx, l, p, wanted, loaded)
-	if err != nil {
-		yield(nil, err)
-		return false
-	}
-	more := scan{f, p, v.archive.opts.Allocator, wanted, batchRows}.records(ctx, yield)
-	if err := f.close(); err != nil && more {
-		yield(nil, fmt.Errorf("read %s: %w", f.key, err))
-		return false
-	}
-	return more
-}
-
-// dayRow is a row with its partition day.
-type dayRow[T any] struct {
-	day data.Day
-	row T
-}
-
-// tableRows yields the rows of a table whose day lies in p.
-func tableRows[T any](ctx context.Context, v *View, t Table, code func(*rowCoder, *T), p data.Period) iter.Seq2[dayRow[T], error] {
-	return func(yield func(dayRow[T], error) bool) {
-		decode := newDecoder(code)
-		for rec, err := range v.Scan(ctx, t, p) {
-			if err != nil {
-				yield(dayRow[T]{}, err)
-				return
-			}
-			keyOf, err := recordKeys(v.archive.layouts[t], rec)
-			if err != nil {
-				yield(dayRow[T]{}, err)
-				return
-			}
-			days := rec.Column(0).(*array.Date32)
-			for i := range int(rec.NumRows()) {
-				key, err := keyOf(nil, i)
-				if !yield(dayRow[T]{data.Day(days.Value(i)), decode.row(key)}, err) {
-					return
-				}
-			}
-		}
-	}
 }
