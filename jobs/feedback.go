@@ -167,7 +167,7 @@ func ReadAnswers(ctx context.Context, l *ledger.Ledger, role reports.Role, on da
 	if role != reports.SalesAgent && role != reports.AdminAgent {
 		return nil, nil, nil
 	}
-	rows, err := l.Feedback(ctx, ledger.FeedbackQuery{Since: (on - 366).Time(), Limit: answersHeld})
+	rows, err := l.Feedback(ctx, (on - 366).Time(), answersHeld)
 	if err != nil {
 		return nil, nil, err
 	}

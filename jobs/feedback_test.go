@@ -78,7 +78,7 @@ func (x *exchange) take(token, from string, at time.Time) FeedbackOutcome {
 
 func (x *exchange) stored() []ledger.Feedback {
 	x.t.Helper()
-	all, err := x.plant.ledger.Feedback(context.Background(), ledger.FeedbackQuery{})
+	all, err := x.plant.ledger.Feedback(context.Background(), time.Time{}, answersHeld)
 	if err != nil {
 		x.t.Fatal(err)
 	}

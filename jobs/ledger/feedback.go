@@ -37,25 +37,10 @@ func (l *Ledger) TakeFeedback(ctx context.Context, f Feedback) (fresh bool, err 
 	return n > 0, err
 }
 
-// FeedbackQuery selects answers; an empty field means any.
-type FeedbackQuery struct {
-	Recipient, Action string
-	Since             time.Time
-	Limit             int // 0 means 1000
-}
-
-// Feedback returns the answers that a query selects, the newest first.
-func (l *Ledger) Feedback(ctx context.Context, q FeedbackQuery) ([]Feedback, error) {
-	if q.Limit == 0 {
-		q.Limit = 1000
-	}
-	since := int64(0)
-	if !q.Since.IsZero() {
-		since = q.Since.UnixMilli()
-	}
+// Feedback returns at most so many of the answers since a time, the newest first.
+func (l *Ledger) Feedback(ctx context.Context, since time.Time, limit int) ([]Feedback, error) {
 	rows, err := l.db.QueryContext(ctx, `SELECT id, at, recipient, customer, action, report, until, stood FROM feedback
-		WHERE at >= $1 AND (recipient = $2 OR $2 = '') AND (action = $3 OR $3 = '') ORDER BY at DESC, id LIMIT $4`,
-		since, strings.ToLower(q.Recipient), q.Action, q.Limit)
+		WHERE at >= $1 ORDER BY at DESC, id LIMIT $2`, since.UnixMilli(), limit)
 	if err != nil {
 		return nil, fmt.Errorf("list feedback: %w", err)
 	}
