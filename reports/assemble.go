@@ -27,7 +27,7 @@ func (p *Portfolio) Document(mem memory.Allocator, scope Scope, money bool) (*Do
 	defer free()
 	tables, err := transform.Metrics(mem, in)
 	if err != nil {
-		return nil, fmt.Errorf("metrics of %s: %w", p.Inputs.Period, err)
+		return nil, err
 	}
 	defer tables.Release()
 

@@ -98,10 +98,10 @@ func (a *app) verifyArchive(ctx context.Context, path string, quick bool, w *wit
 		return err
 	}
 	if out.Objects == 0 { // a disk that is not mounted must not pass for sound
-		return fmt.Errorf("verify %s: nothing is in it; run `tidemark extract` first, or set archive.path", path)
+		return fmt.Errorf("verify %s: nothing is in it; run `tidemark extract` first, or name its folder by archive.path or --archive", path)
 	}
 	if out.Commits == 0 && out.Runs == 0 && out.OK() {
-		return fmt.Errorf("verify %s: it is no archive: no log and no run record is in it; set archive.path, or name the archive's folder", path)
+		return fmt.Errorf("verify %s: it is no archive: no log and no run record is in it; name its folder by archive.path or --archive", path)
 	}
 	if w != nil {
 		for _, s := range out.Seals {
@@ -120,7 +120,7 @@ func (a *app) verifyArchive(ctx context.Context, path string, quick bool, w *wit
 	if format == "json" {
 		err = a.printJSON(verifyListing{out, w})
 	} else {
-		a.printVerification(out, w)
+		a.printVerification(out, quick, w)
 	}
 	if err == nil && !out.OK() {
 		err = fmt.Errorf("verify %s: %w: %d findings", path, errNotVerified, len(out.Findings))
@@ -155,12 +155,15 @@ func (a *app) compareWitness(ctx context.Context, path string, w *witness) []str
 	return problems
 }
 
-func (a *app) printVerification(out archive.Verification, w *witness) {
+func (a *app) printVerification(out archive.Verification, quick bool, w *witness) {
 	for _, f := range out.Findings {
 		a.printf("%s\n", printable(f.String()))
 	}
-	a.printf("verified %d objects: %d commits, %d runs, %d data files with %d rows and %d bytes; %d findings\n",
-		out.Objects, out.Commits, out.Runs, out.Files, out.Rows, out.Bytes, len(out.Findings))
+	files := fmt.Sprintf("%d data files with %d rows and %d bytes", out.Files, out.Rows, out.Bytes)
+	if quick {
+		files = fmt.Sprintf("%d data files of %d bytes, most by their size alone", out.Files, out.Bytes)
+	}
+	a.printf("verified %d objects: %d commits, %d runs, %s; %d findings\n", out.Objects, out.Commits, out.Runs, files, len(out.Findings))
 	if out.Unreferenced > 0 {
 		a.printf("nothing refers to %d objects: `tidemark archive ls --orphans` lists them\n", out.Unreferenced)
 	}

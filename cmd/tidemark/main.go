@@ -102,7 +102,11 @@ New here?  tidemark demo            the whole pipeline on a built-in sample
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "more detail on stderr")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
 		if number := (*strconv.NumError)(nil); errors.As(err, &number) {
-			return usagef("%s", strings.Replace(err.Error(), number.Error(), "want a whole number", 1))
+			want := "want a whole number"
+			if number.Func == "ParseBool" {
+				want = "want true or false"
+			}
+			return usagef("%s", strings.Replace(err.Error(), number.Error(), want, 1))
 		}
 		return usageError{err}
 	})

@@ -90,8 +90,9 @@ func (a *app) metricsCommand() *cobra.Command {
 		Long: `Print every metric of Partner Center's Azure usage page for a period.
 
 Usage and cost count known days only: days that were extracted and are not
-after the watermark, the newest usage day minus source.settle_days. Amounts of
-two currencies are never added.
+after the watermark, the newest usage day minus source.settle_days (3 with
+--archive alone). Amounts of two currencies are never added. The days before the
+periods are read, too: who was there before, and what a score looks back on.
 
 --details adds the cost of each day by category and by customer, quantities by
 unit, the five customers per currency that grew and that fell most and the
@@ -108,7 +109,8 @@ json has the keys of docs/metrics.md; csv and parquet are one long table, a row
 per figure, with the columns described there: in parquet amounts are
 DECIMAL(38,18) and days DATE, in csv a text that a spreadsheet would take for a
 formula stands behind an apostrophe. What is unknown is null or empty, and a
-reason stands beside it. --out replaces a file only when all is written.`,
+reason stands beside it. --out makes the folder of its file, and replaces the file
+only when all is written.`,
 		Example: `  tidemark metrics --period latest-7d
   tidemark metrics --period latest-7d --details
   tidemark metrics --period 2026-10 --group-by customer --format csv --out october.csv
@@ -125,6 +127,7 @@ reason stands beside it. --out replaces a file only when all is written.`,
 	_ = cmd.RegisterFlagCompletionFunc("group-by", cobra.FixedCompletions(groups, cobra.ShellCompDirectiveNoFileComp))
 	cmd.Flags().BoolVar(&f.fromRaw, "from-raw", false, "also compute both periods from the rows of usage that usage_daily was made from, and fail where a figure differs")
 	cmd.Flags().StringVar(&f.out, "out", "", "`FILE` to write or replace (default: print)")
+	a.archiveFlag(cmd)
 	formatFlag(cmd, &f.format, "table", "table", "json", "csv", "parquet")
 	return cmd
 }
@@ -146,7 +149,7 @@ func (a *app) metrics(ctx context.Context, f metricsFlags) error {
 		return usagef("--format parquet is binary, and this is a terminal: give --out FILE, or redirect the output")
 	}
 	a.collectSooner()
-	c, err := a.config()
+	c, err := a.readingConfig()
 	if err != nil {
 		return err
 	}
@@ -194,7 +197,7 @@ func (a *app) metrics(ctx context.Context, f metricsFlags) error {
 func (a *app) printFigures(doc *reports.Document, f metricsFlags) error {
 	if f.groupBy != "" {
 		groups := doc.GroupBy(reports.GroupKey(f.groupBy))
-		return a.printAs(f.format, groups, groups.Figures, doc.Coverage, func() { a.printGroups(groups) })
+		return a.printAs(f.format, groups, groups.Figures, doc.Coverage, func() { a.printGroups(groups, doc.Background.Compared) })
 	}
 	return a.printAs(f.format, doc, doc.Figures, doc.Coverage, func() { a.printMetrics(doc) })
 }

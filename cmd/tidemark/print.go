@@ -35,10 +35,11 @@ func percent(c *float64) string {
 }
 
 // printCoverage says which days the numbers are about.
-func (a *app) printCoverage(d reports.Coverage) {
+func (a *app) printCoverage(d reports.Coverage, compared reports.Compared) {
 	known := "complete"
 	if !d.Complete {
-		known = fmt.Sprintf("%d of %d days known, %d of %d before", d.KnownDays, d.Period.Days(), d.PreviousKnownDays, d.Previous.Days())
+		known = fmt.Sprintf("%d of %d days known, %d of %d before; %d compared with %d", d.KnownDays, d.Period.Days(), d.PreviousKnownDays, d.Previous.Days(),
+			compared.Days, compared.PreviousDays)
 	}
 	a.printf("period   %s to %s, compared with %s to %s (%s)\n", d.Period.From, d.Period.To, d.Previous.From, d.Previous.To, known)
 	a.printf("known at %s, usage complete up to %s\n\n", d.KnownAt.Format("2006-01-02T15:04:05Z07:00"), orDash(d.Watermark))
@@ -46,7 +47,7 @@ func (a *app) printCoverage(d reports.Coverage) {
 
 // printMetrics prints the document as tables.
 func (a *app) printMetrics(d *reports.Document) {
-	a.printCoverage(d.Coverage)
+	a.printCoverage(d.Coverage, d.Background.Compared)
 	a.printf("%-28s %16s %16s %10s\n", "", "value", "previous", "change")
 	for _, c := range d.AllCounts() {
 		reason := ""
@@ -73,7 +74,7 @@ func (a *app) printMetrics(d *reports.Document) {
 	if d.Details != nil {
 		a.printDetails(d)
 	}
-	a.printf("\nsubscriptions without usage: %d, at risk or with a state: %d; the rows are in --format json and csv\n", len(d.WithoutUsage), len(d.AtRisk))
+	a.printf("\nsubscriptions without usage: %d, at risk or with a state: %d; the rows are in --format json, csv and parquet\n", len(d.WithoutUsage), len(d.AtRisk))
 }
 
 // amountOf is what a customer is ranked by.

@@ -9,8 +9,8 @@ import (
 )
 
 // printGroups prints a row for each group and currency.
-func (a *app) printGroups(g reports.Groups) {
-	a.printCoverage(g.Coverage)
+func (a *app) printGroups(g reports.Groups, compared reports.Compared) {
+	a.printCoverage(g.Coverage, compared)
 	a.printf("%-40s %20s %20s %10s\n", "cost by "+string(g.GroupBy), "value", "previous", "change")
 	for _, group := range g.Groups {
 		label, id := group.Currency, ""

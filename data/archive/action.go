@@ -350,7 +350,7 @@ func checkSelfHash(b []byte, self string) error {
 			return nil
 		}
 	}
-	return errors.New("its hash of itself does not match: it was changed after it was written")
+	return errors.New("its hash of itself does not match: it was changed after it was written, restore it from a copy")
 }
 
 // withSelf puts the hash of a text into its empty field self.

@@ -88,8 +88,11 @@ func (a *Archive) openChecked(ctx context.Context, l *layout, p Part, check func
 	f := &file{key: p.key(l.table), layout: l}
 	r, err := a.bucket.Open(ctx, f.key)
 	if err != nil {
-		if why := a.deleted(l.table, f.key); errors.Is(err, fs.ErrNotExist) && why != "" {
+		switch why := a.deleted(l.table, f.key); {
+		case errors.Is(err, fs.ErrNotExist) && why != "":
 			err = fmt.Errorf("%w: %s", ErrPruned, why)
+		case errors.Is(err, fs.ErrNotExist):
+			err = fmt.Errorf("restore it from a copy: %w", err)
 		}
 		return nil, fmt.Errorf("read %s: %w", f.key, err)
 	}

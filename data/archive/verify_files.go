@@ -92,7 +92,7 @@ func (v *verifier) taken(f takenFile) {
 	switch {
 	case errors.Is(f.err, context.Canceled):
 	case errors.Is(f.err, ErrDamaged), errors.Is(f.err, ErrSchema):
-		v.foundIn(t, f.part, "%v", f.err)
+		v.foundIn(t, f.part, "%s", strings.TrimPrefix(f.err.Error(), "read "+f.part.key(t)+": "))
 	case f.err != nil:
 		v.found(f.part.key(t), "cannot be read: %v", f.err)
 	default:

@@ -96,7 +96,10 @@ func (o outcome) verdict() string {
 			missed = append(missed, p.name)
 		}
 	}
-	if missed == nil {
+	switch {
+	case bar == (ratio{}):
+		return "no bars"
+	case missed == nil:
 		return "holds"
 	}
 	return "misses " + strings.Join(missed, ", ")
