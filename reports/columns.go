@@ -74,7 +74,7 @@ func required[T any](get func(int) *T) func(int) T {
 }
 
 // text reads a string column, dictionary-encoded or plain. The texts are copies
-// and outlive the record.
+// and outlive the record; of a dictionary each is copied once.
 func (r *reader) text(name string) func(int) *string {
 	plain := func(a *array.String, i int) string { return strings.Clone(a.Value(i)) }
 	dict, ok := r.column(name).(*array.Dictionary)
@@ -86,11 +86,16 @@ func (r *reader) text(name string) func(int) *string {
 		r.fail(name, "unexpected type "+dict.DataType().String())
 		return func(int) *string { return nil }
 	}
+	copies := make([]*string, values.Len())
 	return func(i int) *string {
 		if dict.IsNull(i) {
 			return nil
 		}
-		return new(strings.Clone(values.Value(dict.GetValueIndex(i))))
+		at := dict.GetValueIndex(i)
+		if copies[at] == nil {
+			copies[at] = new(strings.Clone(values.Value(at)))
+		}
+		return copies[at]
 	}
 }
 

@@ -342,8 +342,8 @@ func differ(set []int32, columns ...*IDColumn) {
 	for ; len(several) >= 3; several = several[3:] { // at once, which is faster
 		differ3(set, several[0][:len(set)], several[1][:len(set)], several[2][:len(set)])
 	}
-	for _, index := range several {
-		differ3(set, index[:len(set)], index[:len(set)], index[:len(set)])
+	if n := len(several); n > 0 {
+		differ3(set, several[0][:len(set)], several[n-1][:len(set)], several[n-1][:len(set)])
 	}
 }
 

@@ -71,11 +71,18 @@ func (l *rowLines) find(c *usageColumns, all *kinds) {
 	}
 	clear(l.of)
 	step := 1
-	for at := len(columns) - 1; at >= 0; at-- {
+	for at := len(columns) - 1; at > 0; at-- {
 		columns[at].addPlaces(l.of, step)
 		step *= len(columns[at].remap) + 1
 	}
+	first := columns[0] // its place is added and looked up in one pass
+	index, nulls, null := first.index[:len(l.of)], first.valid.bits != nil, line(len(first.remap))
 	for i, code := range l.of {
+		at := line(index[i])
+		if nulls && first.valid.isNull(i) {
+			at = null
+		}
+		code += at * line(step)
 		is := l.known[code]
 		if is == unknownLine {
 			is = l.enter(int(code), columns, c, all)

@@ -107,9 +107,13 @@ func (r *columnReader) nextPage() (err error) {
 // the array.
 func (r *columnReader) take(n int) arrow.Array {
 	var part arrow.Array
-	if r.absent {
+	switch {
+	case r.absent:
 		part = r.empty(n)
-	} else {
+	case r.row == 0 && n == r.page.Len():
+		part, r.row = r.page, n
+		part.Retain()
+	default:
 		part = array.NewSlice(r.page, int64(r.row), int64(r.row+n))
 		r.row += n
 	}

@@ -42,6 +42,9 @@ func (a *Archive) deleted(t Table, key string) string {
 // readBuffer is how much of a column is read at once.
 const readBuffer = 256 << 10
 
+// smallBuffer is that of a small file, and of one whose pieces are loaded.
+const smallBuffer = 16 << 10
+
 // file is an open Parquet file of a table that was found to be what the log
 // says, as far as it is read.
 type file struct {
@@ -130,8 +133,8 @@ func (f *file) checkWhole(p Part) error {
 func (f *file) decode(p Part) error {
 	var err error
 	buffer := readBuffer
-	if f.loaded != nil {
-		buffer = loadedBuffer
+	if f.loaded != nil || p.Size <= readBuffer {
+		buffer = smallBuffer
 	}
 	f.file, err = openParquet(f, p.Size, buffer)
 	if err != nil {

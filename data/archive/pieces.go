@@ -25,10 +25,7 @@ type loadedPieces struct {
 	used   int
 }
 
-const (
-	defaultLoadedUpTo = 16 << 20
-	loadedBuffer      = 16 << 10 // as readBuffer, of a file whose pieces are loaded
-)
+const defaultLoadedUpTo = 16 << 20
 
 // room returns the memory of another piece.
 func (l *loadedPieces) room(p span) []byte {
