@@ -233,8 +233,9 @@ func (a *Archive) commits(ctx context.Context, from *state) iter.Seq2[Commit, er
 			}
 		}
 		version, previous := from.version()+1, from.head().sha256
+		var buffers entryBuffers
 		for ; ; version++ {
-			c, err := a.readEntry(ctx, from.table, version, previous)
+			c, err := a.readEntry(ctx, from.table, version, previous, &buffers)
 			if version > listed && errors.Is(err, fs.ErrNotExist) {
 				return
 			}
@@ -252,13 +253,17 @@ func isEntry(key string) bool {
 	return isJSON && len(digits) == 20 && strings.Trim(digits, "0123456789") == ""
 }
 
-func (a *Archive) readEntry(ctx context.Context, t Table, version int64, previous string) (Commit, error) {
+// entryBuffers are the memory of a log entry, used again for the next.
+type entryBuffers struct{ text, bare []byte }
+
+func (a *Archive) readEntry(ctx context.Context, t Table, version int64, previous string, buffers *entryBuffers) (Commit, error) {
 	key := entryKey(t, version)
-	b, err := readAll(ctx, a.bucket, key)
-	if err != nil {
+	var err error
+	if buffers.text, err = readInto(ctx, buffers.text, a.bucket, key); err != nil {
 		return Commit{}, fmt.Errorf("read log entry %s: %w", key, err)
 	}
-	c, err := a.parseEntry(t, version, b)
+	buffers.bare = appendWithoutStats(buffers.bare[:0], buffers.text)
+	c, err := a.parseEntry(t, version, buffers.text, buffers.bare)
 	if err == nil && c.Previous != previous {
 		err = fmt.Errorf("it follows an entry with hash %.16s, but the one before it has %.16s: one of them was replaced", c.Previous, previous)
 	}
@@ -268,8 +273,9 @@ func (a *Archive) readEntry(ctx context.Context, t Table, version int64, previou
 	return c, nil
 }
 
-func (a *Archive) parseEntry(t Table, version int64, b []byte) (Commit, error) {
-	actions, info, err := parseActions(withoutStats(b))
+// parseEntry reads a log entry from its text without statistics.
+func (a *Archive) parseEntry(t Table, version int64, b, bare []byte) (Commit, error) {
+	actions, info, err := parseActions(bare)
 	if err == nil {
 		err = checkSelf(b, info)
 	}
@@ -305,11 +311,10 @@ func (a *Archive) parseEntry(t Table, version int64, b []byte) (Commit, error) {
 	return c, nil
 }
 
-// withoutStats returns the text of an entry without the statistics of the files that it adds:
-// they are half of it, and a replay has no use for them.
-func withoutStats(b []byte) []byte {
+// appendWithoutStats appends the text of an entry without the statistics of the files that it
+// adds: they are half of it, and a replay has no use for them.
+func appendWithoutStats(out, b []byte) []byte {
 	const field = `,"stats":"` // in a JSON text the quotes of a string's inside have a backslash before them
-	out := make([]byte, 0, len(b))
 	for {
 		at := bytes.Index(b, []byte(field))
 		if at < 0 {
@@ -330,11 +335,16 @@ func withoutStats(b []byte) []byte {
 }
 
 func readAll(ctx context.Context, b Bucket, key string) ([]byte, error) {
+	return readInto(ctx, []byte{}, b, key)
+}
+
+// readInto is readAll into memory that is used again, as far as it is large enough.
+func readInto(ctx context.Context, memory []byte, b Bucket, key string) ([]byte, error) {
 	r, err := b.Open(ctx, key)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]byte, r.Size())
+	out := slices.Grow(memory[:0], int(r.Size()))[:r.Size()]
 	n, err := r.ReadAt(out, 0)
 	if n == len(out) {
 		err = nil // io.ReaderAt may say io.EOF at the end
