@@ -97,8 +97,10 @@ func (u *usage) addBlock(c *usageColumns, starts []int32, days *calendar) {
 // compared returns the side of a segment, if that is one of those that are compared.
 func (b *block) compared(segment int) (side int, is bool) {
 	side = int(b.side[segment])
-	return side, side == current || side == previous
+	return side, isCompared(side)
 }
+
+func isCompared(side int) bool { return side == current || side == previous }
 
 // addRuns adds up the rows of one kind that follow each other at once.
 func (u *usage) addRuns(c *usageColumns, starts []int32) {
@@ -234,7 +236,7 @@ func (u *usage) addDays(c *usageColumns, days *calendar) {
 			continue
 		}
 		side, _ := days.of(data.Day(day[from]))
-		if lines[from].countsCost() == 1 && (side == current || side == previous) {
+		if lines[from].countsCost() == 1 && isCompared(side) {
 			if sum := Total(&c.cost, from, i+1); sum.Count() > 0 { // only days with a known cost have a group
 				u.byDay.at(dayKey{data.Day(day[from]), c.currency.At(from)}).Merge(sum)
 			}

@@ -85,11 +85,8 @@ func (t *tally) add(v decimal128.Num, known uint32) {
 
 // merge adds a sum of as few amounts.
 func (t *tally) merge(s Sum) {
-	var carry uint64
-	t.lo, carry = bits.Add64(t.lo, s.lo, 0)
-	t.hi, carry = bits.Add64(t.hi, s.hi, carry)
-	t.top += int32(s.top) + int32(carry)
-	t.n += uint32(s.n)
+	s.Merge(t.sum())
+	*t = tally{s.lo, s.hi, int32(s.top), uint32(s.n)}
 }
 
 func (t tally) sum() Sum { return Sum{t.lo, t.hi, int64(t.top), int64(t.n)} }

@@ -38,10 +38,9 @@
 // chain cannot show is that the newest run was removed as a whole.
 //
 // How rows come out: [Archive.View] fixes each table at a version, now or as of
-// a time. [View.Scan] and [View.Snapshot] check size, hash and schema of a file, of a
-// large one the hashes of the columns that are read,
-// and make Arrow records with the schemas of package data over its column pages:
-// a record keeps the pages that it lies over until it is released. A file that is
+// a time. [View.Scan] and [View.Snapshot] check size, hash and schema of a file,
+// of a large one the hashes of the columns that are read, and make Arrow records
+// with the schemas of package data over its column pages: a record keeps the pages that it lies over until it is released. A file that is
 // not what the log says is [ErrDamaged] or [ErrSchema]. [ScanFile] reads files that
 // others wrote in the same way.
 //

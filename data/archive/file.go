@@ -100,10 +100,10 @@ func (a *Archive) openChecked(ctx context.Context, l *layout, p Part, check func
 		return nil, fmt.Errorf("read %s: %w", f.key, err)
 	}
 	f.reader = r
-	if err := f.checkSize(p); err != nil {
-		return nil, errors.Join(fmt.Errorf("read %s: %w", f.key, err), r.Close())
+	if err = f.checkSize(p); err == nil {
+		err = check(f, p)
 	}
-	if err := check(f, p); err != nil {
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("read %s: %w", f.key, err), r.Close())
 	}
 	return f, nil

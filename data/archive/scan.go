@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
@@ -45,16 +46,29 @@ func (v *View) Scan(ctx context.Context, t Table, p data.Period, columns ...stri
 func (v *View) ScanWanted(ctx context.Context, t Table, p data.Period, columns func() []string) iter.Seq2[arrow.Record, error] {
 	return func(yield func(arrow.Record, error) bool) {
 		l, err := v.archive.layout(t)
-		if err == nil {
-			_, err = l.selectColumns(columns()) // also where there is no file
+		if err != nil {
+			yield(nil, err)
+			return
 		}
+		names := columns()
+		wanted, err := l.selectColumns(names)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
 		var loaded loadedPieces
 		for _, part := range v.parts(t) {
-			if p.Contains(part.Day) && part.Rows > 0 && !v.scanPart(ctx, l, part, columns(), &loaded, yield) {
+			if !p.Contains(part.Day) || part.Rows == 0 {
+				continue
+			}
+			if now := columns(); !slices.Equal(now, names) {
+				names = now
+				if wanted, err = l.selectColumns(names); err != nil {
+					yield(nil, err)
+					return
+				}
+			}
+			if !v.scanPart(ctx, l, part, wanted, &loaded, yield) {
 				return
 			}
 		}
@@ -62,12 +76,7 @@ func (v *View) ScanWanted(ctx context.Context, t Table, p data.Period, columns f
 }
 
 // scanPart yields the rows of one file and reports whether to go on.
-func (v *View) scanPart(ctx context.Context, l *layout, p Part, columns []string, loaded *loadedPieces, yield func(arrow.Record, error) bool) bool {
-	wanted, err := l.selectColumns(columns)
-	if err != nil {
-		yield(nil, err)
-		return false
-	}
+func (v *View) scanPart(ctx context.Context, l *layout, p Part, wanted selection, loaded *loadedPieces, yield func(arrow.Record, error) bool) bool {
 	f, err := v.archive.openFor(ctx, l, p, wanted, loaded)
 	if err != nil {
 		yield(nil, err)
