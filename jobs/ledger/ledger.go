@@ -32,7 +32,8 @@ import (
 	"slices"
 	"time"
 
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	"modernc.org/sqlite" // and the driver "sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 //go:embed migrations/*.sql
@@ -50,6 +51,9 @@ type Options struct {
 
 // DefaultLease is long against clock differences between machines.
 const DefaultLease = time.Minute
+
+// patience is how long a ledger that another process locks is waited for.
+const patience = 10 * time.Second
 
 // Ledger is an open ledger, safe for several goroutines.
 type Ledger struct {
@@ -81,17 +85,38 @@ func Open(ctx context.Context, file string, o Options) (*Ledger, error) {
 		return nil, fmt.Errorf("open ledger: %w", err)
 	}
 	// FULL: a commit that is lost with the power would be a mail sent twice.
-	query := url.Values{"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(10000)", "foreign_keys(1)"}, "_txlock": {"immediate"}}
+	query := url.Values{"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", fmt.Sprintf("busy_timeout(%d)", patience.Milliseconds()), "foreign_keys(1)"}, "_txlock": {"immediate"}}
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: filepath.ToSlash(file)}).EscapedPath()+"?"+query.Encode())
 	if err != nil {
 		return nil, fmt.Errorf("open ledger %s: %w", file, err)
 	}
 	db.SetMaxOpenConns(1) // one writer at a time; SQLite has no more
-	l, err := attach(ctx, db, o, "")
+	var l *Ledger
+	if err = connect(ctx, db); err == nil {
+		l, err = attach(ctx, db, o, "")
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open ledger %s: %w", file, err), db.Close())
 	}
 	return l, nil
+}
+
+// connect makes the connection. Of several that make a new file one with a log
+// at once SQLite refuses some without waiting: busy_timeout is not heeded there.
+func connect(ctx context.Context, db *sql.DB) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		err := db.PingContext(ctx)
+		if locked := (*sqlite.Error)(nil); !errors.As(err, &locked) || locked.Code()&0xff != sqlite3.SQLITE_BUSY {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }
 
 // attach makes a ledger of an open database and brings its schema up to date.
