@@ -39,23 +39,19 @@ func (d *dictionary) load(mem memory.Allocator, base parquet.Dictionary) {
 		}
 		return
 	}
-	d.made = copied(mem, base.Page())
+	d.made = textsOver(base)
 }
 
-// copied makes an array of the texts of a page, which keeps nothing of it.
-func copied(mem memory.Allocator, page parquet.Page) arrow.Array {
-	values := page.Data()
+// textsOver makes an array over the texts of a dictionary. parquet-go never uses the memory of a
+// dictionary again, unlike that of pages, so that it is Go's to collect.
+func textsOver(dict parquet.Dictionary) arrow.Array {
+	values := dict.Page().Data()
 	texts, offsets := values.ByteArray()
 	if len(offsets) == 0 {
 		offsets = []uint32{0}
 	}
-	buffers := []*memory.Buffer{nil, memory.NewResizableBuffer(mem), memory.NewResizableBuffer(mem)}
-	for i, from := range [][]byte{arrow.GetBytes(offsets), texts} {
-		buffers[i+1].Resize(len(from))
-		copy(buffers[i+1].Bytes(), from)
-		defer buffers[i+1].Release()
-	}
-	d := array.NewData(arrow.BinaryTypes.String, len(offsets)-1, buffers, nil, 0, 0)
+	d := array.NewData(arrow.BinaryTypes.String, len(offsets)-1,
+		[]*memory.Buffer{nil, memory.NewBufferBytes(arrow.GetBytes(offsets)), memory.NewBufferBytes(texts)}, nil, 0, 0)
 	defer d.Release()
 	return array.NewStringData(d)
 }

@@ -571,7 +571,7 @@ func TestRead_WithoutHashesOfPiecesAllIsChecked(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.files[p.key(UsageTable)][5] ^= 1 // of the first column
-	file, err := f.openFor(t.Context(), l, p, wanted, &loadedPieces{})
+	file, err := f.openFor(t.Context(), l, p, wanted, &reused{})
 	if err != nil {
 		t.Fatalf("damage of another column: %v", err)
 	}
@@ -579,7 +579,7 @@ func TestRead_WithoutHashesOfPiecesAllIsChecked(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.PieceSHA256 = ""
-	if _, err := f.openFor(t.Context(), l, p, wanted, &loadedPieces{}); !errors.Is(err, ErrDamaged) {
+	if _, err := f.openFor(t.Context(), l, p, wanted, &reused{}); !errors.Is(err, ErrDamaged) {
 		t.Errorf("%v, want ErrDamaged", err)
 	}
 }

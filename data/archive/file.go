@@ -72,16 +72,16 @@ func (a *Archive) open(ctx context.Context, l *layout, p Part) (*file, error) {
 
 // openFor is open for who reads a selection of the columns: of a file whose pieces have hashes
 // in the log, only those are checked that are read. Unless the file is too large
-// they stay in loaded, until the next file is opened with it.
-func (a *Archive) openFor(ctx context.Context, l *layout, p Part, wanted selection, loaded *loadedPieces) (*file, error) {
+// they stay in memory, until the next file is opened with the same.
+func (a *Archive) openFor(ctx context.Context, l *layout, p Part, wanted selection, again *reused) (*file, error) {
 	sums := strings.Fields(p.PieceSHA256)
 	if len(sums) == 0 || len(wanted.names) == len(l.columns) {
 		return a.open(ctx, l, p)
 	}
 	return a.openChecked(ctx, l, p, func(f *file, p Part) error {
 		if p.Size <= a.loadedUpTo {
-			loaded.spans, loaded.used = loaded.spans[:0], 0
-			f.loaded = loaded
+			f.loaded = &again.pieces
+			f.loaded.spans, f.loaded.used = f.loaded.spans[:0], 0
 		}
 		return f.checkPieces(p, sums[0], sums[1:], wanted.names)
 	})

@@ -143,7 +143,9 @@ func scanFile(t testing.TB, a *fixture, table Table, p Part, batch int) []string
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := scan{f, p, a.opts.Allocator, all, batch}
+	again := newReused(a.opts.Allocator)
+	defer again.end()
+	s := scan{f, p, a.opts.Allocator, again, all, batch}
 	lines := []string{}
 	s.records(context.Background(), func(rec arrow.Record, err error) bool {
 		if err != nil {

@@ -74,7 +74,7 @@ func (in File) scan(t Table, columns []string) (s scan, err error) {
 	if mem == nil {
 		mem = memory.DefaultAllocator
 	}
-	return scan{f, Part{Day: in.Day, Rows: f.file.NumRows()}, mem, wanted, batchRows}, nil
+	return scan{f, Part{Day: in.Day, Rows: f.file.NumRows()}, mem, nil, wanted, batchRows}, nil
 }
 
 // checkForeign finds the columns, and those that cannot be read as the table's.

@@ -63,3 +63,14 @@ func (r *recycler) end() {
 	}
 	r.free, r.ended = nil, true
 }
+
+// reused is memory that the files of a scan have after one another.
+type reused struct {
+	pieces  loadedPieces
+	buffers *recycler
+}
+
+// newReused returns what a scan begins with; end ends it.
+func newReused(mem memory.Allocator) *reused { return &reused{buffers: &recycler{mem: mem}} }
+
+func (r *reused) end() { r.buffers.end() }

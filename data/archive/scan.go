@@ -21,11 +21,13 @@ func (v *View) whole(ctx context.Context, l *layout, p Part, columns []string) (
 	if err != nil {
 		return nil, err
 	}
-	f, err := v.archive.openFor(ctx, l, p, wanted, &loadedPieces{})
+	again := newReused(v.archive.opts.Allocator)
+	defer again.end()
+	f, err := v.archive.openFor(ctx, l, p, wanted, again)
 	if err != nil {
 		return nil, err
 	}
-	rec, err := scan{f, p, v.archive.opts.Allocator, wanted, int(p.Rows)}.whole(ctx)
+	rec, err := scan{f, p, v.archive.opts.Allocator, again, wanted, int(p.Rows)}.whole(ctx)
 	if err = errors.Join(err, f.close()); err != nil && rec != nil {
 		rec.Release()
 		return nil, err
@@ -56,7 +58,8 @@ func (v *View) ScanWanted(ctx context.Context, t Table, p data.Period, columns f
 			yield(nil, err)
 			return
 		}
-		var loaded loadedPieces
+		again := newReused(v.archive.opts.Allocator)
+		defer again.end()
 		for _, part := range v.parts(t) {
 			if !p.Contains(part.Day) || part.Rows == 0 {
 				continue
@@ -68,7 +71,7 @@ func (v *View) ScanWanted(ctx context.Context, t Table, p data.Period, columns f
 					return
 				}
 			}
-			if !v.scanPart(ctx, l, part, wanted, &loaded, yield) {
+			if !v.scanPart(ctx, l, part, wanted, again, yield) {
 				return
 			}
 		}
@@ -76,13 +79,13 @@ func (v *View) ScanWanted(ctx context.Context, t Table, p data.Period, columns f
 }
 
 // scanPart yields the rows of one file and reports whether to go on.
-func (v *View) scanPart(ctx context.Context, l *layout, p Part, wanted selection, loaded *loadedPieces, yield func(arrow.Record, error) bool) bool {
-	f, err := v.archive.openFor(ctx, l, p, wanted, loaded)
+func (v *View) scanPart(ctx context.Context, l *layout, p Part, wanted selection, again *reused, yield func(arrow.Record, error) bool) bool {
+	f, err := v.archive.openFor(ctx, l, p, wanted, again)
 	if err != nil {
 		yield(nil, err)
 		return false
 	}
-	more := scan{f, p, v.archive.opts.Allocator, wanted, batchRows}.records(ctx, yield)
+	more := scan{f, p, v.archive.opts.Allocator, again, wanted, batchRows}.records(ctx, yield)
 	if err := f.close(); err != nil && more {
 		yield(nil, fmt.Errorf("read %s: %w", f.key, err))
 		return false
@@ -162,6 +165,7 @@ type scan struct {
 	file   *file
 	part   Part
 	mem    memory.Allocator
+	again  *reused // what other files of the same scan have, too; nil for a single one
 	wanted selection
 	batch  int // rows a record has at most
 }
@@ -169,15 +173,17 @@ type scan struct {
 // records hands the rows to yield, in records that never cross a row group and
 // that are released afterwards. It reports whether to go on.
 func (s scan) records(ctx context.Context, yield func(arrow.Record, error) bool) bool {
-	spare := &recycler{mem: s.mem}
-	defer spare.end()
-	days := repeatDay(s.mem, s.part.Day, int(min(int64(s.batch), s.part.Rows)))
+	if s.again == nil {
+		s.again = newReused(s.mem)
+		defer s.again.end()
+	}
+	days := repeatDay(s.again.buffers, s.part.Day, int(min(int64(s.batch), s.part.Rows)))
 	defer days.Release()
 	for _, g := range s.file.file.RowGroups() {
 		if s.file.outside(g) {
 			continue
 		}
-		more, err := s.group(ctx, s.readers([]parquet.RowGroup{g}, spare), g.NumRows(), days, yield)
+		more, err := s.group(ctx, s.readers([]parquet.RowGroup{g}), g.NumRows(), days, yield)
 		if err != nil {
 			yield(nil, fmt.Errorf("read %s: %w", s.file.key, err))
 			return false
@@ -191,11 +197,11 @@ func (s scan) records(ctx context.Context, yield func(arrow.Record, error) bool)
 
 // readers returns a reader for each wanted column of row groups, which it reads as
 // one.
-func (s scan) readers(groups []parquet.RowGroup, spare *recycler) []*columnReader {
+func (s scan) readers(groups []parquet.RowGroup) []*columnReader {
 	readers := make([]*columnReader, len(s.wanted.names))
 	for i, name := range s.wanted.names {
 		field, _ := s.wanted.schema.FieldsByName(name)
-		r := &columnReader{bridge: bridge{mem: s.mem, spare: spare, field: field[0], foreign: s.file.foreign, shift: s.file.shifts[name]}}
+		r := &columnReader{bridge: bridge{mem: s.mem, spare: s.again.buffers, field: field[0], foreign: s.file.foreign, shift: s.file.shifts[name]}}
 		if at, found := s.file.leaves[name]; found {
 			for _, g := range groups {
 				r.chunks = append(r.chunks, g.ColumnChunks()[at])
@@ -271,10 +277,8 @@ func (s scan) whole(ctx context.Context) (rec arrow.Record, err error) {
 	if s.part.Rows == 0 {
 		return emptyRecord(s.mem, s.wanted.schema), nil
 	}
-	spare := &recycler{mem: s.mem}
-	defer spare.end()
-	readers := s.readers(s.file.file.RowGroups(), spare)
-	days := repeatDay(s.mem, s.part.Day, int(s.part.Rows))
+	readers := s.readers(s.file.file.RowGroups())
+	days := repeatDay(s.again.buffers, s.part.Day, int(s.part.Rows))
 	defer days.Release()
 	rec, err = s.record(readers, int(s.part.Rows), days, func(r *columnReader) (arrow.Array, error) {
 		if err := ctx.Err(); err != nil {

@@ -178,11 +178,13 @@ func (a *Archive) charges(ctx context.Context, t Table, p Part, visit func(custo
 	if err != nil {
 		return err
 	}
-	f, err := a.openFor(ctx, l, p, wanted, &loadedPieces{})
+	again := newReused(a.opts.Allocator)
+	defer again.end()
+	f, err := a.openFor(ctx, l, p, wanted, again)
 	if err != nil {
 		return err
 	}
-	(scan{f, p, a.opts.Allocator, wanted, batchRows}).records(ctx, func(rec arrow.Record, e error) bool {
+	(scan{f, p, a.opts.Allocator, again, wanted, batchRows}).records(ctx, func(rec arrow.Record, e error) bool {
 		if err = e; err != nil {
 			return false
 		}
