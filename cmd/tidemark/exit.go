@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tidemark/data/archive"
 	"tidemark/jobs"
 	"tidemark/jobs/source/partnercenter"
 	"tidemark/transform"
@@ -39,7 +40,7 @@ func exitHelp() *cobra.Command {
    10  no known day in the period
    11  another run holds the job
    12  some mail was not accepted
-   13  archive verification failed
+   13  the archive is not what was written
    14  held for release
   130  interrupted`,
 	}
@@ -76,7 +77,7 @@ func exitCode(err error) int {
 		return exitBusy
 	case errors.Is(err, jobs.ErrNotAccepted):
 		return exitNotAccepted
-	case errors.Is(err, errNotVerified):
+	case errors.Is(err, errNotVerified), archive.IsDamage(err):
 		return exitNotVerified
 	case errors.Is(err, jobs.ErrHeld):
 		return exitHeld

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,6 +29,20 @@ func (c *choice) Set(s string) error {
 		return fmt.Errorf("want %s", orList(c.allowed))
 	}
 	*c.value = s
+	return nil
+}
+
+// folder is a flag that names a folder. An empty name comes of a variable that is not set, and is
+// no wish for the configured one.
+type folder string
+
+func (f *folder) String() string { return string(*f) }
+func (f *folder) Type() string   { return "folder" }
+func (f *folder) Set(s string) error {
+	if s == "" {
+		return errors.New("want a folder")
+	}
+	*f = folder(s)
 	return nil
 }
 

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
+	"tidemark/data"
 	"tidemark/reports"
 )
 
@@ -34,6 +36,38 @@ func percent(c *float64) string {
 	return fmt.Sprintf("%+.1f %%", 100**c)
 }
 
+// fit makes a name a cell of a table: as wide as that, what does not fit cut off.
+func fit(s string, width int) string {
+	runes := []rune(printable(s))
+	if len(runes) > width {
+		runes = append(runes[:width-1], '…')
+	}
+	return string(runes) + strings.Repeat(" ", width-len(runes))
+}
+
+// widest is the width of a column that takes all names, but for those that are very long.
+func widest[T any](rows []T, name func(T) string) int {
+	width := 26
+	for _, row := range rows {
+		width = max(width, utf8.RuneCountInString(name(row)))
+	}
+	return min(width, 60)
+}
+
+// cents is an amount of money for people, in hundredths; "-" for none. The other formats have all digits.
+func cents(d *data.Decimal) string {
+	if d == nil {
+		return "-"
+	}
+	const places = 10_000_000_000_000_000 // after the second one
+	if units, ok := d.MulRatio(1, places); ok {
+		if rounded, ok := units.MulRatio(places, 1); ok {
+			return rounded.String()
+		}
+	}
+	return d.String()
+}
+
 // printCoverage says which days the numbers are about.
 func (a *app) printCoverage(d reports.Coverage, compared reports.Compared) {
 	known := "complete"
@@ -58,29 +92,31 @@ func (a *app) printMetrics(d *reports.Document) {
 	}
 	if d.Costs != nil {
 		for _, c := range d.Cost {
-			a.printf("%-28s %16s %16s %10s\n", "cost "+printable(c.Currency), orDash(c.Value), orDash(c.Previous), percent(c.Change))
+			a.printf("%-28s %16s %16s %10s\n", "cost "+printable(c.Currency), cents(c.Value), cents(c.Previous), percent(c.Change))
 		}
 		a.printf("\ncost by category\n")
+		name := func(c reports.CategoryCost) string { return cmp.Or(c.Category, "(none)") }
+		width := widest(d.ByCategory, name)
 		for _, c := range d.ByCategory {
-			a.printf("  %-26.26s %16s %16s %10s %s\n", printable(cmp.Or(c.Category, "(none)")), orDash(c.Value), orDash(c.Previous), percent(c.Change), printable(c.Currency))
+			a.printf("  %s %16s %16s %10s %s\n", fit(name(c), width), cents(c.Value), cents(c.Previous), percent(c.Change), printable(c.Currency))
 		}
 	}
 	a.printf("\ntop customers\n")
 	for _, t := range d.TopCustomers {
 		if t.Category == nil {
-			a.printf("  %d  %-40.40s %s\n", t.Rank, printable(cmp.Or(string(t.Name), string(t.CustomerID))), amountOf(t))
+			a.printf("  %d  %s %s\n", t.Rank, fit(cmp.Or(string(t.Name), string(t.CustomerID)), 40), amountOf(t))
 		}
 	}
 	if d.Details != nil {
 		a.printDetails(d)
 	}
-	a.printf("\nsubscriptions without usage: %d, at risk or with a state: %d; the rows are in --format json, csv and parquet\n", len(d.WithoutUsage), len(d.AtRisk))
+	a.printf("\nsubscriptions without usage: %d, at risk or with a state: %d; the rows, and amounts to the last digit, are in --format json, csv and parquet\n", len(d.WithoutUsage), len(d.AtRisk))
 }
 
 // amountOf is what a customer is ranked by.
 func amountOf(t reports.TopCustomer) string {
 	if t.TopCost != nil && t.Cost != nil {
-		return t.Cost.String() + " " + printable(orDash(t.Currency))
+		return fmt.Sprintf("%16s %s", cents(t.Cost), printable(orDash(t.Currency)))
 	}
-	return orDash(t.Quantity) + " " + printable(orDash(t.Unit))
+	return fmt.Sprintf("%16s %s", orDash(t.Quantity), printable(orDash(t.Unit)))
 }

@@ -11,16 +11,23 @@ import (
 // printGroups prints a row for each group and currency.
 func (a *app) printGroups(g reports.Groups, compared reports.Compared) {
 	a.printCoverage(g.Coverage, compared)
-	a.printf("%-40s %20s %20s %10s\n", "cost by "+string(g.GroupBy), "value", "previous", "change")
-	for _, group := range g.Groups {
-		label, id := group.Currency, ""
+	label := func(group reports.Group) string {
 		switch {
 		case group.CustomerID != nil:
-			label, id = cmp.Or(string(*group.Name), "(no name)"), "  "+string(*group.CustomerID)
+			return cmp.Or(string(*group.Name), "(no name)")
 		case group.Category != nil:
-			label = cmp.Or(*group.Category, "(none)")
+			return cmp.Or(*group.Category, "(none)")
 		}
-		a.printf("%-40.40s %20s %20s %10s %s%s%s\n", printable(label), orDash(group.Value), orDash(group.Previous), percent(group.Change),
+		return group.Currency
+	}
+	width := widest(g.Groups, label)
+	a.printf("%s %16s %16s %10s\n", fit("cost by "+string(g.GroupBy), width), "value", "previous", "change")
+	for _, group := range g.Groups {
+		id := ""
+		if group.CustomerID != nil {
+			id = "  " + string(*group.CustomerID)
+		}
+		a.printf("%s %16s %16s %10s %s%s%s\n", fit(label(group), width), cents(group.Value), cents(group.Previous), percent(group.Change),
 			printable(group.Currency), printable(id), because(group.Reason))
 	}
 }
@@ -37,12 +44,15 @@ func because(reason *string) string {
 // machines.
 func (a *app) printDetails(d *reports.Document) {
 	a.printf("\nquantities\n")
-	for _, q := range d.Details.Quantities {
-		label := cmp.Or(q.Category, "(none)")
-		if q.Unit != nil {
-			label += ", " + *q.Unit
+	label := func(q reports.Quantity) string {
+		if q.Unit == nil {
+			return cmp.Or(q.Category, "(none)")
 		}
-		a.printf("  %-38.38s %20s %20s %10s%s\n", printable(label), orDash(q.Value), orDash(q.Previous), percent(q.Change), because(q.Reason))
+		return cmp.Or(q.Category, "(none)") + ", " + *q.Unit
+	}
+	width := widest(d.Details.Quantities, label)
+	for _, q := range d.Details.Quantities {
+		a.printf("  %s %20s %20s %10s%s\n", fit(label(q), width), orDash(q.Value), orDash(q.Previous), percent(q.Change), because(q.Reason))
 	}
 	if d.Details.DetailCosts != nil {
 		a.printMovers("grew most", d.Details.Grew, d.Details.Compared)
@@ -60,10 +70,10 @@ func (a *app) printDetails(d *reports.Document) {
 func (a *app) printMovers(title string, movers []reports.Mover, compared reports.Compared) {
 	a.printf("\n%s%s\n", title, because(compared.Reason))
 	for _, m := range movers {
-		a.printf("  %d  %-40.40s %20s %20s %20s %s  %s\n", m.Rank, printable(cmp.Or(string(m.Name), "(no name)")), m.Value, m.Previous,
+		a.printf("  %d  %s %16s %16s %16s %s  %s\n", m.Rank, fit(cmp.Or(string(m.Name), "(no name)"), 40), cents(&m.Value), cents(&m.Previous),
 			signed(m.Difference), printable(m.Currency), printable(string(m.CustomerID)))
 		if m.Category != nil {
-			a.printf("     most in %-32.32s %20s %20s %20s\n", printable(cmp.Or(m.Category.Name, "(none)")), m.Category.Value, m.Category.Previous,
+			a.printf("     most in %s %16s %16s %16s\n", fit(cmp.Or(m.Category.Name, "(none)"), 32), cents(&m.Category.Value), cents(&m.Category.Previous),
 				signed(m.Category.Difference))
 		}
 	}
@@ -71,9 +81,9 @@ func (a *app) printMovers(title string, movers []reports.Mover, compared reports
 
 func signed(d data.Decimal) string {
 	if d.Sign() > 0 {
-		return "+" + d.String()
+		return "+" + cents(&d)
 	}
-	return d.String()
+	return cents(&d)
 }
 
 // printCategories prints the categories of all customers together, and of how
@@ -101,7 +111,7 @@ func (a *app) printTrend(trend []reports.TrendOfPeriod) {
 			separator := "  "
 			for _, c := range t.Cost {
 				if c.Category == nil {
-					line += fmt.Sprintf("%s%s %s", separator, c.Value, printable(c.Currency))
+					line += fmt.Sprintf("%s%s %s", separator, cents(&c.Value), printable(c.Currency))
 					separator = ", "
 				}
 			}

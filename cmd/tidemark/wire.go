@@ -35,7 +35,7 @@ func (a *app) openArchive(ctx context.Context, c *config, mustExist bool) (*arch
 
 // archiveFlag adds --archive to a command that only reads the archive.
 func (a *app) archiveFlag(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&a.archiveDir, "archive", "", "folder `DIR` of the archive; no configuration is needed then")
+	cmd.Flags().Var((*folder)(&a.archiveDir), "archive", "folder `DIR` of the archive; no configuration is needed then")
 }
 
 // readingConfig is the configuration of a command that only reads the archive.

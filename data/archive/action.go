@@ -335,6 +335,8 @@ func checkSelf(b []byte, info *commitInfo) error {
 	return checkSelfHash(b, info.Self)
 }
 
+var errSelf = errors.New("its hash of itself does not match: it was changed after it was written, restore it from a copy")
+
 // checkSelfHash checks a text that holds its own SHA-256, made while that was
 // empty.
 func checkSelfHash(b []byte, self string) error {
@@ -350,7 +352,7 @@ func checkSelfHash(b []byte, self string) error {
 			return nil
 		}
 	}
-	return errors.New("its hash of itself does not match: it was changed after it was written, restore it from a copy")
+	return errSelf
 }
 
 // withSelf puts the hash of a text into its empty field self.

@@ -20,6 +20,18 @@ import (
 // that wraps it names the file.
 var ErrDamaged = errors.New("the file is damaged: restore it from a copy")
 
+// errLog says that a log lacks entries, or has others than were written.
+var errLog = errors.New("the log is not what was written: restore it from a copy")
+
+// errMissing says that a file is not there that the log has.
+var errMissing = errors.New("the file is missing: restore it from a copy")
+
+// IsDamage reports whether an error says that the archive is not what was written: a data file, a
+// log, or a record with a hash of itself.
+func IsDamage(err error) bool {
+	return errors.Is(err, ErrDamaged) || errors.Is(err, errMissing) || errors.Is(err, errLog) || errors.Is(err, errSelf)
+}
+
 // ErrSchema says that a file holds other columns than its table. The error that
 // wraps it names the file and the column.
 var ErrSchema = errors.New("other schema than its table")
@@ -95,7 +107,7 @@ func (a *Archive) openChecked(ctx context.Context, l *layout, p Part, check func
 		case errors.Is(err, fs.ErrNotExist) && why != "":
 			err = fmt.Errorf("%w: %s", ErrPruned, why)
 		case errors.Is(err, fs.ErrNotExist):
-			err = fmt.Errorf("restore it from a copy: %w", err)
+			err = fmt.Errorf("%w: %w", errMissing, err)
 		}
 		return nil, fmt.Errorf("read %s: %w", f.key, err)
 	}

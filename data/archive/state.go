@@ -205,7 +205,7 @@ func (a *Archive) replay(ctx context.Context, from *state, last int64) (*state, 
 		s.order = s.sorted()
 	}
 	if last > s.version() {
-		return nil, fmt.Errorf("table %s: the log ends at version %d, version %d is missing", from.table, s.version(), last)
+		return nil, fmt.Errorf("table %s: %w: it ends at version %d, version %d is missing", from.table, errLog, s.version(), last)
 	}
 	return s, nil
 }
@@ -265,7 +265,7 @@ func (a *Archive) readEntry(ctx context.Context, t Table, version int64, previou
 	buffers.bare = appendWithoutStats(buffers.bare[:0], buffers.text)
 	c, err := a.parseEntry(t, version, buffers.text, buffers.bare)
 	if err == nil && c.Previous != previous {
-		err = fmt.Errorf("it follows an entry with hash %.16s, but the one before it has %.16s: one of them was replaced", c.Previous, previous)
+		err = fmt.Errorf("%w: it follows an entry with hash %.16s, but the one before it has %.16s: one of them was replaced", errLog, c.Previous, previous)
 	}
 	if err != nil {
 		return Commit{}, fmt.Errorf("log entry %s: %w", key, err)
