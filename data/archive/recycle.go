@@ -17,8 +17,9 @@ type recycler struct {
 	ended bool
 }
 
-// spareBuffers is how many buffers wait for their next use.
-const spareBuffers = 16
+// spareBuffers is how many buffers wait for their next use: at the end of a file, all that the pages
+// of its columns had.
+const spareBuffers = 64
 
 // Allocate returns n bytes, which are not cleared.
 func (r *recycler) Allocate(n int) []byte {
