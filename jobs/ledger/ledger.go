@@ -104,8 +104,7 @@ func Open(ctx context.Context, file string, o Options) (*Ledger, error) {
 // connect makes the connection. Of several that make a new file one with a log
 // at once SQLite refuses some without waiting: busy_timeout is not heeded there.
 func connect(ctx context.Context, db *sql.DB) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
+	end := time.After(patience)
 	for {
 		err := db.PingContext(ctx)
 		if locked := (*sqlite.Error)(nil); !errors.As(err, &locked) || locked.Code()&0xff != sqlite3.SQLITE_BUSY {
@@ -113,6 +112,8 @@ func connect(ctx context.Context, db *sql.DB) error {
 		}
 		select {
 		case <-ctx.Done():
+			return err
+		case <-end:
 			return err
 		case <-time.After(10 * time.Millisecond):
 		}
