@@ -112,7 +112,7 @@ func connect(ctx context.Context, db *sql.DB) error {
 		}
 		select {
 		case <-ctx.Done():
-			return err
+			return errors.Join(ctx.Err(), err)
 		case <-end:
 			return err
 		case <-time.After(10 * time.Millisecond):
