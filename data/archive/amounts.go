@@ -108,10 +108,10 @@ func (b *bridge) amountsOf(to []decimal128.Num, kind parquet.Kind, v encoding.Va
 		if size == arrow.Decimal128SizeBytes && b.shift == 0 {
 			return b.turn(to, arrow.GetData[decimal128.Num](from), levels)
 		}
-		return b.wide(to, from, nil, size, levels)
+		return b.wide(to, from, size, nil, levels)
 	case parquet.ByteArray:
 		from, offsets := v.ByteArray()
-		return b.wide(to, from, offsets, 0, levels)
+		return b.wide(to, from, varying, offsets, levels)
 	case parquet.Int32:
 		narrow(to, v.Int32(), b.factor(), levels)
 		return nil
@@ -144,23 +144,23 @@ func times(v int64, factor uint64) decimal128.Num {
 	return decimal128.New(int64(hi), lo)
 }
 
-// wide reads big-endian two's complement of any length, of the same for all unless there are offsets.
-func (b *bridge) wide(to []decimal128.Num, from []byte, offsets []uint32, size int, levels []byte) error {
+// varying is the size of amounts that offsets tell.
+const varying = -1
+
+// wide reads big-endian two's complement of any length.
+func (b *bridge) wide(to []decimal128.Num, from []byte, size int, offsets []uint32, levels []byte) error {
 	factor := b.factor()
-	at, end := 0, 0
-	if len(offsets) > 0 {
-		end = int(offsets[0])
-	}
+	at := 0
 	for i := range to {
 		if levels != nil && levels[i] == 0 {
 			to[i] = decimal128.Num{}
 			continue
 		}
-		at++
-		begin := end
-		if end += size; offsets != nil {
-			end = int(offsets[at])
+		begin, end := at*size, (at+1)*size
+		if size == varying {
+			begin, end = int(offsets[at]), int(offsets[at+1])
 		}
+		at++
 		if end-begin <= 8 {
 			to[i] = times(short(from, begin, end), factor)
 			continue

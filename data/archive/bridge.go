@@ -302,7 +302,7 @@ func (b *bridge) indexes(p pageOf) (arrow.Array, error) {
 		return b.numbered(p)
 	}
 	if p.page.Dictionary() != b.dict.base {
-		b.dict.load(b.mem, p.page.Dictionary())
+		b.dict.load(p.page.Dictionary())
 	}
 	values := p.page.Data()
 	index := values.Int32()

@@ -30,7 +30,7 @@ func (d *dictionary) release() {
 }
 
 // load takes over the dictionary of the next chunk.
-func (d *dictionary) load(mem memory.Allocator, base parquet.Dictionary) {
+func (d *dictionary) load(base parquet.Dictionary) {
 	d.base, d.renumbered = base, nil
 	if d.made != nil || len(d.added) > 0 {
 		value, n := textsOf(base.Page())

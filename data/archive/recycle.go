@@ -71,7 +71,7 @@ type reused struct {
 	buffers *recycler
 }
 
-// newReused returns what a scan begins with; end ends it.
+// newReused returns memory for the files of one scan. The caller must end it; records may outlive that.
 func newReused(mem memory.Allocator) *reused { return &reused{buffers: &recycler{mem: mem}} }
 
 func (r *reused) end() { r.buffers.end() }

@@ -107,12 +107,13 @@ func connect(ctx context.Context, db *sql.DB) error {
 	end := time.After(patience)
 	for {
 		err := db.PingContext(ctx)
-		if locked := (*sqlite.Error)(nil); !errors.As(err, &locked) || locked.Code()&0xff != sqlite3.SQLITE_BUSY {
+		var refused *sqlite.Error
+		if !errors.As(err, &refused) || refused.Code()&0xff != sqlite3.SQLITE_BUSY {
 			return err
 		}
 		select {
 		case <-ctx.Done():
-			return errors.Join(ctx.Err(), err)
+			return fmt.Errorf("%w: %w", ctx.Err(), err)
 		case <-end:
 			return err
 		case <-time.After(10 * time.Millisecond):
