@@ -34,7 +34,7 @@ func withoutPast(t testing.TB, l *lab, versions map[archive.Table]int64, q Query
 	return figuresIn(t, view, q)
 }
 
-// pastless is an archive without what was condensed.
+// pastless is an archive without what was condensed, and without the run records, which name it.
 type pastless struct{ archive.Bucket }
 
 func (p pastless) Open(ctx context.Context, key string) (archive.Reader, error) {
@@ -45,7 +45,7 @@ func (p pastless) Open(ctx context.Context, key string) (archive.Reader, error) 
 }
 
 func (p pastless) List(ctx context.Context, prefix string) iter.Seq2[archive.Info, error] {
-	if strings.HasPrefix(prefix, string(archive.UsagePast)) {
+	if strings.HasPrefix(prefix, string(archive.UsagePast)) || strings.HasPrefix(prefix, "runs/") {
 		return func(func(archive.Info, error) bool) {}
 	}
 	return p.Bucket.List(ctx, prefix)

@@ -176,7 +176,7 @@ func TestMail_EveryRoleAndLanguagePassesTheChecker(t *testing.T) {
 func checkText(t testing.TB, text string) {
 	t.Helper()
 	for line := range strings.SplitSeq(text, "\n") {
-		if n := columns(line); n > textWidth {
+		if n := Columns(line); n > textWidth {
 			t.Errorf("line of %d columns: %q", n, line)
 		}
 	}

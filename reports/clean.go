@@ -49,12 +49,12 @@ func hidden(r rune) bool {
 // short cleans a name and cuts it to what fits into running text.
 func short(s string) string {
 	s = clean(s)
-	if columns(s) <= maxName {
+	if Columns(s) <= maxName {
 		return s
 	}
 	at, end := 0, 0
 	for i, r := range s {
-		if at += columns(string(r)); at > maxName-1 {
+		if at += Columns(string(r)); at > maxName-1 {
 			break
 		}
 		end = i + utf8.RuneLen(r)

@@ -222,7 +222,7 @@ func TestClean_LeavesNothingInvisible(t *testing.T) {
 func TestShort_CutsAtSixtyColumns(t *testing.T) {
 	for _, in := range []string{strings.Repeat("x", 60), strings.Repeat("é", 61), strings.Repeat("ab ", 40), strings.Repeat("山", 30), strings.Repeat("山", 31), "x" + strings.Repeat("山", 60)} {
 		got := short(in)
-		if n := columns(got); n > maxName || n < maxName-2 || (columns(in) > maxName) != strings.HasSuffix(got, "…") {
+		if n := Columns(got); n > maxName || n < maxName-2 || (Columns(in) > maxName) != strings.HasSuffix(got, "…") {
 			t.Errorf("short(%q) = %q of %d columns", in, got, n)
 		}
 	}

@@ -118,13 +118,13 @@ func renderPage(d Digest, script []byte) ([]byte, error) {
 func wrap(first, next, s string) string {
 	var out strings.Builder
 	out.WriteString(first)
-	at := columns(first)
+	at := Columns(first)
 	fresh := true
 	for _, word := range strings.Fields(s) {
-		n := columns(word)
+		n := Columns(word)
 		if !fresh && at+1+n > textWidth {
 			out.WriteString("\n" + next)
-			at, fresh = columns(next), true
+			at, fresh = Columns(next), true
 		}
 		if !fresh {
 			out.WriteByte(' ')
@@ -137,8 +137,8 @@ func wrap(first, next, s string) string {
 	return out.String()
 }
 
-// columns is how wide a text is in a font of one width: the letters of East Asia take two.
-func columns(s string) int {
+// Columns is how wide a text is in a font of one width: the letters of East Asia take two.
+func Columns(s string) int {
 	n := 0
 	for _, r := range s {
 		n++
@@ -150,7 +150,7 @@ func columns(s string) int {
 }
 
 // rule underlines a heading.
-func rule(s string) string { return strings.Repeat("-", min(textWidth, columns(s))) }
+func rule(s string) string { return strings.Repeat("-", min(textWidth, Columns(s))) }
 
 // textTable aligns a table in columns: the first takes what the others leave.
 func textTable(t Table) string {
@@ -177,7 +177,7 @@ func textTable(t Table) string {
 	rest := textWidth
 	for i := 1; i < len(widths); i++ {
 		for _, line := range lines {
-			widths[i] = max(widths[i], columns(line[i].Text))
+			widths[i] = max(widths[i], Columns(line[i].Text))
 		}
 		widths[i] = min(widths[i], 26)
 		rest -= widths[i] + 2
@@ -206,7 +206,7 @@ func writeColumns(out *strings.Builder, line []Cell, widths []int) {
 			if y < len(parts[i]) {
 				text = parts[i][y]
 			}
-			pad := strings.Repeat(" ", max(0, widths[i]-columns(text)))
+			pad := strings.Repeat(" ", max(0, widths[i]-Columns(text)))
 			if i == 0 {
 				row.WriteString(text + pad)
 			} else {
@@ -224,7 +224,7 @@ func fold(s string, room int) []string {
 	var lines []string
 	line := indent
 	for _, word := range strings.Fields(s) {
-		for columns(word) > room-len(indent) {
+		for Columns(word) > room-len(indent) {
 			if line != indent {
 				lines, line = append(lines, line), indent
 			}
@@ -235,7 +235,7 @@ func fold(s string, room int) []string {
 		switch {
 		case line == indent:
 			line += word
-		case columns(line)+1+columns(word) <= room:
+		case Columns(line)+1+Columns(word) <= room:
 			line += " " + word
 		default:
 			lines, line = append(lines, line), indent+word
@@ -250,7 +250,7 @@ func fold(s string, room int) []string {
 // firstColumns is as much of a text as fits, at least its first character.
 func firstColumns(s string, room int) string {
 	for i, r := range s {
-		if room -= columns(string(r)); room < 0 && i > 0 {
+		if room -= Columns(string(r)); room < 0 && i > 0 {
 			return s[:i]
 		}
 	}

@@ -49,7 +49,8 @@ type partListing struct {
 }
 
 func (a *app) archiveLsCommand() *cobra.Command {
-	var asOf, format string
+	var asOf moment
+	var format string
 	var files, orphans bool
 	cmd := &cobra.Command{
 		Use:     "ls",
@@ -60,26 +61,22 @@ func (a *app) archiveLsCommand() *cobra.Command {
 			if orphans {
 				return a.listOrphans(cmd.Context(), format)
 			}
-			t, err := parseAsOf(asOf)
-			if err != nil {
-				return err
-			}
-			listing, err := a.listArchive(cmd.Context(), t, files)
+			listing, err := a.listArchive(cmd.Context(), asOf.at, files)
 			if err != nil {
 				return err
 			}
 			if format == "json" {
 				return a.printJSON(listing)
 			}
-			if t != nil && listing.KnownAt == nil {
-				a.printf("nothing was in the archive at %s\n", t.Format(time.RFC3339))
+			if asOf.at != nil && listing.KnownAt == nil {
+				a.printf("nothing was in the archive at %s\n", &asOf)
 				return nil
 			}
 			a.printListing(listing)
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&asOf, "as-of", "", "what was known at `TIME`: a day or an RFC 3339 time")
+	asOfFlag(cmd, &asOf)
 	cmd.Flags().BoolVar(&files, "files", false, "also every file with its hash")
 	cmd.Flags().BoolVar(&orphans, "orphans", false, "instead, the objects that nothing refers to")
 	cmd.MarkFlagsMutuallyExclusive("files", "orphans")
@@ -138,7 +135,7 @@ func (a *app) printListing(l archiveListing) {
 		a.printf("the archive is empty\n")
 		return
 	}
-	a.printf("known at %s, seal %s\n", l.KnownAt.Format(time.RFC3339), l.Seal)
+	a.printf("known at %s, seal %s\n", l.KnownAt.Format(time.RFC3339Nano), l.Seal)
 	a.printf("%-14s %7s  %-10s  %-10s %6s %6s %12s %12s\n", "table", "version", "first", "last", "days", "files", "rows", "bytes")
 	for _, t := range l.Tables {
 		first, last := "-", "-"

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -12,7 +13,8 @@ import (
 )
 
 func (a *app) archiveExportCommand() *cobra.Command {
-	var period, asOf, format, out string
+	var period, format, out string
+	var asOf moment
 	var tables []string
 	cmd := &cobra.Command{
 		Use:   "export --period P --out DIR",
@@ -39,13 +41,13 @@ would take for a formula stands behind an apostrophe.`,
 			if x.Tables == nil {
 				x.Tables = archive.Tables()
 			}
-			return a.export(cmd.Context(), x, period, asOf)
+			return a.export(cmd.Context(), x, period, asOf.at)
 		},
 	}
 	cmd.Flags().StringVar(&period, "period", "", "`PERIOD`, as for metrics")
-	cmd.Flags().StringVar(&asOf, "as-of", "", "what was known at `TIME`: a day or an RFC 3339 time")
+	asOfFlag(cmd, &asOf)
 	cmd.Flags().StringSliceVar(&tables, "table", nil, "only this `TABLE`; may be given several times")
-	cmd.Flags().StringVar(&out, "out", "", "`DIR` to write to, which must not exist yet")
+	pathFlag(cmd, &out, "out", "`DIR` to write to, which must not exist yet")
 	_ = cmd.MarkFlagRequired("period") // the flags exist
 	_ = cmd.MarkFlagRequired("out")
 	a.archiveFlag(cmd)
@@ -53,20 +55,16 @@ would take for a formula stands behind an apostrophe.`,
 	return cmd
 }
 
-func (a *app) export(ctx context.Context, x jobs.Export, period, asOf string) error {
+func (a *app) export(ctx context.Context, x jobs.Export, period string, asOf *time.Time) error {
 	spec, err := data.ParsePeriod(period)
 	if err != nil {
 		return usagef("--period: %w", err)
-	}
-	t, err := parseAsOf(asOf)
-	if err != nil {
-		return err
 	}
 	c, err := a.readingConfig()
 	if err != nil {
 		return err
 	}
-	if x.View, err = a.view(ctx, c, t); err != nil {
+	if x.View, err = a.view(ctx, c, asOf); err != nil {
 		return err
 	}
 	if x.Period, err = spec.Resolve(a.today(), jobs.Watermark(x.View, c.settleDays())); err != nil {

@@ -155,7 +155,7 @@ func (a *app) printShown(s shown) {
 			a.printRecord(r)
 			continue
 		}
-		a.printf("%s  %s  %-8s %s  seal %s\n", r.Finished.Format(time.RFC3339), r.Run, printable(r.Job), printable(r.Source), r.Seal)
+		a.printf("%s  %s  %-8s %s  seal %s\n", r.Finished.Format(time.RFC3339Nano), r.Run, printable(r.Job), printable(r.Source), r.Seal)
 	}
 	if s.list && len(s.Runs) == 0 {
 		a.printf("the archive has no run yet\n")
@@ -167,7 +167,7 @@ func (a *app) printShown(s shown) {
 
 func (a *app) printRecord(r archive.RunRecord) {
 	a.printf("run        %s, %s, source %s, by %s\n", r.Run, printable(r.Job), printable(r.Source), printable(r.Producer))
-	a.printf("time       %s to %s\n", r.Started.Format(time.RFC3339), r.Finished.Format(time.RFC3339))
+	a.printf("time       %s to %s\n", r.Started.Format(time.RFC3339Nano), r.Finished.Format(time.RFC3339Nano))
 	a.printf("seal       %s\n", r.Seal)
 	for _, p := range r.Previous {
 		a.printf("follows    %s  %s\n", p.Run, p.SHA256)
@@ -218,11 +218,11 @@ func (a *app) printFile(f *shownFile) {
 	a.printf("rows       %d in %d bytes%s\n", p.Rows, p.Size, sums(p))
 	a.printf("customers  %d expected, %d read, %d failed\n", p.Coverage.Expected, p.Coverage.Read, p.Coverage.Failed)
 	a.printf("sha256     %s\ncontent    %s\n", p.SHA256, p.ContentSHA256)
-	a.printf("added      %s@%d, run %s, known at %s\n", f.Added.Table, f.Added.Version, f.Added.Run, f.Added.KnownAt.Format(time.RFC3339))
+	a.printf("added      %s@%d, run %s, known at %s\n", f.Added.Table, f.Added.Version, f.Added.Run, f.Added.KnownAt.Format(time.RFC3339Nano))
 	if f.Removed == nil {
 		a.printf("current    yes\n")
 	} else {
-		a.printf("superseded %s@%d, run %s, known at %s\n", f.Removed.Table, f.Removed.Version, f.Removed.Run, f.Removed.KnownAt.Format(time.RFC3339))
+		a.printf("superseded %s@%d, run %s, known at %s\n", f.Removed.Table, f.Removed.Version, f.Removed.Run, f.Removed.KnownAt.Format(time.RFC3339Nano))
 	}
 	if f.Deleted != nil {
 		a.printf("deleted    %s@%d, run %s, on %s\n", f.Deleted.Table, f.Deleted.Version, f.Deleted.Run, f.Deleted.KnownAt.Format(time.DateOnly))

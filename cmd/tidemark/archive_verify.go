@@ -168,7 +168,7 @@ func (a *app) printVerification(out archive.Verification, quick bool, w *witness
 		a.printf("nothing refers to %d objects: `tidemark archive ls --orphans` lists them\n", out.Unreferenced)
 	}
 	if w != nil && w.KnownAt != nil {
-		a.printf("the archive was in the state with seal %s at %s\n", w.Seal, w.KnownAt.Format(time.RFC3339))
+		a.printf("the archive was in the state with seal %s at %s\n", w.Seal, w.KnownAt.Format(time.RFC3339Nano))
 	}
 	if w != nil {
 		a.printf("%s: %s\n", printable(w.File), printable(w.Mail))

@@ -46,9 +46,9 @@ Nothing is changed in the archive.`,
 	o.add(cmd)
 	cmd.Flags().StringVar(&o.origins, "origins", "", "days to score: `FROM:STEP:N`, e.g. 2026-03-01:28:6, or a file with one day a line (default: the newest six, a horizon apart)")
 	cmd.Flags().StringVar(&o.model, "model", "both", "prior, trained or both")
-	cmd.Flags().StringVar(&o.predictions, "predictions", "", "write every prediction to `FILE`, as CSV")
-	cmd.Flags().StringVar(&o.asOf, "as-of", "", "what was known at `TIME`: a day or an RFC 3339 time")
-	cmd.Flags().StringVar(&o.page, "page", "", "write a page with charts to `FILE`")
+	pathFlag(cmd, &o.predictions, "predictions", "write every prediction to `FILE`, as CSV")
+	asOfFlag(cmd, &o.asOf)
+	pathFlag(cmd, &o.page, "page", "write a page with charts to `FILE`")
 	formatFlag(cmd, &o.format, "text", "text", "json")
 	cmd.PreRunE = func(*cobra.Command, []string) error {
 		if !slices.Contains([]string{"prior", "trained", "both"}, o.model) {
@@ -62,7 +62,8 @@ Nothing is changed in the archive.`,
 // backtestOptions are the flags of `churn backtest`.
 type backtestOptions struct {
 	churnFlags
-	origins, model, predictions, page, format, asOf string
+	origins, model, predictions, page, format string
+	asOf                                      moment
 }
 
 func (a *app) backtest(ctx context.Context, o backtestOptions) error {
@@ -82,11 +83,7 @@ func (a *app) backtest(ctx context.Context, o backtestOptions) error {
 	if o.model != "both" {
 		want = []string{o.model}
 	}
-	known, err := parseAsOf(o.asOf)
-	if err != nil {
-		return err
-	}
-	view, err := a.view(ctx, c, known)
+	view, err := a.view(ctx, c, o.asOf.at)
 	if err != nil {
 		return err
 	}

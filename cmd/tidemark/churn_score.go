@@ -17,7 +17,8 @@ import (
 )
 
 func (a *app) churnScoreCommand() *cobra.Command {
-	var on, asOf, format string
+	var on, format string
+	var asOf moment
 	var explain bool
 	cmd := &cobra.Command{
 		Use:   "score [--on DAY]",
@@ -69,7 +70,7 @@ a day after the watermark. docs/churn.md tells the method.`,
 		},
 	}
 	cmd.Flags().StringVar(&on, "on", "", "`DAY` the scores are made for (default: the watermark)")
-	cmd.Flags().StringVar(&asOf, "as-of", "", "what was known at `TIME`: a day or an RFC 3339 time")
+	asOfFlag(cmd, &asOf)
 	cmd.Flags().BoolVar(&explain, "explain", false, "with what each group of features adds to a score, and what speaks against a loss (table only)")
 	formatFlag(cmd, &format, "table", "table", "json")
 	return cmd

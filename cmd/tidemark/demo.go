@@ -18,7 +18,7 @@ import (
 )
 
 func (a *app) demoCommand() *cobra.Command {
-	var out string
+	out := "out"
 	cmd := &cobra.Command{
 		Use:   "demo [--out DIR]",
 		Short: "Run the whole pipeline on a built-in sample: archive, metrics, every role's mail",
@@ -32,7 +32,7 @@ no mail server, and sends nothing.`,
 			return a.demo(cmd.Context(), out)
 		},
 	}
-	cmd.Flags().StringVar(&out, "out", "out", "`DIR` to write to")
+	pathFlag(cmd, &out, "out", "`DIR` to write to")
 	return cmd
 }
 

@@ -47,7 +47,7 @@ role a sealed .eml, its .html and .txt, the interactive page and the attachment.
 	f.add(cmd, "")
 	roleFlag(cmd, &role)
 	cmd.Flags().StringVar(&recipient, "recipient", "", "only this `ADDRESS`")
-	cmd.Flags().StringVar(&out, "out", "", "`DIR` to write to")
+	pathFlag(cmd, &out, "out", "`DIR` to write to")
 	cmd.Flags().BoolVar(&open, "open", false, "open the first report in the browser")
 	_ = cmd.MarkFlagRequired("out") // the flag exists
 	return cmd
@@ -88,12 +88,9 @@ func (a *app) sendDigests(ctx context.Context, f figures, roleText string) (err 
 	if err != nil {
 		return usagef("--role: %w", err)
 	}
-	m := mailing{role: role, ref: a.today(), zone: time.UTC, send: true}
+	m := mailing{role: role, ref: a.today(), zone: time.UTC, send: true, asOf: f.asOf.at}
 	if m.period, err = data.ParsePeriod(f.period); err != nil {
 		return usagef("--period: %w", err)
-	}
-	if m.asOf, err = parseAsOf(f.asOf); err != nil {
-		return err
 	}
 	c, err := a.config()
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -32,18 +33,49 @@ func (c *choice) Set(s string) error {
 	return nil
 }
 
-// folder is a flag that names a folder. An empty name comes of a variable that is not set, and is
-// no wish for the configured one.
-type folder string
+// path is a flag that names a file or a folder. An empty name comes of a variable that is not set, and
+// is no wish for what holds without the flag.
+type path string
 
-func (f *folder) String() string { return string(*f) }
-func (f *folder) Type() string   { return "folder" }
-func (f *folder) Set(s string) error {
+func (p *path) String() string { return string(*p) }
+func (p *path) Type() string   { return "path" }
+func (p *path) Set(s string) error {
 	if s == "" {
-		return errors.New("want a folder")
+		return errors.New("want a name")
 	}
-	*f = folder(s)
+	*p = path(s)
 	return nil
+}
+
+func pathFlag(cmd *cobra.Command, value *string, name, usage string) {
+	cmd.Flags().Var((*path)(value), name, usage)
+}
+
+// moment is a flag that says of when knowledge is: an RFC 3339 time, or a day, which means its end.
+type moment struct{ at *time.Time }
+
+func (m *moment) String() string {
+	if m.at == nil {
+		return ""
+	}
+	return m.at.UTC().Format(time.RFC3339Nano)
+}
+func (m *moment) Type() string { return "time" }
+func (m *moment) Set(s string) error {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		d, err := data.ParseDay(s)
+		if err != nil {
+			return errors.New("want a day 2026-11-20 (its end in UTC) or a time 2026-11-20T08:00:00Z")
+		}
+		t = (d + 1).Time().Add(-time.Microsecond)
+	}
+	m.at = &t
+	return nil
+}
+
+func asOfFlag(cmd *cobra.Command, m *moment) {
+	cmd.Flags().Var(m, "as-of", "what was known at `TIME`: a day or an RFC 3339 time")
 }
 
 // needsSubcommand is what a command does that only has subcommands: in a script

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,14 +22,15 @@ import (
 
 // figures are the flags of every command that computes from the archive.
 type figures struct {
-	period, asOf string
-	trend        bool // for a report
-	details      bool
+	period  string
+	asOf    moment
+	trend   bool // for a report
+	details bool
 }
 
 func (f *figures) add(cmd *cobra.Command, standard string) {
 	cmd.Flags().StringVar(&f.period, "period", standard, "`PERIOD`: 2026-11-20, 2026-11-06..2026-11-12, 2026-11, 2026-W46, last-week, last-month, last-30d or latest-7d")
-	cmd.Flags().StringVar(&f.asOf, "as-of", "", "what was known at `TIME`: a day or an RFC 3339 time")
+	asOfFlag(cmd, &f.asOf)
 	if standard == "" {
 		_ = cmd.MarkFlagRequired("period") // the flag exists
 	}
@@ -47,11 +50,7 @@ func (a *app) portfolioOf(ctx context.Context, c *config, arc *archive.Archive, 
 	if _, err := data.ParsePeriod(f.period); err != nil {
 		return nil, usagef("--period: %w", err)
 	}
-	asOf, err := parseAsOf(f.asOf)
-	if err != nil {
-		return nil, err
-	}
-	view, err := viewAsOf(ctx, arc, asOf)
+	view, err := viewAsOf(ctx, arc, f.asOf.at)
 	if err != nil {
 		return nil, err
 	}
@@ -110,15 +109,21 @@ per figure, with the columns described there: in parquet amounts are
 DECIMAL(38,18) and days DATE, in csv a text that a spreadsheet would take for a
 formula stands behind an apostrophe. What is unknown is null or empty, and a
 reason stands beside it. --out makes the folder of its file, and replaces the file
-only when all is written.`,
+only when all is written; a name that ends with .json, .csv or .parquet asks for that
+format, unless --format does.`,
 		Example: `  tidemark metrics --period latest-7d
   tidemark metrics --period latest-7d --details
-  tidemark metrics --period 2026-10 --group-by customer --format csv --out october.csv
-  tidemark metrics --period 2026-10 --details --format parquet --out october.parquet
+  tidemark metrics --period 2026-10 --group-by customer --out october.csv
+  tidemark metrics --period 2026-10 --details --out october.parquet
   tidemark metrics --period 2026-10 --from-raw
   tidemark metrics --period 2026-W46 --as-of 2026-11-16 --format json`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.metrics(cmd.Context(), f) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !cmd.Flags().Changed("format") {
+				f.format = formatOf(f.out)
+			}
+			return a.metrics(cmd.Context(), f)
+		},
 	}
 	f.add(cmd, "")
 	cmd.Flags().BoolVar(&f.details, "details", false, "also series by day, quantities, who grew and fell most, categories new and lost, and the trend")
@@ -126,10 +131,19 @@ only when all is written.`,
 	cmd.Flags().Var(newChoice(&f.groupBy, "", groups), "group-by", "the cost by `KEY` and currency instead: "+orList(groups))
 	_ = cmd.RegisterFlagCompletionFunc("group-by", cobra.FixedCompletions(groups, cobra.ShellCompDirectiveNoFileComp))
 	cmd.Flags().BoolVar(&f.fromRaw, "from-raw", false, "also compute both periods from the rows of usage that usage_daily was made from, and fail where a figure differs")
-	cmd.Flags().StringVar(&f.out, "out", "", "`FILE` to write or replace (default: print)")
+	pathFlag(cmd, &f.out, "out", "`FILE` to write or replace (default: print)")
 	a.archiveFlag(cmd)
 	formatFlag(cmd, &f.format, "table", "table", "json", "csv", "parquet")
 	return cmd
+}
+
+// formatOf is the format that the name of a file asks for.
+func formatOf(file string) string {
+	switch ext := strings.ToLower(filepath.Ext(file)); ext {
+	case ".json", ".csv", ".parquet":
+		return ext[1:]
+	}
+	return "table"
 }
 
 // collectSooner has memory collected when half as much as is in use was taken since, unless the user
@@ -153,11 +167,7 @@ func (a *app) metrics(ctx context.Context, f metricsFlags) error {
 	if err != nil {
 		return err
 	}
-	asOf, err := parseAsOf(f.asOf)
-	if err != nil {
-		return err
-	}
-	view, err := a.view(ctx, c, asOf)
+	view, err := a.view(ctx, c, f.asOf.at)
 	if err != nil {
 		return err
 	}

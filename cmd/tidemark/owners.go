@@ -73,7 +73,7 @@ ownership file itself would empty it before it is read.`,
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&out, "out", "", "`FILE` to write or replace (default: print)")
+	pathFlag(cmd, &out, "out", "`FILE` to write or replace (default: print)")
 	return cmd
 }
 

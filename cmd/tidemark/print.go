@@ -4,8 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+	"time"
 	"unicode"
-	"unicode/utf8"
 
 	"tidemark/data"
 	"tidemark/reports"
@@ -38,18 +38,23 @@ func percent(c *float64) string {
 
 // fit makes a name a cell of a table: as wide as that, what does not fit cut off.
 func fit(s string, width int) string {
-	runes := []rune(printable(s))
-	if len(runes) > width {
-		runes = append(runes[:width-1], '…')
+	s = printable(s)
+	if reports.Columns(s) > width {
+		at := 0
+		end := strings.IndexFunc(s, func(r rune) bool {
+			at += reports.Columns(string(r))
+			return at >= width
+		})
+		s = s[:end] + "…"
 	}
-	return string(runes) + strings.Repeat(" ", width-len(runes))
+	return s + strings.Repeat(" ", width-reports.Columns(s))
 }
 
 // widest is the width of a column that takes all names, but for those that are very long.
 func widest[T any](rows []T, name func(T) string) int {
 	width := 26
 	for _, row := range rows {
-		width = max(width, utf8.RuneCountInString(name(row)))
+		width = max(width, reports.Columns(name(row)))
 	}
 	return min(width, 60)
 }
@@ -76,7 +81,7 @@ func (a *app) printCoverage(d reports.Coverage, compared reports.Compared) {
 			compared.Days, compared.PreviousDays)
 	}
 	a.printf("period   %s to %s, compared with %s to %s (%s)\n", d.Period.From, d.Period.To, d.Previous.From, d.Previous.To, known)
-	a.printf("known at %s, usage complete up to %s\n\n", d.KnownAt.Format("2006-01-02T15:04:05Z07:00"), orDash(d.Watermark))
+	a.printf("known at %s, usage complete up to %s\n\n", d.KnownAt.Format(time.RFC3339Nano), orDash(d.Watermark))
 }
 
 // printMetrics prints the document as tables.

@@ -35,7 +35,7 @@ func (a *app) openArchive(ctx context.Context, c *config, mustExist bool) (*arch
 
 // archiveFlag adds --archive to a command that only reads the archive.
 func (a *app) archiveFlag(cmd *cobra.Command) {
-	cmd.Flags().Var((*folder)(&a.archiveDir), "archive", "folder `DIR` of the archive; no configuration is needed then")
+	pathFlag(cmd, &a.archiveDir, "archive", "folder `DIR` of the archive; no configuration is needed then")
 }
 
 // readingConfig is the configuration of a command that only reads the archive.
@@ -89,7 +89,11 @@ func (a *app) openArchiveAt(ctx context.Context, path string) (*archive.Archive,
 	if a.wrap != nil {
 		bucket = a.wrap(bucket)
 	}
-	return archive.Open(ctx, bucket, archive.Options{Producer: producer(), Now: a.now})
+	arc, err := archive.Open(ctx, bucket, archive.Options{Producer: producer(), Now: a.now})
+	if err == nil && a.archiveDir != "" && arc.Empty() {
+		return nil, usagef("--archive %s: it is no archive: no log and no run record is in it", a.archiveDir)
+	}
+	return arc, err
 }
 
 // usageConfig is the part of the configuration that usage comes from.
@@ -119,25 +123,9 @@ func (a *app) newRunID() string {
 func viewAsOf(ctx context.Context, arc *archive.Archive, asOf *time.Time) (*archive.View, error) {
 	view, err := arc.View(ctx, asOf)
 	if err == nil && asOf != nil && view.KnownAt().IsZero() {
-		return nil, fmt.Errorf("%w: at %s nothing was archived yet", transform.ErrNoKnownDay, asOf.UTC().Format(time.RFC3339))
+		return nil, fmt.Errorf("%w: at %s nothing was archived yet", transform.ErrNoKnownDay, asOf.UTC().Format(time.RFC3339Nano))
 	}
 	return view, err
-}
-
-// parseAsOf reads --as-of: an RFC 3339 time, or a day, which means its end.
-func parseAsOf(s string) (*time.Time, error) {
-	if s == "" {
-		return nil, nil
-	}
-	if t, err := time.Parse(time.RFC3339, s); err == nil {
-		return &t, nil
-	}
-	d, err := data.ParseDay(s)
-	if err != nil {
-		return nil, usagef("--as-of %q: want a day 2026-11-20 (its end in UTC) or a time 2026-11-20T08:00:00Z", s)
-	}
-	end := (d + 1).Time().Add(-time.Microsecond)
-	return &end, nil
 }
 
 // newCharts makes the renderer of the mails' charts; nil when this build has no

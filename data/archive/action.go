@@ -291,10 +291,8 @@ func encodeEntry(actions []action) ([]byte, error) {
 	return withSelf(b), nil
 }
 
-var errNoCommitInfo = errors.New("no commitInfo of tidemark with a hash: another program wrote it, or it was changed since" + undoForeign)
-
-// undoForeign is the advice that ends an error about a commit of another program.
-const undoForeign = ": `tidemark archive verify` names every such commit, docs/audit.md says how to take those of other programs back"
+// errForeign says that a commit is none of ours. The error that wraps it says why.
+var errForeign = errors.New("another program wrote it, or it was changed since: `tidemark archive verify` names every such commit, docs/audit.md says how to take those of other programs back")
 
 // decodeEntry reads a log entry and checks the hash it holds of itself.
 func decodeEntry(b []byte) ([]action, *commitInfo, error) {
@@ -314,13 +312,13 @@ func parseActions(b []byte) (actions []action, info *commitInfo, err error) {
 	for i, line := range bytes.Split(bytes.TrimSuffix(b, []byte("\n")), []byte("\n")) {
 		var a action
 		if err := json.Unmarshal(line, &a); err != nil {
-			return nil, nil, fmt.Errorf("line %d: %w", i+1, err)
+			return nil, nil, fmt.Errorf("%w: line %d: %w", errLog, i+1, err)
 		}
 		if a.CommitInfo != nil {
 			info = a.CommitInfo
 		}
 		if a.Protocol != nil && a.Protocol.MinReaderVersion > 1 {
-			return nil, nil, fmt.Errorf("line %d: the table needs a reader of protocol version %d, this one has 1"+undoForeign, i+1, a.Protocol.MinReaderVersion)
+			return nil, nil, fmt.Errorf("line %d: the table needs a reader of protocol version %d, this one has 1: %w", i+1, a.Protocol.MinReaderVersion, errForeign)
 		}
 		actions = append(actions, a)
 	}
@@ -330,7 +328,7 @@ func parseActions(b []byte) (actions []action, info *commitInfo, err error) {
 // checkSelf checks the hash that an entry holds of itself.
 func checkSelf(b []byte, info *commitInfo) error {
 	if info == nil || info.Self == "" {
-		return errNoCommitInfo
+		return fmt.Errorf("no commitInfo of tidemark with a hash: %w", errForeign)
 	}
 	return checkSelfHash(b, info.Self)
 }

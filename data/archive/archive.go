@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -83,6 +84,8 @@ type Archive struct {
 	piecesFrom int64 // from which size on a file has hashes of its pieces
 	loadedUpTo int64 // up to which size pieces stay in memory from their hash to their decoding
 
+	empty bool // nothing was here when it was opened
+
 	mu     sync.Mutex
 	newest map[Table]*state // what was last replayed; a state never changes
 }
@@ -91,8 +94,8 @@ type Archive struct {
 // this one looked. Nothing of the commit is visible; run again.
 var ErrConflict = errors.New("another run committed the same part in between; run again")
 
-// Open opens the archive in a bucket, an empty one too, and checks the chain of
-// every table's log.
+// Open opens the archive in a bucket, an empty one too. It checks the chain of every table's log,
+// and that none lacks what the newest run record names.
 func Open(ctx context.Context, b Bucket, o Options) (*Archive, error) {
 	if o.Allocator == nil {
 		o.Allocator = memory.NewGoAllocator()
@@ -108,6 +111,10 @@ func Open(ctx context.Context, b Bucket, o Options) (*Archive, error) {
 		return nil, err
 	}
 	a := &Archive{bucket: b, opts: o, layouts: layouts, piecesFrom: defaultPiecesFrom, loadedUpTo: defaultLoadedUpTo, newest: map[Table]*state{}}
+	last, recorded, err := a.lastRecord(ctx) // before the logs, to which other runs add
+	if err != nil {
+		return nil, fmt.Errorf("open archive: %w", err)
+	}
 	var logs errgroup.Group
 	logs.SetLimit(runtime.GOMAXPROCS(0))
 	failed := make([]error, len(Tables())) // the first in the order of the tables is told
@@ -117,11 +124,18 @@ func Open(ctx context.Context, b Bucket, o Options) (*Archive, error) {
 			return nil
 		})
 	}
-	if err := cmp.Or(logs.Wait(), cmp.Or(failed...)); err != nil {
+	if err = cmp.Or(logs.Wait(), cmp.Or(failed...)); err == nil {
+		err = a.hasHeads(last)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("open archive: %w", err)
 	}
+	a.empty = !recorded && !slices.ContainsFunc(Tables(), func(t Table) bool { return a.newest[t].version() >= 0 })
 	return a, nil
 }
+
+// Empty reports whether nothing was there when the archive was opened: no log and no run record.
+func (a *Archive) Empty() bool { return a.empty }
 
 // History yields every commit of a table, the oldest first.
 func (a *Archive) History(ctx context.Context, t Table) iter.Seq2[Commit, error] {

@@ -29,7 +29,12 @@ var errMissing = errors.New("the file is missing: restore it from a copy")
 // IsDamage reports whether an error says that the archive is not what was written: a data file, a
 // log, or a record with a hash of itself.
 func IsDamage(err error) bool {
-	return errors.Is(err, ErrDamaged) || errors.Is(err, errMissing) || errors.Is(err, errLog) || errors.Is(err, errSelf)
+	for _, damage := range []error{ErrDamaged, errMissing, errLog, errSelf, errForeign} {
+		if errors.Is(err, damage) {
+			return true
+		}
+	}
+	return false
 }
 
 // ErrSchema says that a file holds other columns than its table. The error that

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -59,6 +61,48 @@ func (a *Archive) records(ctx context.Context) (runRecords, error) {
 		return cmp.Or(x.Finished.Compare(y.Finished), strings.Compare(x.Run, y.Run))
 	})
 	return all, nil
+}
+
+// lastRecord returns the record whose name sorts last, which is that of the newest run where ids begin with
+// the time. found says whether there are records; one that cannot be read is zero: verify tells of it.
+func (a *Archive) lastRecord(ctx context.Context) (last RunRecord, found bool, err error) {
+	var key string
+	for info, err := range a.bucket.List(ctx, runFolder) {
+		if err != nil {
+			return RunRecord{}, false, fmt.Errorf("list %s: %w", runFolder, err)
+		}
+		key = info.Key
+	}
+	if key == "" {
+		return RunRecord{}, false, nil
+	}
+	b, err := readAll(ctx, a.bucket, key)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return RunRecord{}, true, fmt.Errorf("read %s: %w", key, err)
+	}
+	if json.Unmarshal(b, &last) != nil || checkSelfHash(b, last.Self) != nil {
+		last = RunRecord{}
+	}
+	return last, true, nil
+}
+
+// hasHeads checks that the logs have what a run record has as their newest entries: a log that
+// lost its end, or is gone as a whole, looks like a shorter one.
+func (a *Archive) hasHeads(r RunRecord) error {
+	for _, t := range Tables() {
+		h, found := r.Heads[t]
+		if !found || h.Version < 0 {
+			continue
+		}
+		s := a.newest[t]
+		if s.version() < h.Version {
+			return fmt.Errorf("table %s: %w: it has %d entries, run %s left %d", t, errLog, len(s.heads), r.Run, h.Version+1)
+		}
+		if sum := s.heads[h.Version].sha256; sum != h.SHA256 {
+			return fmt.Errorf("log entry %s: %w: its SHA-256 is %.16s…, run %s has %.16s…", entryKey(t, h.Version), errLog, sum, r.Run, h.SHA256)
+		}
+	}
+	return nil
 }
 
 // finished returns when the last run finished; the zero time without one.

@@ -126,7 +126,7 @@ func (s *state) kept(rollups map[partID]Part) (all []Part) {
 func (s *state) advance(c Commit) error {
 	for _, path := range c.Removed {
 		if _, active := s.parts[path]; !active {
-			return fmt.Errorf("%s: it removes %s, which is not part of the table", entryKey(c.Table, c.Version), path)
+			return fmt.Errorf("log entry %s: %w: it removes %s, which is not part of the table", entryKey(c.Table, c.Version), errLog, path)
 		}
 		if p := s.parts[path]; c.Operation == opPrune {
 			s.pruned[p.id()] = p
@@ -260,6 +260,9 @@ func (a *Archive) readEntry(ctx context.Context, t Table, version int64, previou
 	key := entryKey(t, version)
 	var err error
 	if buffers.text, err = readInto(ctx, buffers.text, a.bucket, key); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w: %w", errMissing, err)
+		}
 		return Commit{}, fmt.Errorf("read log entry %s: %w", key, err)
 	}
 	buffers.bare = appendWithoutStats(buffers.bare[:0], buffers.text)
@@ -284,7 +287,7 @@ func (a *Archive) parseEntry(t Table, version int64, b, bare []byte) (Commit, er
 	}
 	knownAt, err := time.Parse(knownAtForm, info.KnownAt)
 	if err != nil {
-		return Commit{}, fmt.Errorf("known_at: %w", err)
+		return Commit{}, fmt.Errorf("%w: known_at: %w", errLog, err)
 	}
 	c := Commit{Table: t, Version: version, KnownAt: knownAt, Operation: info.Operation, Deleted: info.Deleted, Superseded: info.Superseded, Run: info.Run, Job: info.Job, Source: info.Source,
 		Producer: info.EngineInfo, RowsIn: info.RowsIn, RowsOut: info.RowsOut, Quarantined: info.Quarantined,
@@ -296,14 +299,14 @@ func (a *Archive) parseEntry(t Table, version int64, b, bare []byte) (Commit, er
 		if act.Remove != nil {
 			path, err := decodePath(act.Remove.Path)
 			if err != nil {
-				return Commit{}, err
+				return Commit{}, fmt.Errorf("%w: remove: %w", errLog, err)
 			}
 			c.Removed = append(c.Removed, path)
 		}
 		if act.Add != nil {
 			p, err := act.Add.part(a.layouts[t])
 			if err != nil {
-				return Commit{}, err
+				return Commit{}, fmt.Errorf("%w: %w", errLog, err)
 			}
 			c.Added = append(c.Added, p)
 		}

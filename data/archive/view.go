@@ -49,7 +49,7 @@ func (a *Archive) View(ctx context.Context, asOf *time.Time) (*View, error) {
 	}
 	named := daily.head().usage
 	if named == nil {
-		return nil, fmt.Errorf("%s: it names no usage version", entryKey(UsageDaily, daily.version()))
+		return nil, fmt.Errorf("log entry %s: %w: it names no usage version", entryKey(UsageDaily, daily.version()), errLog)
 	}
 	usage, err := a.refresh(ctx, UsageTable)
 	if err != nil {
