@@ -52,8 +52,8 @@ func TestAmountsOf_BytesOfAnyLength(t *testing.T) {
 		rows := rapid.SliceOf(rapid.SliceOfN(rapid.Byte(), 0, 15)).Draw(t, "rows")
 		levels := rapid.SliceOfN(rapid.ByteRange(0, 1), len(rows), len(rows)).Draw(t, "levels")
 		shift := rapid.SampledFrom([]int{0, 2}).Draw(t, "shift")
-		var stored []byte
-		offsets := []uint32{0}
+		stored := rapid.SliceOfN(rapid.Byte(), 0, 9).Draw(t, "bytes before the first")
+		offsets := []uint32{uint32(len(stored))}
 		want := make([]decimal128.Num, len(rows))
 		for i, raw := range rows {
 			if levels[i] == 0 {

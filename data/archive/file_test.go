@@ -145,7 +145,7 @@ func scanFile(t testing.TB, a *fixture, table Table, p Part, batch int) []string
 	}
 	again := newReused(a.opts.Allocator)
 	defer again.end()
-	s := scan{f, p, a.opts.Allocator, again, all, batch}
+	s := scan{f, p, again, all, batch}
 	lines := []string{}
 	s.records(context.Background(), func(rec arrow.Record, err error) bool {
 		if err != nil {

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -33,7 +34,9 @@ type File struct {
 // amount of more than 38 digits are errors that name the file and the column.
 func ScanFile(ctx context.Context, in File, t Table, columns ...string) iter.Seq2[arrow.Record, error] {
 	return func(yield func(arrow.Record, error) bool) {
-		s, err := in.scan(t, columns)
+		again := newReused(cmp.Or(in.Allocator, memory.DefaultAllocator))
+		defer again.end()
+		s, err := in.scan(t, columns, again)
 		if err != nil {
 			yield(nil, fmt.Errorf("read %s: %w", in.Name, err))
 			return
@@ -42,7 +45,7 @@ func ScanFile(ctx context.Context, in File, t Table, columns ...string) iter.Seq
 	}
 }
 
-func (in File) scan(t Table, columns []string) (s scan, err error) {
+func (in File) scan(t Table, columns []string, again *reused) (s scan, err error) {
 	defer func() {
 		if why := recover(); why != nil { // parquet-go panics on some files that are damaged
 			err = fmt.Errorf("%w: %v", ErrDamaged, why)
@@ -70,11 +73,7 @@ func (in File) scan(t Table, columns []string) (s scan, err error) {
 	if _, found := f.leaves[l.partition]; found && wanted.day {
 		wanted.day, wanted.names = false, append([]string{l.partition}, wanted.names...)
 	}
-	mem := in.Allocator
-	if mem == nil {
-		mem = memory.DefaultAllocator
-	}
-	return scan{f, Part{Day: in.Day, Rows: f.file.NumRows()}, mem, nil, wanted, batchRows}, nil
+	return scan{f, Part{Day: in.Day, Rows: f.file.NumRows()}, again, wanted, batchRows}, nil
 }
 
 // checkForeign finds the columns, and those that cannot be read as the table's.

@@ -139,7 +139,7 @@ func (r *Run) rolledKeys(ctx context.Context, part Part, fn RollupFunc) (keys []
 		return nil, err
 	}
 	rec, err := fn(ctx, part, func(yield func(arrow.Record, error) bool) {
-		scan{f, part, r.archive.opts.Allocator, nil, all, batchRows}.records(ctx, yield)
+		r.archive.rowsOf(ctx, f, part, all, yield)
 	})
 	if err != nil {
 		return nil, err

@@ -9,7 +9,6 @@ import (
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
-	"github.com/apache/arrow/go/v17/arrow/memory"
 	"github.com/parquet-go/parquet-go"
 
 	"tidemark/data"
@@ -27,7 +26,7 @@ func (v *View) whole(ctx context.Context, l *layout, p Part, columns []string) (
 	if err != nil {
 		return nil, err
 	}
-	rec, err := scan{f, p, v.archive.opts.Allocator, again, wanted, int(p.Rows)}.whole(ctx)
+	rec, err := scan{f, p, again, wanted, int(p.Rows)}.whole(ctx)
 	if err = errors.Join(err, f.close()); err != nil && rec != nil {
 		rec.Release()
 		return nil, err
@@ -85,7 +84,7 @@ func (v *View) scanPart(ctx context.Context, l *layout, p Part, wanted selection
 		yield(nil, err)
 		return false
 	}
-	more := scan{f, p, v.archive.opts.Allocator, again, wanted, batchRows}.records(ctx, yield)
+	more := scan{f, p, again, wanted, batchRows}.records(ctx, yield)
 	if err := f.close(); err != nil && more {
 		yield(nil, fmt.Errorf("read %s: %w", f.key, err))
 		return false
@@ -164,19 +163,21 @@ const batchRows = 64 << 10
 type scan struct {
 	file   *file
 	part   Part
-	mem    memory.Allocator
-	again  *reused // what other files of the same scan have, too; nil for a single one
+	again  *reused // the memory
 	wanted selection
 	batch  int // rows a record has at most
+}
+
+// rowsOf hands the rows of a file to yield, over memory of its own.
+func (a *Archive) rowsOf(ctx context.Context, f *file, p Part, wanted selection, yield func(arrow.Record, error) bool) {
+	again := newReused(a.opts.Allocator)
+	defer again.end()
+	scan{f, p, again, wanted, batchRows}.records(ctx, yield)
 }
 
 // records hands the rows to yield, in records that never cross a row group and
 // that are released afterwards. It reports whether to go on.
 func (s scan) records(ctx context.Context, yield func(arrow.Record, error) bool) bool {
-	if s.again == nil {
-		s.again = newReused(s.mem)
-		defer s.again.end()
-	}
 	days := repeatDay(s.again.buffers, s.part.Day, int(min(int64(s.batch), s.part.Rows)))
 	defer days.Release()
 	for _, g := range s.file.file.RowGroups() {
@@ -201,7 +202,7 @@ func (s scan) readers(groups []parquet.RowGroup) []*columnReader {
 	readers := make([]*columnReader, len(s.wanted.names))
 	for i, name := range s.wanted.names {
 		field, _ := s.wanted.schema.FieldsByName(name)
-		r := &columnReader{bridge: bridge{mem: s.mem, spare: s.again.buffers, field: field[0], foreign: s.file.foreign, shift: s.file.shifts[name]}}
+		r := &columnReader{bridge: bridge{mem: s.again.buffers.mem, spare: s.again.buffers, field: field[0], foreign: s.file.foreign, shift: s.file.shifts[name]}}
 		if at, found := s.file.leaves[name]; found {
 			for _, g := range groups {
 				r.chunks = append(r.chunks, g.ColumnChunks()[at])
@@ -275,7 +276,7 @@ func (s scan) record(readers []*columnReader, n int, days arrow.Array, of func(*
 // whole returns all rows of the file as one record. The caller must Release it.
 func (s scan) whole(ctx context.Context) (rec arrow.Record, err error) {
 	if s.part.Rows == 0 {
-		return emptyRecord(s.mem, s.wanted.schema), nil
+		return emptyRecord(s.again.buffers.mem, s.wanted.schema), nil
 	}
 	readers := s.readers(s.file.file.RowGroups())
 	days := repeatDay(s.again.buffers, s.part.Day, int(s.part.Rows))

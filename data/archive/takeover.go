@@ -184,7 +184,7 @@ func (a *Archive) charges(ctx context.Context, t Table, p Part, visit func(custo
 	if err != nil {
 		return err
 	}
-	(scan{f, p, a.opts.Allocator, again, wanted, batchRows}).records(ctx, func(rec arrow.Record, e error) bool {
+	(scan{f, p, again, wanted, batchRows}).records(ctx, func(rec arrow.Record, e error) bool {
 		if err = e; err != nil {
 			return false
 		}

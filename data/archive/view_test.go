@@ -6,6 +6,10 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/memory"
+	"github.com/google/go-cmp/cmp"
+
 	"tidemark/data"
 )
 
@@ -49,5 +53,87 @@ func TestView_IsAStateThatTheArchiveWasIn(t *testing.T) {
 	}
 	if seals := verifyMuseum(t, b).Seals; !slices.ContainsFunc(seals, func(s Sealed) bool { return s.Seal == v.Seal() }) {
 		t.Errorf("the archive was never in the state of the view, %v", v.Versions())
+	}
+}
+
+// withLikeDays is an archive with 8 files of as many days, each with the same rows. Some have no
+// quantity: a page of such is copied.
+func withLikeDays(t *testing.T) (f *fixture, rows []data.Usage) {
+	f = newFixture(t, NewMemory())
+	for d := day("2026-11-01"); d <= day("2026-11-08"); d++ {
+		for i, u := range manyRows(5_000) {
+			if u.Day = d; i%3 == 0 {
+				u.Quantity = nil
+			}
+			rows = append(rows, u)
+		}
+	}
+	f.usage(Delivery{Source: "tables", Days: days("2026-11-01", "2026-11-08")}, rows...)
+	return f, rows
+}
+
+// Records that are kept while the files after theirs are read over the memory of those that are not.
+func TestViewScan_KeptRecordsOutliveTheirFiles(t *testing.T) {
+	f, rows := withLikeDays(t)
+	delivered := map[string]bool{}
+	for _, line := range expect("usage_date", func(u data.Usage) data.Day { return u.Day }, rows) {
+		delivered[line] = true
+	}
+	for _, columns := range [][]string{nil, {"usage_date", "customer_id", "subscription_id", "unit", "quantity", "cost"}} {
+		var kept []arrow.Record
+		var want, got []string
+		n := 0
+		for rec, err := range f.view().Scan(t.Context(), UsageTable, allDays, columns...) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n++; n%2 == 0 {
+				rec.Retain()
+				kept, want = append(kept, rec), append(want, dumpRecord(rec)...)
+			}
+		}
+		for _, rec := range kept {
+			got = append(got, dumpRecord(rec)...)
+			rec.Release()
+		}
+		if len(kept) < 4 || !slices.Equal(got, want) {
+			t.Errorf("columns %v, %d of %d records kept: %s", columns, len(kept), n, cmp.Diff(want, got))
+		}
+		for _, line := range got {
+			if columns == nil && !delivered[line] {
+				t.Fatalf("nobody delivered the row %s", line)
+			}
+		}
+	}
+}
+
+// taking counts the bytes that are allocated.
+type taking struct {
+	memory.Allocator
+	bytes int
+}
+
+func (a *taking) Allocate(n int) []byte {
+	a.bytes += n
+	return a.Allocator.Allocate(n)
+}
+
+// The files of a scan have the same memory, so that many take no more than twice what one does: the next page is copied before the one before is given back.
+func TestViewScan_TakesMemoryForOneFile(t *testing.T) {
+	f, _ := withLikeDays(t)
+	took := func(p data.Period) int {
+		a := &taking{Allocator: f.opts.Allocator}
+		f.opts.Allocator = a
+		defer func() { f.opts.Allocator = a.Allocator }()
+		for _, err := range f.view().Scan(t.Context(), UsageTable, p, "usage_date", "quantity") {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		return a.bytes
+	}
+	one, eight := took(days("2026-11-01", "2026-11-01")), took(allDays)
+	if one == 0 || eight > 2*one {
+		t.Errorf("a file takes %d bytes, eight like it %d", one, eight)
 	}
 }

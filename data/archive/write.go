@@ -191,7 +191,7 @@ func (f *file) facts(ctx context.Context, a *Archive, p Part) (*facts, error) {
 		absent[i] = !there
 	}
 	taken := newFactsWithout(f.layout, absent)
-	scan{f, p, a.opts.Allocator, nil, all, batchRows}.records(ctx, func(rec arrow.Record, e error) bool {
+	a.rowsOf(ctx, f, p, all, func(rec arrow.Record, e error) bool {
 		if err = e; err == nil {
 			err = taken.addRecord(rec)
 		}
