@@ -123,7 +123,7 @@ func (a *app) verifyArchive(ctx context.Context, path string, quick bool, w *wit
 		a.printVerification(out, quick, w)
 	}
 	if err == nil && !out.OK() {
-		err = fmt.Errorf("verify %s: %w: %d findings", path, errNotVerified, len(out.Findings))
+		err = fmt.Errorf("verify %s: %w: %s", path, errNotVerified, findings(len(out.Findings)))
 	}
 	return err
 }
@@ -163,7 +163,7 @@ func (a *app) printVerification(out archive.Verification, quick bool, w *witness
 	if quick {
 		files = fmt.Sprintf("%d data files of %d bytes, most by their size alone", out.Files, out.Bytes)
 	}
-	a.printf("verified %d objects: %d commits, %d runs, %s; %d findings\n", out.Objects, out.Commits, out.Runs, files, len(out.Findings))
+	a.printf("verified %d objects: %d commits, %d runs, %s; %s\n", out.Objects, out.Commits, out.Runs, files, findings(len(out.Findings)))
 	if out.Unreferenced > 0 {
 		a.printf("nothing refers to %d objects: `tidemark archive ls --orphans` lists them\n", out.Unreferenced)
 	}
@@ -229,4 +229,11 @@ func plainText(contentType, encoding string, body io.Reader) (string, error) {
 	}
 	b, err := io.ReadAll(body)
 	return string(b), err
+}
+
+func findings(n int) string {
+	if n == 1 {
+		return "1 finding"
+	}
+	return fmt.Sprintf("%d findings", n)
 }

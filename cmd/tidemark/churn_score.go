@@ -40,7 +40,7 @@ a day after the watermark. docs/churn.md tells the method.`,
 				}
 				period = day.String()
 			}
-			c, err := a.config()
+			c, err := a.readingConfig()
 			if err != nil {
 				return err
 			}
@@ -71,6 +71,7 @@ a day after the watermark. docs/churn.md tells the method.`,
 	}
 	cmd.Flags().StringVar(&on, "on", "", "`DAY` the scores are made for (default: the watermark)")
 	asOfFlag(cmd, &asOf)
+	a.archiveFlag(cmd)
 	cmd.Flags().BoolVar(&explain, "explain", false, "with what each group of features adds to a score, and what speaks against a loss (table only)")
 	formatFlag(cmd, &format, "table", "table", "json")
 	return cmd
