@@ -177,7 +177,9 @@ func (p *pages[T]) at(i int32) *T {
 	page := uint32(i) / pageSums
 	if int(page) >= len(*p) || (*p)[page] == nil {
 		*p = atLeast(*p, int(page)+1)
-		(*p)[page] = new([pageSums]T)
+		sums := new([pageSums]T)
+		clear(sums[:]) // the system maps new memory twice that is read before it is written
+		(*p)[page] = sums
 	}
 	return &(*p)[page][uint32(i)%pageSums]
 }
