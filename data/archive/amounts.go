@@ -58,37 +58,28 @@ func upper(v decimal128.Num) uint64 { return uint64(v.HighBits() ^ v.HighBits()>
 // turn brings the bytes of amounts into the reverse order, and refuses what others wrote that has
 // more than 38 digits. As in all that follow, the next amount goes to the next row that has one.
 func (b *bridge) turn(to, from []decimal128.Num, levels []byte) error {
-	var seen uint64    // of all upper halves
-	if levels == nil { // without a look at them it is faster
-		for i, n := range from[:len(to)] {
-			v := turned(n)
-			seen |= upper(v)
-			to[i] = v
-		}
-		return b.checkDigits(to, seen)
+	spread(to, from, levels, turned)
+	if b.foreign {
+		return checkDigits(to)
 	}
-	at := 0
+	return nil
+}
+
+func turned(to, from []decimal128.Num) {
+	from = from[:len(to)]
 	for i := range to {
-		if levels[i] == 0 {
-			to[i] = decimal128.Num{}
-			continue
-		}
-		v := turned(from[at])
-		at++
-		seen |= upper(v)
-		to[i] = v
+		n := from[i]
+		to[i] = decimal128.New(int64(bits.ReverseBytes64(n.LowBits())), bits.ReverseBytes64(uint64(n.HighBits())))
 	}
-	return b.checkDigits(to, seen)
 }
 
-func turned(n decimal128.Num) decimal128.Num {
-	return decimal128.New(int64(bits.ReverseBytes64(n.LowBits())), bits.ReverseBytes64(uint64(n.HighBits())))
-}
-
-// checkDigits refuses amounts of others that have more than 38 digits; seen is what their upper
-// halves add up to bit by bit.
-func (b *bridge) checkDigits(amounts []decimal128.Num, seen uint64) error {
-	if !b.foreign || seen < smallBelow {
+// checkDigits refuses amounts that have more than 38 digits.
+func checkDigits(amounts []decimal128.Num) error {
+	var seen uint64 // of all upper halves
+	for _, v := range amounts {
+		seen |= upper(v)
+	}
+	if seen < smallBelow {
 		return nil
 	}
 	for _, v := range amounts {
@@ -125,15 +116,11 @@ func (b *bridge) factor() uint64 { return uint64(math.Pow10(b.shift)) }
 
 // narrow reads integers. Even the largest fits with 18 more digits.
 func narrow[T int32 | int64](to []decimal128.Num, from []T, factor uint64, levels []byte) {
-	at := 0
-	for i := range to {
-		if levels != nil && levels[i] == 0 {
-			to[i] = decimal128.Num{}
-			continue
+	spread(to, from, levels, func(to []decimal128.Num, from []T) {
+		for i, v := range from {
+			to[i] = times(int64(v), factor)
 		}
-		to[i] = times(int64(from[at]), factor)
-		at++
-	}
+	})
 }
 
 func times(v int64, factor uint64) decimal128.Num {

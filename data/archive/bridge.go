@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -168,15 +169,29 @@ func packBits(to, from []byte) (ones int) {
 	return ones
 }
 
-// spread puts packed values to the rows that have one.
-func spread[T any](to, values []T, levels []byte) {
-	at := 0
-	for i, level := range levels {
-		if level == 1 {
-			to[i] = values[at]
-			at++
-		}
+// spread puts packed values to the rows that have one, by set for each run of such rows, and 0 to
+// the others. Without levels all have one.
+func spread[T, V any](to []T, values []V, levels []byte, set func(to []T, from []V)) {
+	if levels == nil {
+		set(to, values[:len(to)])
+		return
 	}
+	for row := 0; row < len(to); {
+		n := runOf(1, levels[row:])
+		set(to[row:row+n], values[:n])
+		values, row = values[n:], row+n
+		n = runOf(0, levels[row:])
+		clear(to[row : row+n])
+		row += n
+	}
+}
+
+// runOf is how many levels in a row are like that, from the first one on.
+func runOf(level byte, levels []byte) int {
+	if n := bytes.IndexByte(levels, 1-level); n >= 0 {
+		return n
+	}
+	return len(levels)
 }
 
 // gather looks values up in a dictionary.
@@ -213,12 +228,7 @@ func place[T arrow.FixedWidthType](p pageOf, values []T) *memory.Buffer {
 	var one [1]T
 	b := p.room(p.rows * len(arrow.GetBytes(one[:])))
 	to := arrow.GetData[T](b.Bytes())
-	if p.levels == nil {
-		copy(to, values)
-		return b
-	}
-	clear(to)
-	spread(to, values, p.levels)
+	spread(to, values, p.levels, func(to, from []T) { copy(to, from) })
 	return b
 }
 
