@@ -181,11 +181,12 @@ func (u *usage) findSpots(customer int32, from, to int) {
 
 // addToSpots adds rows of a side to their spots.
 func (u *usage) addToSpots(c *usageColumns, side, from, to int) {
-	sums, spots := &u.spots.sums[side], u.spotOf[from:to]
+	u.spots.sums[side].reach(len(u.spots.all))
+	sums, spots := u.spots.sums[side], u.spotOf[from:to]
 	quantity, quantityKnown := c.quantity.values[from:to], c.quantity.valid
 	cost, costKnown := c.cost.values[from:to], c.cost.valid
 	for i, line := range u.lines.of[from:to] {
-		to := sums.at(spots[i])
+		to := sums.of(spots[i])
 		to.quantity.add(quantity[i], line.countsQuantity()&quantityKnown.bit(from+i))
 		to.cost.add(cost[i], line.countsCost()&costKnown.bit(from+i))
 		to.quantityRows += line.countsQuantity()

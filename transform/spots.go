@@ -173,21 +173,24 @@ type pages[T any] []*[pageSums]T
 
 const pageSums = 512
 
-func (p *pages[T]) at(i int32) *T {
-	page := uint32(i) / pageSums
-	if int(page) >= len(*p) || (*p)[page] == nil {
-		*p = atLeast(*p, int(page)+1)
+// reach makes sums for the numbers below n.
+func (p *pages[T]) reach(n int) {
+	for len(*p)*pageSums < n {
 		sums := new([pageSums]T)
 		clear(sums[:]) // the system maps new memory twice that is read before it is written
-		(*p)[page] = sums
+		*p = append(*p, sums)
 	}
-	return &(*p)[page][uint32(i)%pageSums]
+}
+
+func (p *pages[T]) at(i int32) *T {
+	p.reach(int(i) + 1)
+	return p.of(i)
 }
 
 // of returns the sums with a number, nil if there are none.
 func (p pages[T]) of(i int32) *T {
-	if page := int(i / pageSums); page < len(p) && p[page] != nil {
-		return &p[page][i%pageSums]
+	if page := uint32(i) / pageSums; int(page) < len(p) {
+		return &p[page][uint32(i)%pageSums]
 	}
 	return nil
 }
