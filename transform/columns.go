@@ -3,6 +3,7 @@ package transform
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -121,6 +122,26 @@ func (v validity) bit(i int) uint32 {
 	}
 	at := uint(i + v.offset)
 	return uint32(v.bits[at/8]>>(at%8)) & 1
+}
+
+// nulls yields the rows below n that are null.
+func (v validity) nulls(n int) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		if v.bits == nil {
+			return
+		}
+		for i := 0; i < n; {
+			at := i + v.offset
+			if v.bits[at/8] == 0xff {
+				i += 8 - at%8 // most have none
+				continue
+			}
+			if v.isNull(i) && !yield(i) {
+				return
+			}
+			i++
+		}
+	}
 }
 
 // At returns the value of row i; ok is false when it is null.
@@ -362,16 +383,13 @@ func differ3(set, x, y, z []int32) {
 // differ sets what is not 0 for each row that is null where the one before is not, or the
 // reverse.
 func (v validity) differ(set []int32) {
-	if v.bits == nil || len(set) == 0 {
-		return
-	}
-	before := v.isNull(0)
-	for i := range set {
-		is := v.isNull(i)
-		if is != before {
+	for i := range v.nulls(len(set)) {
+		if i > 0 && !v.isNull(i-1) {
 			set[i] = 1
 		}
-		before = is
+		if next := i + 1; next < len(set) && !v.isNull(next) {
+			set[next] = 1
+		}
 	}
 }
 

@@ -134,15 +134,16 @@ func (l *rowLines) enter(code int, columns [4]*IDColumn, c *usageColumns, all *k
 // times.
 func (c *IDColumn) addPlaces(to []line, times int) {
 	index, step, null := c.index[:len(to)], line(times), line(len(c.remap))
-	switch {
-	case c.valid.bits != nil:
-		for i, at := range index {
-			known := -line(c.valid.bit(i))
-			to[i] += step * (line(at)&known | null&^known)
-		}
-	case len(c.remap) > 1: // where there is one, its place is 0
+	several := len(c.remap) > 1 // where there is one, its place is 0
+	if several {
 		for i, at := range index {
 			to[i] += step * line(at)
 		}
+	}
+	for i := range c.valid.nulls(len(to)) {
+		if several {
+			to[i] -= step * line(index[i]) // whatever stands there
+		}
+		to[i] += step * null
 	}
 }
