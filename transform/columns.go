@@ -124,13 +124,13 @@ func (v validity) bit(i int) uint32 {
 	return uint32(v.bits[at/8]>>(at%8)) & 1
 }
 
-// nulls yields the rows below n that are null.
-func (v validity) nulls(n int) iter.Seq[int] {
+// nulls yields the rows in [from, to) that are null.
+func (v validity) nulls(from, to int) iter.Seq[int] {
 	return func(yield func(int) bool) {
 		if v.bits == nil {
 			return
 		}
-		for i := 0; i < n; {
+		for i := from; i < to; {
 			at := i + v.offset
 			if v.bits[at/8] == 0xff {
 				i += 8 - at%8 // most have none
@@ -383,7 +383,7 @@ func differ3(set, x, y, z []int32) {
 // differ sets what is not 0 for each row that is null where the one before is not, or the
 // reverse.
 func (v validity) differ(set []int32) {
-	for i := range v.nulls(len(set)) {
+	for i := range v.nulls(0, len(set)) {
 		if i > 0 && !v.isNull(i-1) {
 			set[i] = 1
 		}

@@ -140,7 +140,7 @@ func (c *IDColumn) addPlaces(to []line, times int) {
 			to[i] += step * line(at)
 		}
 	}
-	for i := range c.valid.nulls(len(to)) {
+	for i := range c.valid.nulls(0, len(to)) {
 		if several {
 			to[i] -= step * line(index[i]) // whatever stands there
 		}

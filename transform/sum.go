@@ -37,21 +37,6 @@ func sumUp(values []decimal128.Num) Sum {
 	return Sum{lo, hi, top, int64(len(values))}
 }
 
-// sumValid is sumUp of the amounts whose bit is set, the first one's at a place.
-func sumValid(values []decimal128.Num, valid []byte, at int) (s Sum) {
-	var carry uint64
-	for i, v := range values {
-		if bit := uint(at + i); valid[bit/8]>>(bit%8)&1 == 0 {
-			continue
-		}
-		s.lo, carry = bits.Add64(s.lo, v.LowBits(), 0)
-		s.hi, carry = bits.Add64(s.hi, uint64(v.HighBits()), carry)
-		s.top += v.HighBits()>>63 + int64(carry)
-		s.n++
-	}
-	return s
-}
-
 // Merge adds another sum.
 func (s *Sum) Merge(o Sum) {
 	s.add(o.lo, o.hi, o.top)

@@ -209,14 +209,16 @@ func (c *usageColumns) inUSD(i int) bool {
 }
 
 // Total adds up the amounts that rows [from, to) state.
-func Total(c *Column[decimal128.Num], from, to int) Sum {
-	switch {
-	case c.none:
+func Total(c *Column[decimal128.Num], from, to int) (s Sum) {
+	if c.none {
 		return Sum{}
-	case c.valid.bits == nil:
-		return sumUp(c.values[from:to])
 	}
-	return sumValid(c.values[from:to], c.valid.bits, c.valid.offset+from)
+	for null := range c.valid.nulls(from, to) {
+		s.Merge(sumUp(c.values[from:null]))
+		from = null + 1
+	}
+	s.Merge(sumUp(c.values[from:to]))
+	return s
 }
 
 // mark notes that there was usage.
