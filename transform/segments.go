@@ -230,18 +230,18 @@ func (u *usage) addDays(c *usageColumns, days *calendar) {
 	n := c.Rows()
 	clear(u.differ)
 	differ(u.differ, &c.currency)
-	day, lines := c.day.values[:n], u.lines.of[:n]
-	from := 0
-	for i := range n {
-		if i+1 < n && u.differ[i+1] == 0 && day[i+1] == day[i] && lines[i+1].countsCost() == lines[i].countsCost() {
-			continue
+	day, lines, changes := c.day.values[:n], u.lines.of[:n], u.differ[:n]
+	for from := 0; from < n; {
+		first, to := lines[from]&costCounts, from+1
+		for to < n && int32(lines[to]&costCounts^first)|changes[to]|int32(day[to]^day[from]) == 0 {
+			to++
 		}
 		side, _ := days.of(data.Day(day[from]))
-		if lines[from].countsCost() == 1 && isCompared(side) {
-			if sum := Total(&c.cost, from, i+1); sum.Count() > 0 { // only days with a known cost have a group
+		if first != 0 && isCompared(side) {
+			if sum := Total(&c.cost, from, to); sum.Count() > 0 { // only days with a known cost have a group
 				u.byDay.at(dayKey{data.Day(day[from]), c.currency.At(from)}).Merge(sum)
 			}
 		}
-		from = i + 1
+		from = to
 	}
 }

@@ -59,8 +59,12 @@ func (a *Archive) deleted(t Table, key string) string {
 // readBuffer is how much of a column is read at once.
 const readBuffer = 256 << 10
 
-// smallBuffer is that of a small file, and of one whose pieces are loaded.
+// smallBuffer is that of a small file.
 const smallBuffer = 16 << 10
+
+// headerBuffer is that of a file whose pieces are loaded: enough for the header of a page, since
+// more of it would be copied twice.
+const headerBuffer = 512
 
 // file is an open Parquet file of a table that was found to be what the log
 // says, as far as it is read.
@@ -150,7 +154,10 @@ func (f *file) checkWhole(p Part) error {
 func (f *file) decode(p Part) error {
 	var err error
 	buffer := readBuffer
-	if f.loaded != nil || p.Size <= readBuffer {
+	switch {
+	case f.loaded != nil:
+		buffer = headerBuffer
+	case p.Size <= readBuffer:
 		buffer = smallBuffer
 	}
 	f.file, err = openParquet(f, p.Size, buffer)

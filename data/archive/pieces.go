@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -29,13 +30,11 @@ const defaultLoadedUpTo = 16 << 20
 
 // room returns the memory of another piece.
 func (l *loadedPieces) room(p span) []byte {
-	from, n := l.used, int(p.to-p.from)
-	l.used += n
+	from := l.used
+	l.used += int(p.to - p.from)
 	l.spans = append(l.spans, p)
-	if l.used > len(l.memory) { // pieces before it lie where they were
-		l.memory = append(l.memory[:from], make([]byte, n)...)
-	}
-	return l.memory[from:l.used]
+	l.memory = slices.Grow(l.memory[:from], l.used-from)[:l.used] // pieces before it lie where they were
+	return l.memory[from:]
 }
 
 // ReadAt reads from what is loaded, else from the file.
