@@ -52,14 +52,7 @@ func short(s string) string {
 	if Columns(s) <= maxName {
 		return s
 	}
-	at, end := 0, 0
-	for i, r := range s {
-		if at += Columns(string(r)); at > maxName-1 {
-			break
-		}
-		end = i + utf8.RuneLen(r)
-	}
-	return strings.TrimSpace(s[:end]) + "…"
+	return strings.TrimSpace(FirstColumns(s, maxName-1)) + "…"
 }
 
 // dial returns the digits of a phone number with an optional leading plus;

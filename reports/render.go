@@ -228,7 +228,7 @@ func fold(s string, room int) []string {
 			if line != indent {
 				lines, line = append(lines, line), indent
 			}
-			head := firstColumns(word, room-len(indent))
+			head := FirstColumns(word, room-len(indent))
 			lines = append(lines, indent+head)
 			word = word[len(head):]
 		}
@@ -247,8 +247,8 @@ func fold(s string, room int) []string {
 	return lines
 }
 
-// firstColumns is as much of a text as fits, at least its first character.
-func firstColumns(s string, room int) string {
+// FirstColumns is as much of a text as fits, at least its first character.
+func FirstColumns(s string, room int) string {
 	for i, r := range s {
 		if room -= Columns(string(r)); room < 0 && i > 0 {
 			return s[:i]

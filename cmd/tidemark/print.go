@@ -40,12 +40,7 @@ func percent(c *float64) string {
 func fit(s string, width int) string {
 	s = printable(s)
 	if reports.Columns(s) > width {
-		at := 0
-		end := strings.IndexFunc(s, func(r rune) bool {
-			at += reports.Columns(string(r))
-			return at >= width
-		})
-		s = s[:end] + "…"
+		s = reports.FirstColumns(s, width-1) + "…"
 	}
 	return s + strings.Repeat(" ", width-reports.Columns(s))
 }
