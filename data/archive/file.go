@@ -27,7 +27,7 @@ var errLog = errors.New("the log is not what was written: restore it from a copy
 var errMissing = errors.New("the file is missing: restore it from a copy")
 
 // IsDamage reports whether an error says that the archive is not what was written: a data file, a
-// log, or a record with a hash of itself.
+// log, whoever changed it, or a record with a hash of itself.
 func IsDamage(err error) bool {
 	for _, damage := range []error{ErrDamaged, errMissing, errLog, errSelf, errForeign} {
 		if errors.Is(err, damage) {
@@ -59,12 +59,8 @@ func (a *Archive) deleted(t Table, key string) string {
 // readBuffer is how much of a column is read at once.
 const readBuffer = 256 << 10
 
-// smallBuffer is that of a small file.
+// smallBuffer is that of a small file, and of one whose pieces are loaded.
 const smallBuffer = 16 << 10
-
-// headerBuffer is that of a file whose pieces are loaded: enough for the header of a page, since
-// more of it would be copied twice.
-const headerBuffer = 512
 
 // file is an open Parquet file of a table that was found to be what the log
 // says, as far as it is read.
@@ -154,10 +150,7 @@ func (f *file) checkWhole(p Part) error {
 func (f *file) decode(p Part) error {
 	var err error
 	buffer := readBuffer
-	switch {
-	case f.loaded != nil:
-		buffer = headerBuffer
-	case p.Size <= readBuffer:
+	if f.loaded != nil || p.Size <= readBuffer {
 		buffer = smallBuffer
 	}
 	f.file, err = openParquet(f, p.Size, buffer)
