@@ -330,7 +330,7 @@ func machineScript(t *testing.T) (script string, steps int) {
 // folder work is /srv there; nothing else of what it writes is kept.
 func boot(t *testing.T, work, script string) (output string) {
 	t.Helper()
-	unit := "[Unit]\nAfter=basic.target dbus.service systemd-journald.service\nWants=dbus.service\n[Service]\nType=oneshot\nExecStart=/bin/bash /srv/script\nStandardOutput=file:/srv/output\nStandardError=inherit\n" +
+	unit := "[Unit]\nAfter=basic.target dbus.service systemd-journald.service\nWants=dbus.service\n[Service]\nType=oneshot\nExecStart=/bin/bash /srv/script\nStandardOutput=append:/srv/output\nStandardError=inherit\n" +
 		"ExecStopPost=/bin/systemctl --no-block poweroff\n"
 	for name, text := range map[string]string{"script": script, "docs.service": unit, "output": ""} {
 		if err := os.WriteFile(filepath.Join(work, name), []byte(text), 0o644); err != nil {
